@@ -1,0 +1,139 @@
+"""The ledger (one row per upstream attempt), its rollups, and the log of requests.
+
+Rows are written by the drainer alone (``ledger/drain.py``), from the spool. References are without database
+constraints: what was used and what it cost outlives the key, the project and the model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+
+from apps.gateway.types import Outcome, UsageStatus
+
+
+def _reference(to: str, **options: Any) -> Any:
+    return models.ForeignKey(
+        to, null=True, blank=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+", **options
+    )
+
+
+class UsageRecord(models.Model):
+    """What one upstream attempt used and cost. ``attempt_id`` is unique: a replayed spool line changes nothing."""
+
+    attempt_id = models.CharField(max_length=32, unique=True)
+    request_id = models.CharField(max_length=32, db_index=True)
+    at = models.DateTimeField()
+    tenant = _reference("tenants.Tenant", db_index=False)
+    project = _reference("tenants.Project", db_index=False)
+    api_key = _reference("tenants.ApiKey", db_index=False)
+    user = _reference("tenants.User", db_index=False)
+    model = _reference("registry.Model", db_index=False)
+    endpoint = _reference("registry.Endpoint", db_index=False)
+    price = _reference("registry.Price", db_index=False)
+    status = models.CharField(max_length=12, choices=UsageStatus.choices)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    http_status = models.PositiveSmallIntegerField(help_text="What the upstream answered; 0 when nothing came.")
+    streamed = models.BooleanField()
+    # Cached and cache-write tokens are parts of input_tokens, reasoning tokens a part of output_tokens.
+    input_tokens = models.PositiveBigIntegerField(default=0)
+    output_tokens = models.PositiveBigIntegerField(default=0)
+    cached_tokens = models.PositiveBigIntegerField(default=0)
+    cache_write_tokens = models.PositiveBigIntegerField(default=0)
+    reasoning_tokens = models.PositiveBigIntegerField(default=0)
+    cost_picousd = models.BigIntegerField(default=0)
+    duration_ms = models.PositiveIntegerField(default=0)
+    first_token_ms = models.PositiveIntegerField(null=True, blank=True)
+    upstream_request_id = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["-at"]
+        indexes = [models.Index(fields=["tenant", "-at"], name="usage_tenant_at")]
+
+    def __str__(self) -> str:
+        return self.attempt_id
+
+
+class Granularity(models.TextChoices):
+    HOUR = "hour", "Hour"  # in UTC
+    DAY = "day", "Day"  # in the tenant's time zone
+
+
+class UsageRollup(models.Model):
+    """Sums of the ledger per hour (UTC) and per day (tenant's zone), bumped in the transaction of the rows they count.
+
+    Ids are plain numbers, 0 for none, so that the unique constraint holds on every database.
+    """
+
+    granularity = models.CharField(max_length=4, choices=Granularity.choices)
+    bucket = models.DateTimeField(help_text="When the hour, or the tenant's day, began.")
+    tenant_id = models.BigIntegerField()
+    project_id = models.BigIntegerField()
+    api_key_id = models.BigIntegerField(default=0)
+    user_id = models.BigIntegerField(default=0)
+    model_id = models.BigIntegerField()
+    status = models.CharField(max_length=12, choices=UsageStatus.choices)
+    requests = models.PositiveBigIntegerField(default=0)
+    errors = models.PositiveBigIntegerField(default=0)
+    input_tokens = models.PositiveBigIntegerField(default=0)
+    output_tokens = models.PositiveBigIntegerField(default=0)
+    cached_tokens = models.PositiveBigIntegerField(default=0)
+    cache_write_tokens = models.PositiveBigIntegerField(default=0)
+    reasoning_tokens = models.PositiveBigIntegerField(default=0)
+    cost_picousd = models.BigIntegerField(default=0)
+    duration_ms = models.PositiveBigIntegerField(default=0)
+    first_token_ms = models.PositiveBigIntegerField(default=0, help_text="Sum over the streams that had a first token.")
+    first_tokens = models.PositiveBigIntegerField(default=0, help_text="How many streams had a first token.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=[
+                    "granularity",
+                    "tenant_id",
+                    "bucket",
+                    "project_id",
+                    "model_id",
+                    "api_key_id",
+                    "user_id",
+                    "status",
+                ],
+                name="rollup_unique",
+            )
+        ]
+        indexes = [models.Index(fields=["granularity", "bucket"], name="rollup_bucket")]
+
+
+class RequestLog(models.Model):
+    """One request as its caller saw it, denials included, with the facts behind the answer (``why``)."""
+
+    request_id = models.CharField(max_length=32, unique=True)
+    at = models.DateTimeField()
+    tenant = _reference("tenants.Tenant", db_index=False)
+    project = _reference("tenants.Project", db_index=False)
+    api_key = _reference("tenants.ApiKey", db_index=False)
+    user = _reference("tenants.User", db_index=False)
+    model_slug = models.CharField(max_length=200, blank=True)
+    operation = models.CharField(max_length=30, help_text="For example chat.completions.")
+    streamed = models.BooleanField(default=False)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    http_status = models.PositiveSmallIntegerField()
+    error_code = models.CharField(max_length=64, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    input_tokens = models.PositiveBigIntegerField(default=0)
+    output_tokens = models.PositiveBigIntegerField(default=0)
+    cost_picousd = models.BigIntegerField(default=0)
+    duration_ms = models.PositiveIntegerField(default=0)
+    first_token_ms = models.PositiveIntegerField(null=True, blank=True)
+    why = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-at"]
+        indexes = [
+            models.Index(fields=["tenant", "-at"], name="request_tenant_at"),
+            models.Index(fields=["-at"], name="request_at"),
+        ]
+
+    def __str__(self) -> str:
+        return self.request_id

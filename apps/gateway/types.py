@@ -1,0 +1,25 @@
+"""The words of the gateway's ledger."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class UsageStatus(models.TextChoices):
+    """How the tokens of a record are known."""
+
+    MEASURED = "measured", "Measured"  # the upstream said so
+    ESTIMATED = "estimated", "Estimated"  # the answer was cut off; counted from what arrived
+    INTERRUPTED = "interrupted", "Interrupted"  # the process died; counted from what arrived before
+    RECONCILED = "reconciled", "Reconciled"  # corrected against the provider's invoice
+
+
+class Outcome(models.TextChoices):
+    """How a request ended for its caller."""
+
+    OK = "ok", "OK"
+    DENIED = "denied", "Denied"  # a rule of ours refused it; no upstream was called
+    INVALID = "invalid", "Invalid"  # the caller's own mistake
+    UPSTREAM_ERROR = "upstream_error", "Upstream error"
+    CANCELLED = "cancelled", "Cancelled"  # the caller left
+    INTERRUPTED = "interrupted", "Interrupted"  # our process died

@@ -1,0 +1,141 @@
+"""Reading the environment: every malformed or missing variable is a start-up error that names it and the remedy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+T = TypeVar("T")
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
+
+
+def load_dotenv(path: Path, environ: dict[str, str] | os._Environ[str] = os.environ) -> None:
+    """Read ``KEY=value`` lines of a ``.env`` file; what the environment already says wins."""
+    if not path.is_file():
+        return
+    for number, raw in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        line = raw.strip().removeprefix("export ")
+        if not line or line.startswith("#"):
+            continue
+        key, separator, value = line.partition("=")
+        if not separator or not key.strip().isidentifier():
+            raise ImproperlyConfigured(f"{path.name}, line {number}: expected KEY=value, got {key.strip()!r}.")
+        value = value.strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        else:
+            value = value.split(" #", 1)[0].rstrip()
+        environ.setdefault(key.strip(), value)
+
+
+class Env:
+    """Typed access to environment variables."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = os.environ if environ is None else environ
+
+    def has(self, name: str) -> bool:
+        return bool(self._environ.get(name, "").strip())
+
+    def str(self, name: str, default: str | None = None) -> str:
+        """The variable's text; without a default a missing one raises ``ImproperlyConfigured``."""
+        value = self._environ.get(name, "").strip()
+        if value:
+            return value
+        if default is None:
+            raise ImproperlyConfigured(f"{name} is not set. Set it in the environment or in .env.")
+        return default
+
+    def _parse(self, name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
+        value = self._environ.get(name, "").strip()
+        if not value:
+            return default
+        try:
+            return parse(value)
+        except ValueError:
+            raise ImproperlyConfigured(f"{name}={value!r} is not {expected}.") from None
+
+    def bool(self, name: str, default: bool = False) -> bool:
+        def parse(value: str) -> bool:
+            if value.lower() in TRUE_WORDS:
+                return True
+            if value.lower() in FALSE_WORDS:
+                return False
+            raise ValueError(value)
+
+        return self._parse(name, default, parse, "a yes or no; use true or false")
+
+    def int(self, name: str, default: int, *, minimum: int = 0) -> int:
+        def parse(value: str) -> int:
+            number = int(value)
+            if number < minimum:
+                raise ValueError(value)
+            return number
+
+        return self._parse(name, default, parse, f"a whole number of at least {minimum}")
+
+    def float(self, name: str, default: float) -> float:
+        return self._parse(name, default, float, "a number")
+
+    def list(self, name: str, default: list[str] | None = None) -> list[str]:
+        value = self._environ.get(name, "")
+        items = [item.strip() for item in value.split(",") if item.strip()]
+        return items or list(default or [])
+
+    def url(self, name: str, default: str = "", *, schemes: tuple[str, ...]) -> str:
+        """A URL of one of the named schemes. The message never repeats the value: it may hold a password."""
+        value = self._environ.get(name, "").strip()
+        if not value:
+            return default
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError:
+            raise ImproperlyConfigured(f"{name} is not a URL: its port or host is malformed.") from None
+        if parts.scheme not in schemes:
+            wanted = ", ".join(f"{scheme}://" for scheme in schemes)
+            raise ImproperlyConfigured(f"{name} has the scheme {parts.scheme or 'none'!r}; it takes {wanted}.")
+        return value
+
+
+def database_config(url: str) -> dict[str, Any]:
+    """Django's ``DATABASES`` entry for ``sqlite:///path`` or ``postgres://user:password@host:port/name?option=value``."""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        path = unquote(parts.path.removeprefix("/"))
+        if not path:
+            raise ImproperlyConfigured("DATABASE_URL names no file; write sqlite:///relative.db or sqlite:////absolute.db.")
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": path,
+            "OPTIONS": {
+                # Several processes share the file: take the write lock when a transaction begins, and wait for it.
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": (
+                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; "
+                    "PRAGMA temp_store=MEMORY; PRAGMA mmap_size=134217728; PRAGMA cache_size=-16000;"
+                ),
+            },
+        }
+    name = unquote(parts.path.removeprefix("/"))
+    if not name:
+        raise ImproperlyConfigured("DATABASE_URL names no database; write postgres://user:password@host:5432/name.")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": name,
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"connect_timeout": 5, **dict(parse_qsl(parts.query))},
+    }
