@@ -9,10 +9,14 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
+from apps.tenants.scoping import TenantScopedManager
 from apps.tenants.types import BudgetPeriod, Environment, Metric, PlatformRole, Role, TenantStatus
 
-hex_color = RegexValidator(r"^#[0-9a-fA-F]{6}$", "Write the colour as # and six hexadecimal digits, for example #4f46e5.")
+hex_color = RegexValidator(
+    r"^#[0-9a-fA-F]{6}$", "Write the colour as # and six hexadecimal digits, for example #4f46e5."
+)
 
 
 class UserManager(BaseUserManager["User"]):
@@ -37,6 +41,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField("may open the admin", default=False)
     is_active = models.BooleanField(default=True)
     date_joined = models.DateTimeField(default=timezone.now)
+    session_epoch = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Part of every session's hash: raising it ends the user's sessions."
+    )
 
     objects = UserManager()
     USERNAME_FIELD = "email"
@@ -47,6 +54,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.name or self.email
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        # Django's hash of the password, and the epoch: both a new password and a raised epoch end other sessions.
+        value = f"{self.password}:{self.session_epoch}"
+        return salted_hmac("apps.tenants.User.session", value, secret=secret, algorithm="sha256").hexdigest()
 
     @property
     def is_platform_admin(self) -> bool:
@@ -72,6 +84,8 @@ class Tenant(models.Model):
     brand_color = models.CharField(max_length=7, blank=True, validators=[hex_color])
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects: ClassVar[TenantScopedManager[Tenant]] = TenantScopedManager(view="tenant.view", tenant="pk")
+
     class Meta:
         ordering = ["name"]
 
@@ -90,6 +104,8 @@ class Project(models.Model):
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects: ClassVar[TenantScopedManager[Project]] = TenantScopedManager(view="project.view", project="pk")
+
     class Meta:
         ordering = ["tenant__name", "name"]
         constraints = [models.UniqueConstraint(fields=["tenant", "slug"], name="project_slug_unique_in_tenant")]
@@ -103,6 +119,8 @@ class Membership(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=Role.choices, default=Role.VIEWER)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[TenantScopedManager[Membership]] = TenantScopedManager(view="member.view")
 
     class Meta:
         ordering = ["tenant__name", "user__email"]
@@ -120,13 +138,23 @@ class ApiKey(models.Model):
     prefix = models.CharField(max_length=16, unique=True, editable=False)
     secret_hmac = models.CharField(max_length=64, editable=False)
     scopes = models.JSONField(default=list, help_text="What the key may be used for.")
-    allowed_models = models.JSONField(default=list, blank=True, help_text="Model names it may call; empty means all granted.")
+    allowed_models = models.JSONField(
+        default=list, blank=True, help_text="Model names it may call; empty means all granted."
+    )
     cidrs = models.JSONField(default=list, blank=True, help_text="Networks it may be used from; empty means any.")
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
-    created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    # Protected: a key's rights are bounded by its creator's, and none means that the command line issued it.
+    created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    rotated_from = models.ForeignKey(
+        "self", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="successors"
+    )
+
+    objects: ClassVar[TenantScopedManager[ApiKey]] = TenantScopedManager(
+        view="apikey.view", tenant="project__tenant_id", project="project_id"
+    )
 
     class Meta:
         ordering = ["-created_at"]
@@ -156,6 +184,8 @@ class RateLimit(models.Model):
     window_seconds = models.PositiveIntegerField(default=60, validators=[MinValueValidator(1)])
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects: ClassVar[TenantScopedManager[RateLimit]] = TenantScopedManager(view="limit.view", project="project_id")
+
     class Meta:
         ordering = ["tenant__name", "metric"]
 
@@ -177,6 +207,8 @@ class Budget(models.Model):
     thresholds = models.JSONField(default=list, blank=True, help_text="Percentages at which owners are told.")
     hard_stop = models.BooleanField(default=True, help_text="Refuse requests that the budget cannot cover.")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[TenantScopedManager[Budget]] = TenantScopedManager(view="budget.view", project="project_id")
 
     class Meta:
         ordering = ["tenant__name", "period"]
@@ -205,6 +237,8 @@ class AuditEntry(models.Model):
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64)
 
+    objects: ClassVar[TenantScopedManager[AuditEntry]] = TenantScopedManager(view="audit.view")
+
     class Meta:
         ordering = ["-sequence"]
         verbose_name_plural = "audit entries"
@@ -214,7 +248,20 @@ class AuditEntry(models.Model):
         return f"{self.action} {self.target_label}"
 
 
+class AuditHead(models.Model):
+    """One row: the newest entry of the audit trail, so that cutting off its end shows."""
+
+    sequence = models.PositiveBigIntegerField(default=0)
+    hash = models.CharField(max_length=64, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.sequence}"
+
+
 class ControlPlaneState(models.Model):
     """One row. ``version`` grows with every change that the gateway must learn of, in the transaction of that change."""
 
     version = models.PositiveBigIntegerField(default=1)
+
+    def __str__(self) -> str:
+        return f"version {self.version}"
