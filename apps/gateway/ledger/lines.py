@@ -1,7 +1,9 @@
 """The lines of the spool, one JSON object each.
 
-Per upstream attempt: an ``Intent`` before dispatch and a ``Settlement`` when it ended. Per request: one ``RequestLine``.
-Every line stands alone, so that the drainer needs no other line to record it. Times are Unix milliseconds.
+Per upstream attempt: an ``Intent`` before dispatch and a ``Settlement`` when it ended. Per request: one
+``RequestLine``, after its settlements and best in one append with the last of them. Every line stands alone, so that
+the drainer needs no other line to record it. Times are Unix milliseconds; ids of requests and attempts are 32
+hexadecimal digits.
 """
 
 from __future__ import annotations

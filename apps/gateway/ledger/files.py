@@ -1,0 +1,111 @@
+"""The names in a spool directory. Every one is generated here, so that nothing from a request ever names a file.
+
+    <writer>.lock                exclusively flocked for as long as the writer's process lives
+    <writer>-<sequence>.jsonl    segments, written in the order of their sequence
+    <writer>.progress            how far each attempt in flight has got (``progress.py``)
+    drain.lock                   flocked by the one drainer at work
+    drained.json                 how far it got, for those who ask about the backlog
+    quarantine/                  what could not be read as a line, kept for a person to look at
+
+A writer's name begins with its start in milliseconds: names sort by age.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+DRAIN_LOCK = "drain.lock"
+DRAINED = "drained.json"
+QUARANTINE = "quarantine"
+
+_WRITER = r"\d{13}-\d{7,10}-[0-9a-f]{8}"
+_SEGMENT = re.compile(rf"({_WRITER})-(\d{{8}})\.jsonl")
+_LOCK = re.compile(rf"({_WRITER})\.lock")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SegmentName:
+    writer: str
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.writer}-{self.sequence:08d}.jsonl"
+
+
+def new_writer() -> str:
+    return f"{time.time_ns() // 1_000_000:013d}-{os.getpid():07d}-{secrets.token_hex(4)}"
+
+
+def lock_name(writer: str) -> str:
+    return f"{writer}.lock"
+
+
+def progress_name(writer: str) -> str:
+    return f"{writer}.progress"
+
+
+def segments(directory: Path) -> list[SegmentName]:
+    """The segments of all writers, oldest writer first, each writer's in their order."""
+    return sorted(SegmentName(match[1], int(match[2])) for match in _matches(directory, _SEGMENT))
+
+
+def writers(directory: Path) -> list[str]:
+    """Every writer that left a lock or a segment, oldest first."""
+    found = {match[1] for match in _matches(directory, _LOCK)}
+    found |= {match[1] for match in _matches(directory, _SEGMENT)}
+    return sorted(found)
+
+
+def spool_bytes(directory: Path) -> int:
+    """The size of all segments together."""
+    total = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if _SEGMENT.fullmatch(entry.name):
+                try:
+                    total += entry.stat(follow_symlinks=False).st_size
+                except FileNotFoundError:  # drained and deleted since
+                    continue
+    return total
+
+
+def _matches(directory: Path, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            match = pattern.fullmatch(entry.name)
+            if match:
+                yield match
+
+
+def try_lock(path: Path) -> int | None:
+    """The descriptor of an exclusive lock on ``path``, held until it is closed; None while someone else holds it.
+
+    An flock belongs to one opening of the file, so it excludes other threads of this process as well as other
+    processes, and the kernel drops it when the process dies, however it dies.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the directory's names durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
