@@ -84,7 +84,7 @@ class Tenant(models.Model):
     brand_color = models.CharField(max_length=7, blank=True, validators=[hex_color])
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[TenantScopedManager[Tenant]] = TenantScopedManager(view="tenant.view", tenant="pk")
+    objects = TenantScopedManager(view="tenant.view", tenant="pk")
 
     class Meta:
         ordering = ["name"]
@@ -104,7 +104,7 @@ class Project(models.Model):
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[TenantScopedManager[Project]] = TenantScopedManager(view="project.view", project="pk")
+    objects = TenantScopedManager(view="project.view", project="pk")
 
     class Meta:
         ordering = ["tenant__name", "name"]
@@ -120,7 +120,7 @@ class Membership(models.Model):
     role = models.CharField(max_length=20, choices=Role.choices, default=Role.VIEWER)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[TenantScopedManager[Membership]] = TenantScopedManager(view="member.view")
+    objects = TenantScopedManager(view="member.view")
 
     class Meta:
         ordering = ["tenant__name", "user__email"]
@@ -152,9 +152,7 @@ class ApiKey(models.Model):
         "self", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="successors"
     )
 
-    objects: ClassVar[TenantScopedManager[ApiKey]] = TenantScopedManager(
-        view="apikey.view", tenant="project__tenant_id", project="project_id"
-    )
+    objects = TenantScopedManager(view="apikey.view", tenant="project__tenant_id", project="project_id")
 
     class Meta:
         ordering = ["-created_at"]
@@ -184,7 +182,7 @@ class RateLimit(models.Model):
     window_seconds = models.PositiveIntegerField(default=60, validators=[MinValueValidator(1)])
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[TenantScopedManager[RateLimit]] = TenantScopedManager(view="limit.view", project="project_id")
+    objects = TenantScopedManager(view="limit.view", project="project_id")
 
     class Meta:
         ordering = ["tenant__name", "metric"]
@@ -208,7 +206,7 @@ class Budget(models.Model):
     hard_stop = models.BooleanField(default=True, help_text="Refuse requests that the budget cannot cover.")
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[TenantScopedManager[Budget]] = TenantScopedManager(view="budget.view", project="project_id")
+    objects = TenantScopedManager(view="budget.view", project="project_id")
 
     class Meta:
         ordering = ["tenant__name", "period"]
@@ -237,7 +235,7 @@ class AuditEntry(models.Model):
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64)
 
-    objects: ClassVar[TenantScopedManager[AuditEntry]] = TenantScopedManager(view="audit.view")
+    objects = TenantScopedManager(view="audit.view")
 
     class Meta:
         ordering = ["-sequence"]
@@ -259,7 +257,7 @@ class AuditHead(models.Model):
 
 
 class ControlPlaneState(models.Model):
-    """One row. ``version`` grows with every change that the gateway must learn of, in the transaction of that change."""
+    """One row. ``version`` grows with every change that the gateway must learn of, in that change's transaction."""
 
     version = models.PositiveBigIntegerField(default=1)
 

@@ -5,10 +5,10 @@ The default manager of a tenant-owned table answers only to those who say for wh
     Project.objects.for_actor(actor)             what this actor may see (or: may do, with an action)
     Project.objects.for_tenant(tenant)           one tenant's rows, the tenant having been reached on such a road
     tenant.projects.all()                        the same
-    Project.objects.unscoped("gateway snapshot") every tenant's rows; the reason stands beside the code for its reviewer
+    Project.objects.unscoped("gateway snapshot") every tenant's rows; the reason stands beside the code for reviewers
 
-``Project.objects.filter(...)`` raises ``ScopeError`` at that very line, and so does everything that would use it unseen:
-a form's or serializer's default choices, a filter set, a generic view. Writing a new row needs no scope.
+``Project.objects.filter(...)`` raises ``ScopeError`` at that very line, and so does everything that would use it
+unseen: a form's or serializer's default choices, a filter set, a generic view. Writing a new row needs no scope.
 
 Django's own machinery is not in the way: foreign keys, ``refresh_from_db``, saves, cascades and migrations go through
 ``_base_manager``, which stays plain. What goes through the default manager (the admin, ``dumpdata``) runs inside
@@ -72,8 +72,8 @@ class TenantScopedManager(models.Manager[M]):
             return super().get_queryset()
         name = self.model.__name__
         raise ScopeError(
-            f"{name}.objects was queried without a tenant. Use {name}.objects.for_actor(actor), .for_tenant(tenant), or "
-            f'.unscoped("why") where the platform itself asks.'
+            f"{name}.objects was queried without a tenant. Use {name}.objects.for_actor(actor), .for_tenant(tenant), "
+            f'or .unscoped("why") where the platform itself asks.'
         )
 
     def for_actor(self, actor: Actor, action: str = "") -> models.QuerySet[M]:

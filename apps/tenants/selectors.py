@@ -1,4 +1,4 @@
-"""Reads, always for an actor: the only roads to a tenant's rows. What is not the actor's does not exist (``NotFound``)."""
+"""Reads, always for an actor: the only roads to a tenant's rows. What is not theirs does not exist (``NotFound``)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def keys_for(actor: Actor, tenant: Tenant | None = None) -> QuerySet[ApiKey]:
 
 
 def with_status(keys: QuerySet[ApiKey], status: str) -> QuerySet[ApiKey]:
-    """The keys that are ``active``, ``expiring`` (within two weeks), ``expired`` or ``revoked``; all of them otherwise."""
+    """The keys that are ``active``, ``expiring`` (in two weeks), ``expired`` or ``revoked``; all of them otherwise."""
     now = timezone.now()
     alive = keys.filter(revoked_at=None)
     match status:

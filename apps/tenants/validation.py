@@ -131,7 +131,7 @@ def clean_choice(value: str, choices: type[models.TextChoices], *, field: str) -
 
 
 def clean_number(value: int, *, field: str, minimum: int, maximum: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+    if type(value) is not int or not minimum <= value <= maximum:  # A bool is an int, but no number.
         raise Invalid(f"{value!r} is not a whole number from {minimum:,} to {maximum:,}.", field=field)
     return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -137,17 +138,18 @@ def _copy_to(api_key: ApiKey, rows: list[RateLimit] | list[Budget]) -> None:
 
 
 def _issue(
-    actor: Actor, project: Project, *, action: str, rotated_from: ApiKey | None = None, **values: object
+    actor: Actor, project: Project, *, action: str, rotated_from: ApiKey | None = None, **values: Any
 ) -> IssuedKey:
     new = apikeys.generate()
-    api_key = ApiKey.objects.create(
-        project=project,
-        prefix=new.prefix,
-        secret_hmac=new.secret_hmac,
-        created_by=actor.user,
-        rotated_from=rotated_from,
+    row: dict[str, Any] = {
+        "project": project,
+        "prefix": new.prefix,
+        "secret_hmac": new.secret_hmac,
+        "created_by": actor.user,
+        "rotated_from": rotated_from,
         **values,
-    )
+    }
+    api_key = ApiKey.objects.create(**row)
     data = {"prefix": new.prefix, "project": project.slug, **values}
     if rotated_from is not None:
         data["rotated_from"] = rotated_from.prefix

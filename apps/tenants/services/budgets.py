@@ -54,7 +54,7 @@ def set_budget(
     api_key: ApiKey | None = None,
     **changes: Unpack[BudgetChanges],
 ) -> Budget:
-    """The one budget of this subject and period: made, or changed where there is one. ``amount_picousd`` is required."""
+    """The one budget of this subject and period: made, or changed where there is one. A new one needs an amount."""
     require(actor, "budget.manage", tenant, what="change budgets")
     period = validation.clean_choice(period, BudgetPeriod, field="period")
     values = _clean(changes)
@@ -65,7 +65,9 @@ def set_budget(
         return _change(actor, row, values)
     if "amount_picousd" not in values:
         raise Invalid("A budget needs an amount.", field="amount_picousd")
-    row = Budget.objects.create(tenant=tenant, project=project, api_key=api_key, period=period, **values)
+    row = Budget.objects.create(
+        **{"tenant": tenant, "project": project, "api_key": api_key, "period": period, **values}
+    )
     audit.record(actor, "budget.created", row, _facts(row), tenant)
     control_plane_changed()
     return row

@@ -60,11 +60,11 @@ def set_rate_limit(
     project = check_subject(tenant, project, api_key, user)
     # The tenant's row is the lock: two admins who set the same limit at once make one row.
     Tenant.objects.for_tenant(tenant).select_for_update().get()
-    subject = {"project": project, "api_key": api_key, "user": user, "model": model, "metric": metric}
+    subject: dict[str, Any] = {"project": project, "api_key": api_key, "user": user, "model": model, "metric": metric}
     row = RateLimit.objects.for_tenant(tenant).filter(**subject, window_seconds=values["window_seconds"]).first()
     if row is not None:
         return _change(actor, row, values)
-    row = RateLimit.objects.create(tenant=tenant, **subject, **values)
+    row = RateLimit.objects.create(**{"tenant": tenant, **subject, **values})
     audit.record(actor, "limit.created", row, _facts(row), tenant)
     control_plane_changed()
     return row

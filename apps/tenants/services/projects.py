@@ -15,10 +15,13 @@ from apps.tenants.services.changes import apply_changes
 from apps.tenants.types import Environment
 
 
-class ProjectChanges(TypedDict, total=False):
-    name: str
+class ProjectFacts(TypedDict, total=False):
     description: str
     environment: str
+
+
+class ProjectChanges(ProjectFacts, total=False):
+    name: str
 
 
 def _clean(changes: ProjectChanges) -> dict[str, Any]:
@@ -35,16 +38,16 @@ def _clean(changes: ProjectChanges) -> dict[str, Any]:
 
 
 @transaction.atomic
-def create_project(*, actor: Actor, tenant: Tenant, slug: str, name: str, **changes: Unpack[ProjectChanges]) -> Project:
+def create_project(*, actor: Actor, tenant: Tenant, slug: str, name: str, **facts: Unpack[ProjectFacts]) -> Project:
     require(actor, "project.create", tenant, what="create a project")
     slug = validation.clean_slug(slug)
-    values = _clean({**changes, "name": name})
+    values = {"slug": slug, **_clean({"name": name, **facts})}
     try:
         with transaction.atomic():
-            project = Project.objects.create(tenant=tenant, slug=slug, **values)
+            project = Project.objects.create(**{"tenant": tenant, **values})
     except IntegrityError:
         raise Conflict(f"{tenant.name} has a project {slug!r} already.", code="slug_taken", field="slug") from None
-    audit.record(actor, "project.created", project, {"slug": slug, **values}, tenant)
+    audit.record(actor, "project.created", project, values, tenant)
     control_plane_changed()
     return project
 

@@ -17,13 +17,16 @@ from apps.tenants.services.changes import apply_changes
 from apps.tenants.types import TenantStatus
 
 
-class TenantChanges(TypedDict, total=False):
-    name: str
+class TenantFacts(TypedDict, total=False):
     cost_center: str
     time_zone: str
     residency: Iterable[str]
     retention_days: int
     brand_color: str
+
+
+class TenantChanges(TenantFacts, total=False):
+    name: str
 
 
 _LONGEST_RETENTION_DAYS = 3653  # ten years
@@ -57,20 +60,20 @@ def create_tenant(
     slug: str,
     name: str,
     status: str = TenantStatus.ACTIVE,
-    **changes: Unpack[TenantChanges],
+    **facts: Unpack[TenantFacts],
 ) -> Tenant:
     require(actor, "tenant.create", what="create a tenant")
     slug = validation.clean_slug(slug)
     status = validation.clean_choice(status, TenantStatus, field="status")
     if status not in {TenantStatus.ONBOARDING, TenantStatus.ACTIVE}:
         raise Invalid("A new tenant is onboarding or active.", field="status")
-    values = _clean({**changes, "name": name})
+    values = {"slug": slug, "status": status, **_clean({"name": name, **facts})}
     try:
         with transaction.atomic():
-            tenant = Tenant.objects.create(slug=slug, status=status, **values)
+            tenant = Tenant.objects.create(**values)
     except IntegrityError:
         raise Conflict(f"There is a tenant {slug!r} already.", code="slug_taken", field="slug") from None
-    audit.record(actor, "tenant.created", tenant, {"slug": slug, "status": status, **values}, tenant)
+    audit.record(actor, "tenant.created", tenant, values, tenant)
     control_plane_changed()
     return tenant
 

@@ -86,7 +86,7 @@ def set_platform_role(*, actor: Actor, user: User, platform_role: str) -> User:
 
 @transaction.atomic
 def deactivate_user(*, actor: Actor, user: User) -> User:
-    """Their sessions end and their keys lose management rights. Keys that call models belong to the project and go on."""
+    """Their sessions end and their keys lose management rights. Keys that call models are the project's and go on."""
     require(actor, "user.manage", what="manage users")
     user = _locked(user)
     if not user.is_active:
