@@ -6,16 +6,19 @@ The embedded profile (nothing set) needs no server. Production sets ``LOBBY_ENV=
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from portal.env import Env, database_config, load_dotenv
+from portal import logs
+from portal.env import Env, database_config, load_dotenv, mail_config, ollama_url
 from portal.secrets import embedded_secret, require_strong
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-load_dotenv(BASE_DIR / ".env")
+load_dotenv(Path(os.environ.get("LOBBY_ENV_FILE") or BASE_DIR / ".env"))
 env = Env()
 
 LOBBY_VERSION = "0.1.0"
@@ -26,22 +29,30 @@ PRODUCTION = LOBBY_ENV == "production"
 
 DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / ".data"))).resolve()
 HOST = env.str("HOST", "127.0.0.1")
-PORT = env.int("PORT", 8000, minimum=1)
+PORT = env.int("PORT", 8000, minimum=1, maximum=65535)
 DEBUG = env.bool("DEBUG", default=False)
+DEMO = env.bool("DEMO", default=not PRODUCTION)
+if PRODUCTION and DEMO:
+    raise ImproperlyConfigured("DEMO is on while LOBBY_ENV=production: its logins are no secret. Unset DEMO.")
 
 # Secrets. The embedded profile makes its own on the first start and keeps them in DATA_DIR, readable by the owner alone.
 if PRODUCTION:
     SECRET_KEY = require_strong("SECRET_KEY", env.str("SECRET_KEY"))
     API_KEY_PEPPER = require_strong("API_KEY_PEPPER", env.str("API_KEY_PEPPER"))
     CREDENTIALS_KEY = require_strong("CREDENTIALS_KEY", env.str("CREDENTIALS_KEY"))
+    if len({SECRET_KEY, API_KEY_PEPPER, CREDENTIALS_KEY}) < 3:
+        raise ImproperlyConfigured("SECRET_KEY, API_KEY_PEPPER and CREDENTIALS_KEY must differ from one another.")
     if DEBUG:
         raise ImproperlyConfigured("DEBUG is on while LOBBY_ENV=production. Unset DEBUG.")
 else:
     SECRET_KEY = env.str("SECRET_KEY", "") or embedded_secret(DATA_DIR, "secret_key")
     API_KEY_PEPPER = env.str("API_KEY_PEPPER", "") or embedded_secret(DATA_DIR, "api_key_pepper")
     CREDENTIALS_KEY = env.str("CREDENTIALS_KEY", "") or embedded_secret(DATA_DIR, "credentials_key")
+# Keys that still open stored credentials, until `manage.py credentials rotate` has moved them all to the present one.
+CREDENTIALS_KEY_PREVIOUS = env.list("CREDENTIALS_KEY_PREVIOUS")
 
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", [] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]", HOST])
+_own_names = ["localhost", "127.0.0.1", "[::1]", socket.gethostname() if HOST in {"0.0.0.0", "::"} else HOST]  # noqa: S104
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", [] if PRODUCTION else _own_names)
 if PRODUCTION and (not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS):
     raise ImproperlyConfigured("ALLOWED_HOSTS must name the portal's host names (comma separated, no '*') in production.")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS")
@@ -89,6 +100,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "portal.middleware.HtmxMessagesMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "csp.middleware.CSPMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -106,6 +118,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "portal.context_processors.lobby",
             ],
             "builtins": ["portal.templatetags.lobby"],
         },
@@ -115,8 +128,19 @@ TEMPLATES: list[dict[str, Any]] = [
 DATABASE_URL = env.url(
     "DATABASE_URL", f"sqlite:///{DATA_DIR / 'lobby.db'}", schemes=("sqlite", "postgres", "postgresql")
 )
+if PRODUCTION and not DATABASE_URL.startswith("postgres"):
+    raise ImproperlyConfigured("DATABASE_URL names no PostgreSQL: production needs postgres://user:password@host:5432/name.")
 DATABASES = {"default": database_config(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# The web server.
+WEB_GRACE_SECONDS = env.int("WEB_GRACE_SECONDS", 30 if PRODUCTION else 10, minimum=1)
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES")
+
+# Logs go to standard error: JSON for machines in production, short lines for people on the embedded profile.
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO" if PRODUCTION else "WARNING", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = env.choice("LOG_FORMAT", "json" if PRODUCTION else "text", ("json", "text"))
+LOGGING = logs.configuration(as_json=LOG_FORMAT == "json", level=LOG_LEVEL)
 
 REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "unix"))
 WEB_WORKERS = env.int("WEB_WORKERS", 1, minimum=1)
@@ -157,6 +181,8 @@ CELERY_TASK_TRACK_STARTED = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 MLFLOW_TRACKING_URI = env.url("MLFLOW_TRACKING_URI", schemes=("http", "https"))
 ARCHIVE_URL = env.url("ARCHIVE_URL", f"file://{DATA_DIR / 'archive'}", schemes=("file", "s3"))
@@ -184,6 +210,8 @@ SOCIALACCOUNT_ADAPTER = "apps.tenants.adapters.SocialAccountAdapter"
 SOCIALACCOUNT_LOGIN_ON_GET = False
 SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {}
 OIDC_ISSUER = env.url("OIDC_ISSUER", schemes=("http", "https"))
+# Tokens shown to /v1 must be meant for Lobby: by default those of its own client.
+OIDC_AUDIENCE = env.str("OIDC_AUDIENCE", env.str("OIDC_CLIENT_ID", ""))
 if OIDC_ISSUER:
     SOCIALACCOUNT_PROVIDERS["openid_connect"] = {
         "OAUTH_PKCE_ENABLED": True,
@@ -205,14 +233,8 @@ AXES_VERBOSE = False
 
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 if env.has("EMAIL_URL"):
-    _mail = Env().url("EMAIL_URL", schemes=("smtp", "smtps"))
-    from urllib.parse import unquote, urlsplit
-
-    _parts = urlsplit(_mail)
-    EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    EMAIL_HOST, EMAIL_PORT = _parts.hostname or "localhost", _parts.port or 587
-    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_parts.username or ""), unquote(_parts.password or "")
-    EMAIL_USE_TLS = _parts.scheme == "smtps"
+    globals().update(mail_config(env.url("EMAIL_URL", schemes=("smtp", "smtps"))))
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", "lobby@localhost")
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
@@ -263,4 +285,23 @@ SPOOL_DIR = DATA_DIR / "spool"
 SPOOL_MAX_BYTES = env.int("SPOOL_MAX_BYTES", 2 * 1024**3, minimum=1024**2)
 GATEWAY_MAX_BODY_BYTES = env.int("GATEWAY_MAX_BODY_BYTES", 20 * 1024**2, minimum=1024)
 GATEWAY_MAX_IN_FLIGHT = env.int("GATEWAY_MAX_IN_FLIGHT", 4096, minimum=1)
+# On SIGTERM readiness goes off for this long before the server stops accepting, so that a balancer can notice.
+DRAIN_SECONDS = env.int("DRAIN_SECONDS", 5 if PRODUCTION else 0)
+PORTAL_URL = env.url("PORTAL_URL", f"http://localhost:{PORT}", schemes=("http", "https")).rstrip("/")
 GATEWAY_PUBLIC_URL = env.url("GATEWAY_PUBLIC_URL", f"http://localhost:{PORT}/v1", schemes=("http", "https"))
+
+# The registry: upstream servers that the operator's environment names, and private addresses that providers may have.
+OPENAI_BASE_URL = env.url("OPENAI_BASE_URL", "https://api.openai.com/v1", schemes=("http", "https"))
+OLLAMA_BASE_URL = env.str("OLLAMA_HOST", "" if PRODUCTION else "127.0.0.1:11434")
+if OLLAMA_BASE_URL:
+    OLLAMA_BASE_URL = ollama_url("OLLAMA_HOST", OLLAMA_BASE_URL)
+# vLLM's own default port, 8000, is Lobby's: it is looked for there only when Lobby listens elsewhere.
+VLLM_BASE_URL = env.url(
+    "VLLM_BASE_URL", "" if PRODUCTION or PORT == 8000 else "http://127.0.0.1:8000/v1", schemes=("http", "https")
+)
+LOBBY_ALLOWED_PRIVATE_HOSTS = env.list(
+    "LOBBY_ALLOWED_PRIVATE_HOSTS", [] if PRODUCTION else ["localhost", "127.0.0.0/8", "::1"]
+)
+# Discovered models: callable by every active tenant at once, or proposed, for a service admin to approve and grant.
+DISCOVERED_MODELS_OPEN = env.bool("LOBBY_DISCOVERED_MODELS_OPEN", default=not PRODUCTION)
+SANDBOX_ENABLED = env.bool("LOBBY_SANDBOX", default=not PRODUCTION)

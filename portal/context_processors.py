@@ -1,0 +1,104 @@
+"""What every page knows: where the reader works, where they can go, and the brand."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import SimpleLazyObject
+
+from apps.tenants.workspace import get_workspace
+
+
+class NavItem(NamedTuple):
+    label: str
+    url: str
+    icon: str
+    keys: str = ""
+    group: str = ""
+    external: bool = False
+
+
+class NavEntry(NamedTuple):
+    label: str
+    route: str
+    icon: str
+    keys: str
+    group: str
+    staff_only: bool = False
+    external: bool = False
+
+
+NAV: tuple[NavEntry, ...] = (
+    NavEntry("Home", "portal:home", "house", "g h", ""),
+    NavEntry("Models", "models:list", "layout-grid", "g m", ""),
+    NavEntry("Playground", "playground:index", "message-square-text", "g p", ""),
+    NavEntry("Keys", "tenants:key-list", "key-round", "g k", "Build"),
+    NavEntry("Projects", "tenants:project-list", "folder-kanban", "g j", "Build"),
+    NavEntry("API docs", "api:docs", "book-open", "g d", "Build", external=True),
+    NavEntry("Usage", "gateway:usage", "chart-column", "g u", "Operate"),
+    NavEntry("Requests", "gateway:request-list", "activity", "g r", "Operate"),
+    NavEntry("Admin", "admin:index", "shield-check", "g a", "Platform", staff_only=True, external=True),
+)
+
+
+def route(name: str) -> str:
+    """The URL of a route, or an empty string while its wing is not installed."""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""
+
+
+def navigation(request: HttpRequest) -> list[NavItem]:
+    staff = bool(getattr(request.user, "is_staff", False))
+    return [
+        NavItem(entry.label, url, entry.icon, entry.keys, entry.group, entry.external)
+        for entry in NAV
+        if (staff or not entry.staff_only) and (url := route(entry.route))
+    ]
+
+
+def palette(request: HttpRequest) -> list[dict[str, Any]]:
+    """What the command palette offers before it asks the server: the navigation, and the reader's other tenants."""
+    items: list[dict[str, Any]] = [
+        {"label": item.label, "url": item.url, "icon": item.icon, "keys": item.keys, "group": "Go to"}
+        for item in navigation(request)
+    ]
+    workspace, switch = get_workspace(request), route("portal:switch")
+    if switch:
+        items += [
+            {
+                "label": f"Switch to {tenant.name}",
+                "icon": "building-2",
+                "group": "Tenants",
+                "post": {"url": switch, "data": {"tenant": tenant.slug, "next": "/"}},
+            }
+            for tenant in workspace.tenants
+            if tenant != workspace.tenant
+        ]
+    return items
+
+
+def lobby(request: HttpRequest) -> dict[str, Any]:
+    """``lobby_nav``, ``lobby_palette``, ``workspace`` (see ``apps.tenants.workspace``), ``brand_color``, ``lobby_version``.
+
+    All lazy: an error page, or a page without the sidebar, asks the database nothing.
+    """
+    if not hasattr(request, "user"):  # a request that failed before the session was read
+        return {"lobby_nav": [], "lobby_palette": [], "workspace": None, "brand_color": "", "lobby_version": settings.LOBBY_VERSION}
+    return {
+        "lobby_nav": functools.cache(lambda: navigation(request)),
+        "lobby_palette": functools.cache(lambda: palette(request)),
+        "workspace": SimpleLazyObject(lambda: get_workspace(request)),
+        "brand_color": SimpleLazyObject(lambda: brand_color(request)),
+        "lobby_version": settings.LOBBY_VERSION,
+    }
+
+
+def brand_color(request: HttpRequest) -> str:
+    tenant = get_workspace(request).tenant
+    return tenant.brand_color if tenant else ""

@@ -1,0 +1,82 @@
+/* Runs before the first paint: the reader's theme and the tenant's brand, so that nothing flashes. Classic script, kept tiny. */
+(function () {
+  "use strict";
+  const root = document.documentElement;
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+
+  function stored() {
+    try {
+      const value = localStorage.getItem("lobby-theme");
+      return value === "light" || value === "dark" ? value : "system";
+    } catch {
+      return "system"; // storage may be forbidden; the system's choice is a good one
+    }
+  }
+
+  function apply(choice) {
+    root.dataset.theme = choice === "system" ? (dark.matches ? "dark" : "light") : choice;
+    root.dataset.themeChoice = choice;
+    document.dispatchEvent(new CustomEvent("lobby:theme", { detail: root.dataset.theme }));
+  }
+
+  function channels(hex) {
+    return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  }
+
+  // Relative luminance and contrast as WCAG 2.2 defines them.
+  function luminance(rgb) {
+    const [r, g, b] = rgb.map((value) => {
+      const share = value / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  }
+
+  function contrast(a, b) {
+    const [high, low] = [luminance(a), luminance(b)].sort((x, y) => y - x);
+    return (high + 0.05) / (low + 0.05);
+  }
+
+  // The brand mixed towards `goal` until text in it reads on `ground`.
+  function readable(rgb, ground, goal) {
+    for (let step = 0; step <= 20; step += 1) {
+      const mixed = rgb.map((value, at) => Math.round(value + (goal[at] - value) * (step / 20)));
+      if (contrast(mixed, ground) >= 4.9) return `rgb(${mixed.join(" ")})`;
+    }
+    return `rgb(${goal.join(" ")})`;
+  }
+
+  function brand(hex) {
+    if (!/^#[0-9a-f]{6}$/i.test(hex || "")) return;
+    const rgb = channels(hex);
+    const white = [255, 255, 255];
+    const ink = [18, 18, 21];
+    root.style.setProperty("--brand-fill", hex);
+    root.style.setProperty("--brand-ink", contrast(rgb, white) >= 4.5 ? "#ffffff" : "#121215");
+    root.style.setProperty("--brand-text-light", readable(rgb, white, [0, 0, 0]));
+    root.style.setProperty("--brand-text-dark", readable(rgb, ink, white));
+  }
+
+  brand(root.dataset.brand);
+  apply(stored());
+  dark.addEventListener("change", () => {
+    if (stored() === "system") apply("system");
+  });
+  window.addEventListener("storage", (event) => {
+    if (event.key === "lobby-theme") apply(stored());
+  });
+  window.lobbyTheme = {
+    get choice() {
+      return stored();
+    },
+    set(choice) {
+      try {
+        if (choice === "system") localStorage.removeItem("lobby-theme");
+        else localStorage.setItem("lobby-theme", choice);
+      } catch {
+        /* the choice then lasts for this page */
+      }
+      apply(choice);
+    },
+  };
+})();
