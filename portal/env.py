@@ -72,17 +72,29 @@ class Env:
 
         return self._parse(name, default, parse, "a yes or no; use true or false")
 
-    def int(self, name: str, default: int, *, minimum: int = 0) -> int:
+    def int(self, name: str, default: int, *, minimum: int = 0, maximum: int | None = None) -> int:
         def parse(value: str) -> int:
             number = int(value)
-            if number < minimum:
+            if number < minimum or (maximum is not None and number > maximum):
                 raise ValueError(value)
             return number
 
-        return self._parse(name, default, parse, f"a whole number of at least {minimum}")
+        bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        return self._parse(name, default, parse, f"a whole number {bounds}")
 
     def float(self, name: str, default: float) -> float:
         return self._parse(name, default, float, "a number")
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        """One of ``choices``, written in any case."""
+
+        def parse(value: str) -> str:
+            for choice in choices:
+                if value.lower() == choice.lower():
+                    return choice
+            raise ValueError(value)
+
+        return self._parse(name, default, parse, f"one of {', '.join(choices)}")
 
     def list(self, name: str, default: list[str] | None = None) -> list[str]:
         value = self._environ.get(name, "")
@@ -103,6 +115,40 @@ class Env:
             wanted = ", ".join(f"{scheme}://" for scheme in schemes)
             raise ImproperlyConfigured(f"{name} has the scheme {parts.scheme or 'none'!r}; it takes {wanted}.")
         return value
+
+
+def ollama_url(name: str, value: str) -> str:
+    """Ollama's OpenAI-compatible URL from what ``OLLAMA_HOST`` may hold: ``host``, ``host:port`` or a URL."""
+    default_port = "" if "://" in value else ":11434"
+    try:
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+    if not host or parts.scheme not in {"http", "https"}:
+        raise ImproperlyConfigured(f"{name} is not a host, host:port or URL.")
+    # The server's own setting may say "on every address"; its client is then found on this machine.
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"{parts.scheme}://{host}{f':{port}' if port else default_port}/v1"
+
+
+def mail_config(url: str) -> dict[str, Any]:
+    """Django's settings for ``smtp://user:password@host:587`` (STARTTLS when there is a password) or ``smtps://…:465`` (TLS)."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ImproperlyConfigured("EMAIL_URL names no host; write smtp://user:password@host:587.")
+    implicit = parts.scheme == "smtps"
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or (465 if implicit else 587),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": implicit,
+        # A password is never sent in the clear.
+        "EMAIL_USE_TLS": not implicit and bool(parts.username),
+        "EMAIL_TIMEOUT": 10,
+    }
 
 
 def database_config(url: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -13,26 +14,41 @@ MIN_DISTINCT_CHARACTERS = 10
 WEAK_WORDS = ("changeme", "change-me", "insecure", "example", "password", "default")
 
 
-def embedded_secret(data_dir: Path, name: str) -> str:
+def new_secret() -> str:
+    return secrets.token_urlsafe(48)
+
+
+def embedded_secret(data_dir: Path, name: str, make: Callable[[], str] = new_secret) -> str:
     """The secret kept in ``data_dir/secrets/name``; made on first use, readable by its owner alone."""
     path = data_dir / "secrets" / name
     try:
+        try:
+            return path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            _keep(path, make())
         return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        pass
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"DATA_DIR={data_dir} cannot be used ({error.strerror}: {error.filename}). "
+            "Set DATA_DIR to a directory that this user may write to."
+        ) from None
+
+
+def _keep(path: Path, value: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Write aside and link into place: of two processes that start together one wins, and both read the winner's.
-    draft = path.with_name(f".{name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_urlsafe(48))
     try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(value)
+            file.flush()
+            os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
         pass
     finally:
         draft.unlink()
-    return path.read_text(encoding="ascii").strip()
 
 
 def require_strong(name: str, value: str) -> str:

@@ -1,0 +1,95 @@
+"""What every test may ask for: servers of its own, a running Lobby, a browser, and the cast."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests import servers
+from tests.live import LiveLobby, LobbyFactory
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test for want of ``reason``; in CI nothing may be wanting, so there it fails."""
+    if IN_CI:
+        pytest.fail(f"CI must have everything: {reason}.", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on."""
+    return servers.free_port()
+
+
+@pytest.fixture(scope="session")
+def session_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.PostgresServer]:
+    try:
+        server = servers.PostgresServer(tmp_path_factory.mktemp("servers") / "postgres")
+    except servers.ProgramMissing as error:
+        missing(str(error))
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_server(session_postgres: servers.PostgresServer) -> Iterator[servers.PostgresServer]:
+    """A PostgreSQL that this test may stop or kill. Its cluster is shared by the run: make a database of your own."""
+    session_postgres.thaw()
+    session_postgres.start()
+    yield session_postgres
+    session_postgres.thaw()
+    session_postgres.start()
+
+
+@pytest.fixture(scope="session")
+def session_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.RedisServer]:
+    try:
+        server = servers.RedisServer(tmp_path_factory.mktemp("servers") / "redis")
+    except servers.ProgramMissing as error:
+        missing(str(error))
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def redis_server(session_redis: servers.RedisServer) -> Iterator[servers.RedisServer]:
+    """An empty Redis that this test may stop, freeze or kill."""
+    session_redis.thaw()
+    session_redis.start()
+    session_redis.flush()
+    yield session_redis
+    session_redis.thaw()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium to hand to Playwright as ``executable_path``."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    missing("Chromium is not installed (Debian: apt install chromium)")
+
+
+@pytest.fixture(scope="session")
+def lobby_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database, made once, of which each running Lobby gets a copy."""
+    return LiveLobby.make_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def live_lobby(lobby_template: Path, tmp_path: Path) -> Iterator[LobbyFactory]:
+    """Start real Lobbies: ``lobby = live_lobby(env={...})``. See ``tests.live.LiveLobby`` for what it can do."""
+    factory = LobbyFactory(lobby_template, tmp_path)
+    yield factory
+    factory.stop()
