@@ -22,7 +22,7 @@ LATE_SETTLE_SECONDS = 86_400.0
 class Limit(msgspec.Struct, frozen=True, gc=False):
     """At most ``amount`` of ``metric`` in any rolling ``window`` seconds; concurrency has no window.
 
-    A counter is one (metric, key, window): a changed ``amount`` keeps what was counted, a changed ``window`` starts anew.
+    A counter is one (metric, key, window): a new ``amount`` keeps what was counted, a new ``window`` starts anew.
     """
 
     key: str
