@@ -1,10 +1,10 @@
 """What can go wrong in the ledger.
 
-    LedgerError
-    ├── SpoolError          the spool could not be written; nothing of the line is promised
-    │   └── SpoolFull       ... because it holds as much as it may
-    ├── SpoolBusy           another drainer holds the directory
-    └── DatabaseUnavailable the database does not take the ledger now; the spool keeps it
+LedgerError
+├── SpoolError          the spool could not be written; nothing of the line is promised
+│   └── SpoolFull       ... because it holds as much as it may
+├── SpoolBusy           another drainer holds the directory
+└── DatabaseUnavailable the database does not take the ledger now; the spool keeps it
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ A writer's name begins with its start in milliseconds: names sort by age.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -21,6 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 DRAIN_LOCK = "drain.lock"
 DRAINED = "drained.json"
 QUARANTINE = "quarantine"
@@ -28,6 +31,7 @@ QUARANTINE = "quarantine"
 _WRITER = r"\d{13}-\d{7,10}-[0-9a-f]{8}"
 _SEGMENT = re.compile(rf"({_WRITER})-(\d{{8}})\.jsonl")
 _LOCK = re.compile(rf"({_WRITER})\.lock")
+_DRAINED_DECODER = msgspec.json.Decoder(dict[str, int])
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -100,6 +104,51 @@ def try_lock(path: Path) -> int | None:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def is_held(path: Path) -> bool:
+    """Whether someone holds the lock on ``path``; a missing file is held by nobody."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def has_orphans(directory: Path) -> bool:
+    """Whether a writer that is no more left segments that are not drained yet."""
+    try:
+        left = {name.writer for name in segments(directory)}
+    except FileNotFoundError:
+        return False
+    return any(not is_held(directory / lock_name(writer)) for writer in left)
+
+
+def undrained_bytes(directory: Path) -> int:
+    """How much of the spool is not in the database yet, as the drainer last told: never too little."""
+    try:
+        drained = _DRAINED_DECODER.decode((directory / DRAINED).read_bytes())
+    except (FileNotFoundError, msgspec.DecodeError):
+        drained = {}
+    total = 0
+    with contextlib.suppress(FileNotFoundError):
+        for name in segments(directory):
+            with contextlib.suppress(FileNotFoundError):  # drained and deleted since
+                total += max((directory / str(name)).stat().st_size - drained.get(str(name), 0), 0)
+    return total
+
+
+def tell_drained(directory: Path, offsets: dict[str, int]) -> None:
+    """Leave word of how far each segment is drained, for ``undrained_bytes``."""
+    draft = directory / f"{DRAINED}.new"
+    draft.write_bytes(msgspec.json.encode(offsets))
+    draft.replace(directory / DRAINED)
 
 
 def sync_directory(directory: Path) -> None:

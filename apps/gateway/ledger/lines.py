@@ -8,54 +8,64 @@ hexadecimal digits.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
+
+# What a reader takes. A value beyond these bounds is no usage but a fault: its line is kept aside, not booked.
+Id = Annotated[str, Meta(min_length=1, max_length=32)]
+Milliseconds = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]  # to the end of the year 9999
+RowId = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Tokens = Annotated[int, Meta(ge=0, le=10**12)]
+Cost = Annotated[int, Meta(ge=-(10**18), le=10**18)]  # picodollars: a million dollars
+Duration = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Small = Annotated[int, Meta(ge=0, le=2**15 - 1)]
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who and what, in every line. Ids are those of the database rows; 0 stands for none."""
 
-    request_id: str
-    at: int
-    tenant_id: int = 0
-    project_id: int = 0
-    api_key_id: int = 0
-    user_id: int = 0
+    request_id: Id
+    at: Milliseconds
+    tenant_id: RowId = 0
+    project_id: RowId = 0
+    api_key_id: RowId = 0
+    user_id: RowId = 0
 
 
 class Intent(Line, frozen=True, kw_only=True, omit_defaults=True, tag="intent", tag_field="line"):
     """An attempt is about to be dispatched. ``input_tokens`` is our estimate; it stands if nothing better comes."""
 
-    attempt_id: str
-    model_id: int
-    endpoint_id: int
-    price_id: int = 0
+    attempt_id: Id
+    model_id: RowId
+    endpoint_id: RowId
+    price_id: RowId = 0
     model_slug: str = ""
     operation: str = ""
     streamed: bool = False
-    input_tokens: int = 0
+    input_tokens: Tokens = 0
 
 
 class Settlement(Line, frozen=True, kw_only=True, omit_defaults=True, tag="settlement", tag_field="line"):
     """An attempt ended. ``status`` and ``outcome`` are values of ``UsageStatus`` and ``Outcome``."""
 
-    attempt_id: str
-    model_id: int
-    endpoint_id: int
-    price_id: int = 0
+    attempt_id: Id
+    model_id: RowId
+    endpoint_id: RowId
+    price_id: RowId = 0
     status: str
     outcome: str
-    http_status: int = 0
+    http_status: Small = 0
     streamed: bool = False
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    cost_picousd: int = 0
-    duration_ms: int = 0
-    first_token_ms: int | None = None
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
+    cached_tokens: Tokens = 0
+    cache_write_tokens: Tokens = 0
+    reasoning_tokens: Tokens = 0
+    cost_picousd: Cost = 0
+    duration_ms: Duration = 0
+    first_token_ms: Duration | None = None
     upstream_request_id: str = ""
 
 
@@ -64,16 +74,16 @@ class RequestLine(Line, frozen=True, kw_only=True, omit_defaults=True, tag="requ
 
     operation: str
     outcome: str
-    http_status: int
+    http_status: Small
     model_slug: str = ""
     streamed: bool = False
     error_code: str = ""
-    attempts: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_picousd: int = 0
-    duration_ms: int = 0
-    first_token_ms: int | None = None
+    attempts: Small = 0
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
+    cost_picousd: Cost = 0
+    duration_ms: Duration = 0
+    first_token_ms: Duration | None = None
     why: dict[str, Any] = {}
 
 
