@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 from django.utils import timezone
 
 from apps.models.types import CredentialSource, Lifecycle, ModelKind, ProviderKind
 from apps.tenants.models import Project, Tenant, User
+from apps.tenants.scoping import TenantScopedManager
 
 
 class Provider(models.Model):
@@ -16,16 +19,25 @@ class Provider(models.Model):
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=30, choices=ProviderKind.choices)
     base_url = models.CharField(max_length=500, help_text="For example https://api.openai.com/v1")
-    credential_source = models.CharField(
-        max_length=20, choices=CredentialSource.choices, default=CredentialSource.NONE
-    )
+    credential_source = models.CharField(max_length=20, choices=CredentialSource.choices, default=CredentialSource.NONE)
     credential_env = models.CharField(
         "environment variable", max_length=100, blank=True, help_text="The variable that holds the key."
     )
     credential_encrypted = models.TextField(blank=True, editable=False)
     is_enabled = models.BooleanField(default=True)
     from_environment = models.BooleanField(default=False, editable=False, help_text="Registered at start-up.")
-    last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    missing_since = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since when the environment no longer names it."
+    )
+    auto_discover = models.BooleanField(
+        "discover models", default=False, help_text="Ask it for its list of models now and then, and register them."
+    )
+    last_seen_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When its list of models was last read."
+    )
+    last_error = models.CharField(
+        max_length=300, blank=True, editable=False, help_text="Why it could not be read since."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -33,6 +45,10 @@ class Provider(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_simulated(self) -> bool:
+        return self.kind == ProviderKind.SANDBOX
 
 
 class Model(models.Model):
@@ -76,6 +92,10 @@ class Endpoint(models.Model):
     idle_timeout_ms = models.PositiveIntegerField(default=60_000)
     total_timeout_ms = models.PositiveIntegerField(default=600_000)
     settings = models.JSONField(default=dict, blank=True)
+    from_discovery = models.BooleanField(default=False, editable=False, help_text="Found in the provider's own list.")
+    missing_since = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since when the provider no longer lists it; disabled by that."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -128,6 +148,9 @@ class AccessGrant(models.Model):
     licence_accepted_at = models.DateTimeField(null=True, blank=True)
     granted_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    # A grant to the whole tenant covers each of its projects: a key sees its tenant's grants, not its project's alone.
+    objects: ClassVar[TenantScopedManager[AccessGrant]] = TenantScopedManager(view="model.view")
 
     class Meta:
         ordering = ["tenant__name", "model__name"]

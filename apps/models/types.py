@@ -15,6 +15,15 @@ class Lifecycle(models.TextChoices):
 
 CALLABLE_LIFECYCLES = frozenset({Lifecycle.APPROVED, Lifecycle.DEPRECATED})
 
+# What may follow what. A retired model comes back only through a review.
+LIFECYCLE_STEPS: dict[Lifecycle, frozenset[Lifecycle]] = {
+    Lifecycle.PROPOSED: frozenset({Lifecycle.IN_REVIEW, Lifecycle.APPROVED, Lifecycle.RETIRED}),
+    Lifecycle.IN_REVIEW: frozenset({Lifecycle.PROPOSED, Lifecycle.APPROVED, Lifecycle.RETIRED}),
+    Lifecycle.APPROVED: frozenset({Lifecycle.IN_REVIEW, Lifecycle.DEPRECATED, Lifecycle.RETIRED}),
+    Lifecycle.DEPRECATED: frozenset({Lifecycle.APPROVED, Lifecycle.RETIRED}),
+    Lifecycle.RETIRED: frozenset({Lifecycle.IN_REVIEW}),
+}
+
 
 class ProviderKind(models.TextChoices):
     """Which adapter speaks to it."""
@@ -32,3 +41,15 @@ class CredentialSource(models.TextChoices):
     NONE = "none", "None needed"
     ENVIRONMENT = "environment", "Environment variable"
     DATABASE = "database", "Encrypted in the database"
+
+
+class Capability(models.TextChoices):
+    STREAMING = "streaming", "Streaming"
+    TOOLS = "tools", "Tools"
+    VISION = "vision", "Images in"
+    JSON_SCHEMA = "json_schema", "JSON schema"
+    REASONING = "reasoning", "Reasoning"
+    LOGPROBS = "logprobs", "Log probabilities"
+
+
+SANDBOX_URL = "sandbox:"

@@ -1,0 +1,127 @@
+"""Endpoints: where a model can be called."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict, Unpack
+
+from django.db import IntegrityError, transaction
+
+from apps.models.models import Endpoint, Model, Provider
+from apps.tenants import audit, validation
+from apps.tenants.access import Actor, require
+from apps.tenants.control_plane import control_plane_changed
+from apps.tenants.errors import Conflict, Invalid
+from apps.tenants.services.changes import apply_changes
+
+LOWEST_PRIORITY = 10_000
+LONGEST_TIMEOUT_MS = 3_600_000
+MOST_SETTINGS = 20
+_TIMEOUTS = ("connect_timeout_ms", "first_byte_timeout_ms", "idle_timeout_ms", "total_timeout_ms")
+
+
+class EndpointChanges(TypedDict, total=False):
+    region: str
+    priority: int
+    connect_timeout_ms: int
+    first_byte_timeout_ms: int
+    idle_timeout_ms: int
+    total_timeout_ms: int
+    settings: dict[str, str]
+
+
+@transaction.atomic
+def create_endpoint(
+    *, actor: Actor, model: Model, provider: Provider, upstream_model: str, **changes: Unpack[EndpointChanges]
+) -> Endpoint:
+    """Without a priority it comes after the model's other endpoints."""
+    require(actor, "registry.manage", what="register endpoints")
+    upstream_model = validation.clean_name(upstream_model, field="upstream_model", maximum=300)
+    values = _clean(changes)
+    values.setdefault("priority", Endpoint.objects.filter(model=model).count())
+    try:
+        with transaction.atomic():
+            endpoint = Endpoint.objects.create(model=model, provider=provider, upstream_model=upstream_model, **values)
+    except IntegrityError:
+        raise Conflict(
+            f"{model.name} has the endpoint {upstream_model!r} at {provider.name} already.", code="endpoint_taken"
+        ) from None
+    facts = {"model": model.slug, "provider": provider.slug, "upstream_model": upstream_model, **values}
+    audit.record(actor, "endpoint.created", endpoint, facts)
+    control_plane_changed()
+    return endpoint
+
+
+@transaction.atomic
+def update_endpoint(*, actor: Actor, endpoint: Endpoint, **changes: Unpack[EndpointChanges]) -> Endpoint:
+    require(actor, "registry.manage", what="change endpoints")
+    values = _clean(changes)
+    endpoint = _locked(endpoint)
+    try:
+        with transaction.atomic():
+            changed = apply_changes(endpoint, values)
+    except IntegrityError:
+        raise Conflict(
+            f"{endpoint.model.name} has such an endpoint in that region already.", code="endpoint_taken"
+        ) from None
+    if changed:
+        audit.record(actor, "endpoint.updated", endpoint, changed)
+        control_plane_changed()
+    return endpoint
+
+
+@transaction.atomic
+def enable_endpoint(*, actor: Actor, endpoint: Endpoint) -> Endpoint:
+    return _set_enabled(actor, endpoint, True, "endpoint.enabled")
+
+
+@transaction.atomic
+def disable_endpoint(*, actor: Actor, endpoint: Endpoint) -> Endpoint:
+    return _set_enabled(actor, endpoint, False, "endpoint.disabled")
+
+
+def _set_enabled(actor: Actor, endpoint: Endpoint, value: bool, action: str) -> Endpoint:
+    require(actor, "registry.manage", what="change endpoints")
+    endpoint = _locked(endpoint)
+    # What somebody decided is no longer what discovery found missing.
+    if apply_changes(endpoint, {"is_enabled": value, "missing_since": None}):
+        audit.record(actor, action, endpoint, {})
+        control_plane_changed()
+    return endpoint
+
+
+def _locked(endpoint: Endpoint) -> Endpoint:
+    rows = Endpoint.objects.select_related("model", "provider").select_for_update(of=("self",))
+    return rows.get(pk=endpoint.pk)
+
+
+def _clean(changes: EndpointChanges) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if "region" in changes:
+        values["region"] = next(iter(validation.clean_regions([changes["region"]])), "")
+    if "priority" in changes:
+        values["priority"] = validation.clean_number(
+            changes["priority"], field="priority", minimum=0, maximum=LOWEST_PRIORITY
+        )
+    for field in _TIMEOUTS:
+        if field in changes:
+            values[field] = validation.clean_number(
+                changes[field],  # type: ignore[literal-required]
+                field=field,
+                minimum=1,
+                maximum=LONGEST_TIMEOUT_MS,
+            )
+    if "settings" in changes:
+        values["settings"] = _clean_settings(changes["settings"])
+    if unknown := set(changes) - set(values):
+        raise Invalid(f"{', '.join(sorted(unknown))} cannot be changed here.", field=min(unknown))
+    return values
+
+
+def _clean_settings(value: Any) -> dict[str, str]:
+    """Words for the adapter. No secret belongs there: they are shown to whoever may see the registry."""
+    if not isinstance(value, dict) or len(value) > MOST_SETTINGS:
+        raise Invalid(f"Settings are an object of at most {MOST_SETTINGS} texts.", field="settings")
+    for key, text in value.items():
+        if not isinstance(key, str) or not isinstance(text, str) or len(key) > 50 or len(text) > 500:
+            raise Invalid(f"The setting {str(key)[:50]!r} is not a short text.", field="settings")
+    return value

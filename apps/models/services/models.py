@@ -1,0 +1,124 @@
+"""Models: what tenants find in the hub and name in their calls."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict, Unpack
+
+from django.db import IntegrityError, transaction
+
+from apps.models.models import Model
+from apps.models.types import LIFECYCLE_STEPS, Capability, Lifecycle, ModelKind
+from apps.tenants import audit, validation
+from apps.tenants.access import Actor, require
+from apps.tenants.control_plane import control_plane_changed
+from apps.tenants.errors import Conflict, Invalid
+from apps.tenants.services.changes import apply_changes
+
+MOST_TOKENS = 2**31 - 1
+_TEXTS = {"description": 4000, "intended_use": 4000, "out_of_scope_use": 4000, "publisher": 100, "licence": 100}
+
+
+class ModelChanges(TypedDict, total=False):
+    name: str
+    kind: str
+    publisher: str
+    description: str
+    intended_use: str
+    out_of_scope_use: str
+    licence: str
+    context_tokens: int | None
+    max_output_tokens: int | None
+    capabilities: list[str]
+    is_open: bool
+
+
+@transaction.atomic
+def create_model(
+    *,
+    actor: Actor,
+    slug: str,
+    name: str,
+    lifecycle: str = Lifecycle.PROPOSED,
+    **changes: Unpack[ModelChanges],
+) -> Model:
+    require(actor, "registry.manage", what="register models")
+    slug = clean_model_slug(slug)
+    values = clean_model({**changes, "name": name})
+    values["lifecycle"] = validation.clean_choice(lifecycle, Lifecycle, field="lifecycle")
+    try:
+        with transaction.atomic():
+            model = Model.objects.create(slug=slug, **values)
+    except IntegrityError:
+        raise Conflict(f"There is a model {slug!r} already.", code="slug_taken", field="slug") from None
+    audit.record(actor, "model.created", model, {"slug": slug, **values})
+    control_plane_changed()
+    return model
+
+
+@transaction.atomic
+def update_model(*, actor: Actor, model: Model, **changes: Unpack[ModelChanges]) -> Model:
+    require(actor, "registry.manage", what="change models")
+    values = clean_model(changes)
+    model = Model.objects.select_for_update().get(pk=model.pk)
+    if changed := apply_changes(model, values):
+        audit.record(actor, "model.updated", model, changed)
+        control_plane_changed()
+    return model
+
+
+@transaction.atomic
+def set_lifecycle(*, actor: Actor, model: Model, lifecycle: str) -> Model:
+    """Raises Conflict where the step is not one of ``LIFECYCLE_STEPS``."""
+    require(actor, "registry.manage", what="change a model's lifecycle")
+    wanted = Lifecycle(validation.clean_choice(lifecycle, Lifecycle, field="lifecycle"))
+    model = Model.objects.select_for_update().get(pk=model.pk)
+    present = Lifecycle(model.lifecycle)
+    if wanted == present:
+        return model
+    if wanted not in LIFECYCLE_STEPS[present]:
+        steps = ", ".join(sorted(step.label for step in LIFECYCLE_STEPS[present]))
+        raise Conflict(
+            f"{model.name} is {present.label.lower()}: it cannot become {wanted.label.lower()} from there.",
+            code="lifecycle_step",
+            field="lifecycle",
+            remedy=f"It can become: {steps}.",
+        )
+    changed = apply_changes(model, {"lifecycle": wanted.value})
+    audit.record(actor, "model.lifecycle_changed", model, changed)
+    control_plane_changed()
+    return model
+
+
+def clean_model_slug(slug: str) -> str:
+    cleaned = validation.clean_model_names([slug], field="slug")
+    if not cleaned:
+        raise Invalid("A model needs the name that applications call it by.", field="slug")
+    return cleaned[0]
+
+
+def clean_model(changes: ModelChanges) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if "name" in changes:
+        values["name"] = validation.clean_name(changes["name"])
+    if "kind" in changes:
+        values["kind"] = validation.clean_choice(changes["kind"], ModelKind, field="kind")
+    for field, maximum in _TEXTS.items():
+        if field in changes:
+            values[field] = validation.clean_text(str(changes[field]), field=field, maximum=maximum)  # type: ignore[literal-required]
+    for field in ("context_tokens", "max_output_tokens"):
+        if field in changes:
+            number = changes[field]
+            values[field] = (
+                None if number is None else validation.clean_number(number, field=field, minimum=1, maximum=MOST_TOKENS)
+            )
+    if "capabilities" in changes:
+        chosen = {
+            validation.clean_choice(capability, Capability, field="capabilities")
+            for capability in changes["capabilities"]
+        }
+        values["capabilities"] = [capability for capability in Capability.values if capability in chosen]
+    if "is_open" in changes:
+        values["is_open"] = bool(changes["is_open"])
+    if unknown := set(changes) - set(values):
+        raise Invalid(f"{', '.join(sorted(unknown))} cannot be changed here.", field=min(unknown))
+    return values

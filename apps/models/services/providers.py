@@ -1,0 +1,241 @@
+"""Providers: the servers that answer, and the credential that Lobby shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict, Unpack
+
+from django.db import IntegrityError, transaction
+
+from apps.models.credentials import check_environment_name, check_secret, keyring, origin_of
+from apps.models.errors import CredentialInvalid, CredentialNeeded, CredentialUnavailable
+from apps.models.models import Provider
+from apps.models.types import SANDBOX_URL, CredentialSource, ProviderKind
+from apps.models.urls_guard import check_new_url
+from apps.tenants import audit, validation
+from apps.tenants.access import Actor, require
+from apps.tenants.control_plane import control_plane_changed
+from apps.tenants.errors import Conflict, Invalid
+from apps.tenants.services.changes import apply_changes
+
+# What the audit trail calls the fields whose own names it takes for secrets and blots out.
+_AUDIT_NAMES = {"credential_source": "key_source", "credential_env": "key_variable"}
+
+
+class ProviderChanges(TypedDict, total=False):
+    name: str
+    base_url: str
+    credential_source: str
+    credential_env: str
+    auto_discover: bool
+
+
+@transaction.atomic
+def create_provider(
+    *,
+    actor: Actor,
+    slug: str,
+    name: str,
+    base_url: str,
+    kind: str = ProviderKind.OPENAI_COMPATIBLE,
+    credential_source: str = CredentialSource.NONE,
+    credential_env: str = "",
+    secret: str = "",
+    auto_discover: bool = False,
+) -> Provider:
+    """``secret`` goes with the source ``database`` and with no other."""
+    _require(actor)
+    provider = Provider(
+        slug=validation.clean_slug(slug), kind=validation.clean_choice(kind, ProviderKind, field="kind")
+    )
+    changes = ProviderChanges(
+        name=name,
+        base_url=base_url,
+        credential_source=credential_source,
+        credential_env=credential_env,
+        auto_discover=auto_discover,
+    )
+    values = _clean(provider, changes)
+    for field, value in values.items():
+        setattr(provider, field, value)
+    _check_credential(provider, has_secret=bool(secret))
+    try:
+        with transaction.atomic():
+            provider.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict(f"There is a provider {slug!r} already.", code="slug_taken", field="slug") from None
+    if secret:
+        _seal(provider, secret)
+    audit.record(actor, "provider.created", provider, {"slug": provider.slug, **_for_audit(values)})
+    control_plane_changed()
+    return provider
+
+
+@transaction.atomic
+def update_provider(
+    *, actor: Actor, provider: Provider, secret: str = "", **changes: Unpack[ProviderChanges]
+) -> Provider:
+    """Another server (scheme, host or port) never inherits the credential: ``secret``, or the variable's name, must be
+    given again in the same act. Raises CredentialNeeded otherwise.
+    """
+    _require(actor)
+    provider = Provider.objects.select_for_update().get(pk=provider.pk)
+    values = _clean(provider, changes)
+    if provider.from_environment and set(values) - {"name"}:
+        fixed = {field for field in values if field != "name" and values[field] != getattr(provider, field)}
+        if fixed or secret:
+            raise Conflict(
+                f"{provider.name} is registered from the environment.",
+                code="from_environment",
+                remedy="Change the environment variable and restart.",
+            )
+    old_origin, old_source = origin_of(provider.base_url), provider.credential_source
+    changed = apply_changes(provider, values)
+    moved = origin_of(provider.base_url) != old_origin
+    source = provider.credential_source
+    if moved and source == CredentialSource.ENVIRONMENT and "credential_env" not in changes:
+        raise CredentialNeeded("The server has changed: name the credential's environment variable again.")
+    kept = source == old_source == CredentialSource.DATABASE and not moved and bool(provider.credential_encrypted)
+    _check_credential(provider, has_secret=bool(secret) or kept)
+    if secret:
+        _seal(provider, secret)
+    elif source != CredentialSource.DATABASE and provider.credential_encrypted:
+        apply_changes(provider, {"credential_encrypted": ""})
+    if changed or secret:
+        audit.record(actor, "provider.updated", provider, {**_for_audit(changed), "new_key": bool(secret)})
+        control_plane_changed()
+    return provider
+
+
+@transaction.atomic
+def set_credential(*, actor: Actor, provider: Provider, secret: str) -> Provider:
+    """Store the provider's credential, encrypted; it replaces whatever the provider had."""
+    _require(actor)
+    provider = Provider.objects.select_for_update().get(pk=provider.pk)
+    if provider.from_environment:
+        raise Conflict(
+            f"{provider.name} takes its credential from the environment.",
+            code="from_environment",
+            remedy="Change the environment variable and restart.",
+        )
+    apply_changes(provider, {"credential_source": CredentialSource.DATABASE, "credential_env": ""})
+    _seal(provider, secret)
+    audit.record(actor, "provider.key_set", provider, {"server": origin_of(provider.base_url)})
+    control_plane_changed()
+    return provider
+
+
+@transaction.atomic
+def enable_provider(*, actor: Actor, provider: Provider) -> Provider:
+    return _set_enabled(actor, provider, True, "provider.enabled")
+
+
+@transaction.atomic
+def disable_provider(*, actor: Actor, provider: Provider) -> Provider:
+    """Nothing is sent to it any more; its endpoints and history stay."""
+    return _set_enabled(actor, provider, False, "provider.disabled")
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """How many stored credentials were made anew, were new already, and (by provider) could not be opened."""
+
+    renewed: int
+    current: int
+    failed: dict[str, str]
+
+
+@transaction.atomic
+def rotate_credentials(*, actor: Actor) -> Rotation:
+    """Encrypt every stored credential with the present CREDENTIALS_KEY. What cannot be opened is left as it is."""
+    _require(actor)
+    ring = keyring()
+    renewed = current = 0
+    failed: dict[str, str] = {}
+    for provider in Provider.objects.exclude(credential_encrypted="").order_by("pk").select_for_update():
+        try:
+            secret = ring.decrypt(provider.credential_encrypted, provider_id=provider.pk, base_url=provider.base_url)
+        except CredentialUnavailable as error:
+            failed[provider.slug] = error.message
+            continue
+        if ring.is_current(provider.credential_encrypted):
+            current += 1
+            continue
+        provider.credential_encrypted = ring.encrypt(secret, provider_id=provider.pk, base_url=provider.base_url)
+        provider.save(update_fields=["credential_encrypted"])
+        audit.record(actor, "provider.key_reencrypted", provider, {})
+        renewed += 1
+    if renewed:
+        control_plane_changed()
+    return Rotation(renewed, current, failed)
+
+
+def _require(actor: Actor) -> None:
+    require(actor, "registry.manage", what="change providers")
+
+
+def _set_enabled(actor: Actor, provider: Provider, value: bool, action: str) -> Provider:
+    _require(actor)
+    provider = Provider.objects.select_for_update().get(pk=provider.pk)
+    # What somebody decided is no longer what start-up found missing.
+    if apply_changes(provider, {"is_enabled": value, "missing_since": None}):
+        audit.record(actor, action, provider, {})
+        control_plane_changed()
+    return provider
+
+
+def _clean(provider: Provider, changes: ProviderChanges) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if "name" in changes:
+        values["name"] = validation.clean_name(changes["name"], maximum=100)
+    if "base_url" in changes:
+        values["base_url"] = _clean_base_url(provider, changes["base_url"])
+    if "credential_source" in changes:
+        values["credential_source"] = validation.clean_choice(
+            changes["credential_source"], CredentialSource, field="credential_source"
+        )
+    if "credential_env" in changes:
+        values["credential_env"] = validation.clean_text(changes["credential_env"], field="credential_env", maximum=100)
+    if "auto_discover" in changes:
+        values["auto_discover"] = bool(changes["auto_discover"]) and provider.kind != ProviderKind.SANDBOX
+    if unknown := set(changes) - set(values):
+        raise Invalid(f"{', '.join(sorted(unknown))} cannot be changed here.", field=min(unknown))
+    return values
+
+
+def _clean_base_url(provider: Provider, value: str) -> str:
+    value = value.strip()
+    if provider.kind == ProviderKind.SANDBOX:
+        if value != SANDBOX_URL:
+            raise Invalid(f"The sandbox is no server: its URL is {SANDBOX_URL!r}.", field="base_url")
+        return value
+    if provider.pk and value.rstrip("/") == provider.base_url:
+        return provider.base_url  # as it was: no name is looked up for it
+    return check_new_url(value).url
+
+
+def _check_credential(provider: Provider, *, has_secret: bool) -> None:
+    """Source, variable and secret fit together. Raises CredentialInvalid, CredentialNeeded."""
+    source = provider.credential_source
+    if source == CredentialSource.ENVIRONMENT:
+        check_environment_name(provider.credential_env, provider.base_url)
+    elif provider.credential_env:
+        raise CredentialInvalid("An environment variable goes with the source 'environment' only.")
+    if source == CredentialSource.DATABASE:
+        if not has_secret:
+            raise CredentialNeeded(f"Enter the credential for {origin_of(provider.base_url)}.")
+    elif has_secret:
+        raise CredentialInvalid("A credential is stored with the source 'database' only.")
+    if provider.kind == ProviderKind.SANDBOX and source != CredentialSource.NONE:
+        raise CredentialInvalid("The sandbox needs no credential.")
+
+
+def _seal(provider: Provider, secret: str) -> None:
+    secret = check_secret(secret)
+    provider.credential_encrypted = keyring().encrypt(secret, provider_id=provider.pk, base_url=provider.base_url)
+    provider.save(update_fields=["credential_encrypted"])
+
+
+def _for_audit(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {_AUDIT_NAMES.get(field, field): value for field, value in values.items()}

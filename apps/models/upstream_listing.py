@@ -1,0 +1,173 @@
+"""Reading a provider's own list of models: ``GET {base_url}/models`` of an OpenAI-compatible server.
+
+The answer is a stranger's: it is bounded in time, bytes and entries, redirects are not followed, and the connection
+goes to the very address that the guard has checked.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+import msgspec
+
+from apps.models.errors import DiscoveryFailed
+from apps.models.types import Capability, ModelKind
+from apps.models.urls_guard import CheckedUrl, check_url, resolve
+
+MAX_BYTES: Final = 8 * 1024**2
+MAX_MODELS: Final = 2_000
+CONNECT_TIMEOUT_S: Final = 2.0
+READ_TIMEOUT_S: Final = 3.0
+TOTAL_TIMEOUT_S: Final = 5.0
+
+# A model's name becomes a part of URLs, headers and logs.
+MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}")
+
+_EMBEDDING: Final = re.compile(
+    r"embed|(^|[/-])(bge|gte|e5|minilm|all-mpnet|ada-002)([-.:]|$)|sentence-transformers", re.I
+)
+_NEITHER: Final = re.compile(
+    r"whisper|transcri|(^|[/-])tts|dall-e|gpt-image|imagen|moderation|realtime|sora|(^|[/-])(babbage|davinci)-|rerank"
+    r"|turbo-instruct|computer-use|stable-diffusion|flux",
+    re.I,
+)
+_OPENAI: Final = re.compile(r"(chatgpt-)?(gpt-4o|gpt-4\.1|gpt-5|o[134])(?!.*(audio|search))")
+_REASONING: Final = re.compile(r"(^|[/-])(o[1-9]|gpt-5|gpt-oss|qwq|deepseek-r|magistral)|reason|think", re.I)
+
+
+class _Entry(msgspec.Struct):
+    id: str
+    owned_by: str | None = None
+    max_model_len: int | None = None  # vLLM
+    context_length: int | None = None  # several routers
+    context_window: int | None = None  # Groq
+
+
+class _Listing(msgspec.Struct):
+    data: list[msgspec.Raw]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    upstream_model: str
+    kind: ModelKind
+    owner: str = ""
+    context_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamListing:
+    """``skipped`` counts entries that Lobby does not serve: speech, pictures, moderation, names it cannot take."""
+
+    models: tuple[ListedModel, ...]
+    skipped: int
+
+
+def guess_kind(upstream_model: str) -> ModelKind | None:
+    """From the name, the only thing that such a list tells; None for what is neither chat nor embedding."""
+    if _EMBEDDING.search(upstream_model):
+        return ModelKind.EMBEDDING
+    return None if _NEITHER.search(upstream_model) else ModelKind.CHAT
+
+
+def guess_capabilities(upstream_model: str, kind: ModelKind) -> list[str]:
+    """What a model of that name most likely takes: nothing is refused on this ground, people are told."""
+    if kind == ModelKind.EMBEDDING:
+        return []
+    found = [Capability.STREAMING]
+    if _OPENAI.match(upstream_model):
+        found += [Capability.TOOLS, Capability.JSON_SCHEMA, Capability.VISION]
+    if _REASONING.search(upstream_model):
+        found.append(Capability.REASONING)
+    return [capability.value for capability in found]
+
+
+def read_listing(
+    base_url: str, credential: str | None, *, connect_timeout: float = CONNECT_TIMEOUT_S
+) -> UpstreamListing:
+    """The provider's models now. Blocks for at most about ``TOTAL_TIMEOUT_S``. Raises DiscoveryFailed, UrlRefused.
+
+    No message of either holds the credential or anything the server said beyond its status.
+    """
+    checked = check_url(base_url)
+    try:
+        address = resolve(checked)[0]
+    except (OSError, IndexError):
+        raise DiscoveryFailed(f"The name {checked.host} does not resolve.") from None
+    return parse_listing(_get(checked, address, credential, connect_timeout))
+
+
+def parse_listing(body: bytes) -> UpstreamListing:
+    """The models of a ``/models`` answer; a malformed entry is skipped, a malformed answer is DiscoveryFailed."""
+    try:
+        raw = msgspec.json.decode(body, type=_Listing).data
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise DiscoveryFailed("The answer to GET /models is not a list of models.") from None
+    models: dict[str, ListedModel] = {}
+    skipped = max(0, len(raw) - MAX_MODELS)
+    for item in raw[:MAX_MODELS]:
+        try:
+            entry = msgspec.json.decode(item, type=_Entry)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            skipped += 1
+            continue
+        kind = guess_kind(entry.id)
+        if kind is None or not MODEL_NAME.fullmatch(entry.id):
+            skipped += 1
+            continue
+        context = entry.max_model_len or entry.context_length or entry.context_window
+        models[entry.id] = ListedModel(
+            upstream_model=entry.id,
+            kind=kind,
+            owner=_plain(entry.owned_by or ""),
+            context_tokens=context if context and 0 < context < 2**31 else None,
+        )
+    return UpstreamListing(tuple(models.values()), skipped)
+
+
+def _plain(text: str) -> str:
+    return "".join(character for character in text if character.isprintable())[:100]
+
+
+def _get(checked: CheckedUrl, address: str, credential: str | None, connect_timeout: float) -> bytes:
+    # Connect to the address that was checked, and still speak TLS and HTTP with the host that was named.
+    url = httpx.URL(f"{checked.url}/models").copy_with(host=address)
+    host = httpx.URL(checked.url).netloc.decode("ascii")
+    headers = {"Host": host, "Accept": "application/json", "Accept-Encoding": "identity"}
+    if credential is not None:
+        headers["Authorization"] = f"Bearer {credential}"
+    deadline = time.monotonic() + TOTAL_TIMEOUT_S
+    timeout = httpx.Timeout(READ_TIMEOUT_S, connect=connect_timeout)
+    body = bytearray()
+    try:
+        with (
+            httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False) as client,
+            client.stream("GET", url, headers=headers, extensions={"sni_hostname": checked.host}) as response,
+        ):
+            if response.status_code != 200:
+                raise DiscoveryFailed(_status_message(response.status_code))
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise DiscoveryFailed("The server compressed its answer although it was asked not to.")
+            for chunk in response.iter_raw():
+                body += chunk
+                if len(body) > MAX_BYTES:
+                    raise DiscoveryFailed(f"The list of models is longer than {MAX_BYTES // 1024**2} MB.")
+                if time.monotonic() > deadline:
+                    raise DiscoveryFailed(f"The list of models took longer than {TOTAL_TIMEOUT_S:g} s.")
+    except httpx.TimeoutException:
+        raise DiscoveryFailed(f"{checked.host}:{checked.port} did not answer in time.") from None
+    except httpx.HTTPError as error:
+        raise DiscoveryFailed(f"{checked.host}:{checked.port} cannot be reached ({type(error).__name__}).") from None
+    return bytes(body)
+
+
+def _status_message(status: int) -> str:
+    if status in (401, 403):
+        return f"The server refused the credential ({status})."
+    if 300 <= status < 400:
+        return f"The server redirects elsewhere ({status}). Enter the URL that it redirects to."
+    return f"The server answered GET /models with {status}."
