@@ -17,7 +17,7 @@ MARK = "lby_"
 PREFIX_LENGTH = 10
 SECRET_LENGTH = 43  # base62: 43 * log2(62) = 256.03 bits
 _PREFIX_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
-_SECRET_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_BASE62 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _SECRET_START = len(MARK) + PREFIX_LENGTH + 1
 KEY_LENGTH = _SECRET_START + SECRET_LENGTH
 
@@ -32,7 +32,7 @@ class NewKey(NamedTuple):
 
 def generate() -> NewKey:
     prefix = "".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(PREFIX_LENGTH))
-    secret = "".join(secrets.choice(_SECRET_ALPHABET) for _ in range(SECRET_LENGTH))
+    secret = "".join(secrets.choice(_BASE62) for _ in range(SECRET_LENGTH))
     return NewKey(f"{MARK}{prefix}_{secret}", prefix, digest(secret))
 
 

@@ -187,3 +187,18 @@ def _locked(user: User) -> User:
 def end_sessions(user: User) -> None:
     """Every session of ``user`` is over at its next request: the epoch is a part of the sessions' hash."""
     User.objects.filter(pk=user.pk).update(session_epoch=F("session_epoch") + 1)
+
+
+@transaction.atomic
+def create_sso_user(*, actor: Actor, email: str, name: str, identity: str) -> User:
+    """Somebody's first single sign-on. ``identity`` is issuer + subject. They belong to no tenant yet."""
+    require(actor, "user.manage", what="manage users")
+    user = _make_user(email, name, None, PlatformRole.NONE)
+    audit.record(actor, "user.created", user, {"email": user.email, "identity": identity})
+    return user
+
+
+@transaction.atomic
+def record_sso_link(*, actor: Actor, user: User, identity: str) -> None:
+    """allauth has connected ``identity`` (issuer + subject) with this account."""
+    audit.record(actor, "user.sso_connected", user, {"identity": identity})
