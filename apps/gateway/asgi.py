@@ -1,0 +1,264 @@
+"""The gateway's ASGI application: /v1, health and metrics, beside Django rather than through it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, cast
+
+import msgspec
+import structlog
+from django.conf import settings
+
+from apps.gateway import metrics, wire
+from apps.gateway.auth import authenticate, check_active
+from apps.gateway.errors import GatewayError, InvalidRequest, Unavailable
+from apps.gateway.exchange import Exchange, Receive, Send, new_id, send_error
+from apps.gateway.runtime import Runtime
+from apps.gateway.snapshot import ModelFacts, Principal
+
+log = structlog.get_logger(__name__)
+
+# A body over the limit is read on and thrown away up to this many times the limit, so that the caller, which is still
+# writing, gets to read the error.
+DISCARD_FACTOR = 4
+HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+
+_PARSERS: dict[str, Callable[[bytes], tuple[wire.Request, dict[str, msgspec.Raw]]]] = {
+    "/v1/chat/completions": wire.parse_chat,
+    "/v1/embeddings": wire.parse_embedding,
+}
+_encode = msgspec.json.Encoder().encode
+
+
+def is_gateway_path(path: str) -> bool:
+    return path.startswith("/v1/") or path == "/v1" or path in HEALTH_PATHS
+
+
+class _ClientDisconnected(Exception):
+    """The caller left while it was still sending."""
+
+
+class GatewayApplication:
+    def __init__(self) -> None:
+        self.runtime: Runtime | None = None
+
+    async def lifespan(self, receive: Receive, send: Send) -> None:
+        """Start with the server, and stop after it has drained."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    self.runtime = Runtime()
+                    await self.runtime.start()
+                except Exception as error:
+                    log.exception("gateway_failed_to_start")
+                    await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
+                    raise
+                self._drain_on_sigterm(self.runtime)
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                if self.runtime is not None:
+                    await self.runtime.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    @staticmethod
+    def _drain_on_sigterm(runtime: Runtime) -> None:
+        """Readiness goes off first, for ``DRAIN_SECONDS``, so that no balancer sends more; then the server drains."""
+        server_handler = signal.getsignal(signal.SIGTERM)
+        if not callable(server_handler):
+            return
+        loop = asyncio.get_running_loop()
+
+        def drain(number: int, frame: FrameType | None) -> None:
+            runtime.draining = True
+            delay = float(settings.DRAIN_SECONDS)
+            loop.call_soon_threadsafe(loop.call_later, delay, lambda: server_handler(number, frame))
+
+        signal.signal(signal.SIGTERM, drain)
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        started = time.monotonic()
+        path: str = scope["path"]
+        if path in HEALTH_PATHS:
+            await self._health(path, send)
+            return
+        request_id = new_id()
+        try:
+            await self._v1(scope, path, receive, send, request_id, started)
+        except GatewayError as error:
+            metrics.count_request(path if path in _PARSERS else "other", "refused", error.status, 0.0)
+            await send_error(send, error, request_id)
+        except _ClientDisconnected:
+            return
+
+    async def _v1(
+        self, scope: dict[str, Any], path: str, receive: Receive, send: Send, request_id: str, started: float
+    ) -> None:
+        runtime = self.runtime
+        if runtime is None:
+            raise Unavailable("Lobby is starting.", retry_after=1.0)
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        parse = _PARSERS.get(path)
+        try:
+            client = scope["client"][0] if scope.get("client") else ""
+            principal = authenticate(headers, runtime.snapshot, client, runtime.signing_keys, time.time())
+        except GatewayError:
+            if parse is not None and scope["method"] == "POST":
+                await _discard_body(receive)
+            raise
+        if parse is None:
+            await self._models(scope, path, principal, send, request_id)
+            return
+        if scope["method"] != "POST":
+            raise InvalidRequest(f"{path} takes POST.", status=405, code="method_not_allowed")
+        runtime.load.enter(principal.tenant.id)
+        try:
+            request, fields = parse(await _read_body(headers, receive))
+            runtime.count_request()
+            exchange = Exchange(
+                runtime,
+                principal,
+                request,
+                fields,
+                request_id=request_id,
+                receive=receive,
+                send=send,
+                started=started,
+            )
+            await exchange.serve()
+        finally:
+            runtime.load.leave()
+
+    async def call(self, principal: Principal, path: str, body: bytes, receive: Receive, send: Send) -> None:
+        """Serve a signed-in member's call from inside the portal: the same path, without the key."""
+        started = time.monotonic()
+        request_id = new_id()
+        try:
+            if self.runtime is None:
+                raise Unavailable("The gateway does not run in this process.")
+            check_active(principal)
+            self.runtime.load.enter(principal.tenant.id)
+            try:
+                request, fields = _PARSERS[path](body)
+                exchange = Exchange(
+                    self.runtime,
+                    principal,
+                    request,
+                    fields,
+                    request_id=request_id,
+                    receive=receive,
+                    send=send,
+                    started=started,
+                )
+                await exchange.serve()
+            finally:
+                self.runtime.load.leave()
+        except GatewayError as error:
+            await send_error(send, error, request_id)
+
+    async def _models(
+        self, scope: dict[str, Any], path: str, principal: Principal, send: Send, request_id: str
+    ) -> None:
+        """``GET /v1/models`` and ``GET /v1/models/{id}``: what this caller may call."""
+        assert self.runtime is not None
+        snapshot, now = self.runtime.snapshot, time.time()
+        if path == "/v1/models":
+            found = [_model(model) for model in snapshot.callable_models(principal, now)]
+            body = _encode({"object": "list", "data": found})
+        elif path.startswith("/v1/models/"):
+            body = _encode(_model(snapshot.plan(principal, path.removeprefix("/v1/models/"), now).model))
+        else:
+            raise InvalidRequest(
+                f"There is no {scope['method']} {path[:200]} here. See /api/docs/ and the README.",
+                status=404,
+                code="unknown_url",
+            )
+        if scope["method"] not in ("GET", "HEAD"):
+            raise InvalidRequest(f"{path[:200]} takes GET.", status=405, code="method_not_allowed")
+        await _respond(send, 200, body, b"application/json", request_id)
+
+    async def _health(self, path: str, send: Send) -> None:
+        if path == "/healthz":
+            await _respond(send, 200, b'{"status":"ok"}', b"application/json")
+        elif path == "/metrics":
+            await _respond(send, 200, metrics.render(), metrics.CONTENT_TYPE.encode())
+        else:
+            checks = self.runtime.readiness() if self.runtime is not None else {"started": False}
+            status = 200 if all(checks.values()) else 503
+            body = _encode({"status": "ready" if status == 200 else "not ready", "checks": checks})
+            await _respond(send, status, body, b"application/json")
+
+
+def _model(model: ModelFacts) -> dict[str, Any]:
+    return {"id": model.slug, "object": "model", "created": model.created, "owned_by": model.publisher or "lobby"}
+
+
+async def _respond(send: Send, status: int, body: bytes, content_type: bytes, request_id: str = "") -> None:
+    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
+    if request_id:
+        headers.append((b"x-lobby-request-id", request_id.encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    """The whole body, at most ``GATEWAY_MAX_BODY_BYTES``. Raises ``InvalidRequest`` for what cannot be JSON anyway."""
+    limit: int = settings.GATEWAY_MAX_BODY_BYTES
+    content_type = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    message = await receive()
+    body = cast(bytes, message.get("body", b""))
+    if message.get("more_body"):
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _ClientDisconnected
+            part = message.get("body", b"")
+            size += len(part)
+            if size <= limit:
+                parts.append(part)
+            elif size > limit * DISCARD_FACTOR:
+                break
+        if size > limit:
+            raise _too_large(limit)
+        body = b"".join(parts)
+    if message["type"] == "http.disconnect":
+        raise _ClientDisconnected
+    if encoding not in (b"identity", b""):
+        shown = encoding.decode("latin-1")[:50]
+        raise InvalidRequest(
+            f"Content-Encoding '{shown}' is not taken: send the JSON uncompressed.",
+            status=415,
+            code="unsupported_encoding",
+        )
+    if content_type != b"application/json":
+        shown = content_type.decode("latin-1")[:100]
+        raise InvalidRequest(
+            f"Content-Type '{shown}' is not taken: send application/json.", status=415, code="unsupported_media_type"
+        )
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+def _too_large(limit: int) -> InvalidRequest:
+    return InvalidRequest(f"The body is larger than {limit:,} bytes.", status=413, code="request_too_large")
+
+
+async def _discard_body(receive: Receive) -> None:
+    """Read on what a refused caller is still sending, within bounds, so that it gets to read why."""
+    left = settings.GATEWAY_MAX_BODY_BYTES
+    while left > 0:
+        message = await receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return
+        left -= len(message.get("body", b""))
+
+
+application = GatewayApplication()

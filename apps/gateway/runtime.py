@@ -1,0 +1,246 @@
+"""What one gateway process holds: snapshot, counters, spool and upstream client; and how it starts and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+
+import structlog
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connection
+
+from apps.gateway import metrics
+from apps.gateway.budget_seeds import budget_spent
+from apps.gateway.counters.base import Ask, Counters, CountersUnavailable
+from apps.gateway.counters.memory import MemoryCounters
+from apps.gateway.errors import Unavailable
+from apps.gateway.ledger.errors import SpoolError
+from apps.gateway.ledger.progress import ProgressTable
+from apps.gateway.ledger.spool import Spool
+from apps.gateway.overload import LoadShedder
+from apps.gateway.signing_keys import IssuerKeys
+from apps.gateway.snapshot import Plan, Snapshot
+from apps.gateway.snapshot_loader import load_snapshot
+from apps.gateway.upstream import UpstreamClient
+from apps.models.providers.base import Adapter
+from apps.models.providers.openai import OpenAIAdapter
+from apps.models.providers.sandbox import SandboxTransport
+from apps.models.types import ProviderKind
+from apps.tenants.control_plane import control_plane_version
+
+log = structlog.get_logger(__name__)
+
+# A change of the control plane, a revocation above all, is in force within a second: polled at this pace, read anew in
+# well under the rest. See docs/decisions.md for why it is a poll on both profiles.
+POLL_SECONDS = 0.3
+MAX_BACKOFF_SECONDS = 5.0
+# Failing over may add this share to the upstreams' load, and this many attempts at once.
+RETRY_SHARE = 0.2
+RETRY_BURST = 10.0
+# A caller that is refused hundreds of times a second must not fill the database with its refusals.
+DENIALS_LOGGED_PER_SECOND = 50.0
+# Settlements that a failing disk did not take wait here for it; each has its intent in the spool, so a crash meanwhile
+# still leaves an interrupted record.
+MAX_WAITING = 100_000
+SEED_WAIT_SECONDS = 3.0
+
+
+class TokenBucket:
+    """``take`` answers whether one more is allowed: ``rate`` a second, ``burst`` at once."""
+
+    __slots__ = ("_at", "_burst", "_left", "_rate")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = self._left = burst
+        self._at = time.monotonic()
+
+    def put(self, amount: float) -> None:
+        self._left = min(self._burst, self._left + amount)
+
+    def take(self) -> bool:
+        if self._rate:
+            now = time.monotonic()
+            self.put((now - self._at) * self._rate)
+            self._at = now
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
+
+
+def _make_counters() -> Counters:
+    if not settings.REDIS_URL:
+        return MemoryCounters()
+    from apps.gateway.counters.redis import RedisCounters  # the Redis client is not loaded where it is not used
+
+    return RedisCounters(settings.REDIS_URL)
+
+
+class Runtime:
+    """One per process, made when the server starts (``start``) and ended when it has drained (``stop``)."""
+
+    def __init__(self) -> None:
+        self._snapshot: Snapshot | None = None
+        self.counters = _make_counters()
+        self.spool = Spool(settings.SPOOL_DIR, max_bytes=settings.SPOOL_MAX_BYTES)
+        self.progress: ProgressTable
+        self.client: UpstreamClient
+        self.adapters: dict[str, Adapter] = {
+            ProviderKind.OPENAI_COMPATIBLE: OpenAIAdapter(),
+            ProviderKind.SANDBOX: OpenAIAdapter(),
+        }
+        self.signing_keys = IssuerKeys(settings.OIDC_ISSUER, settings.OIDC_AUDIENCE)
+        self.load = LoadShedder(max_in_flight=settings.GATEWAY_MAX_IN_FLIGHT)
+        self.draining = False
+        self._stopping = threading.Event()
+        self._refresher: threading.Thread | None = None
+        self._retries = TokenBucket(rate=0.0, burst=RETRY_BURST)
+        self._denials = TokenBucket(rate=DENIALS_LOGGED_PER_SECOND, burst=DENIALS_LOGGED_PER_SECOND)
+        self._waiting: deque[bytes] = deque()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The control plane as last seen. Raises ``Unavailable`` before it was ever seen."""
+        if self._snapshot is None:
+            raise Unavailable("Lobby is starting and does not know its keys yet.", retry_after=1.0)
+        return self._snapshot
+
+    # Start and stop.
+
+    async def start(self) -> None:
+        """Open the spool, read the control plane. With the database down it starts, and is not ready."""
+        self.spool.open()
+        self.progress = ProgressTable(settings.SPOOL_DIR, self.spool.writer)
+        self.client = UpstreamClient(SandboxTransport())
+        await sync_to_async(self._refresh, thread_sensitive=False)()
+        self._refresher = threading.Thread(target=self._keep_fresh, name="control-plane", daemon=True)
+        self._refresher.start()
+        self._tasks = [asyncio.create_task(self.load.watch()), asyncio.create_task(self._retry_settlements())]
+
+    async def stop(self) -> None:
+        """After the last request: release everything."""
+        self.draining = True
+        self._stopping.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.client.aclose()
+        await self.counters.aclose()
+        self._record_waiting()
+        self.progress.close()
+        self.spool.close()
+        if self._refresher is not None:
+            await asyncio.to_thread(self._refresher.join, 2.0)
+
+    def readiness(self) -> dict[str, bool]:
+        """What must be true to be sent requests, each by its name."""
+        return {
+            "control_plane_known": self._snapshot is not None,
+            "ledger_writable": not self._waiting,
+            "not_draining": not self.draining,
+        }
+
+    # The snapshot.
+
+    def _keep_fresh(self) -> None:
+        wait = POLL_SECONDS
+        while not self._stopping.wait(wait):
+            wait = POLL_SECONDS if self._refresh() else min(wait * 2, MAX_BACKOFF_SECONDS)
+
+    def _refresh(self) -> bool:
+        """Read the control plane anew if it has changed. On failure the last picture goes on serving."""
+        try:
+            close_old_connections()
+            if self._snapshot is None or control_plane_version() != self._snapshot.version:
+                self._snapshot = load_snapshot()
+            self._seen_at = time.monotonic()
+            self.signing_keys.refresh()
+        except DatabaseError as error:
+            log.warning("control_plane_unreachable", error=type(error).__name__)
+            with contextlib.suppress(DatabaseError):
+                connection.close()
+            return False
+        metrics.snapshot_age.set(0.0)
+        return True
+
+    # Counters.
+
+    async def seed_budgets(self, plan: Plan, keys: tuple[str, ...]) -> None:
+        """Tell the counters what the ledger says was spent. Raises ``Unavailable`` while the ledger cannot be read."""
+        now = time.time()
+        wanted = [(budget, budget.window(now)) for budget in plan.budgets]
+        try:
+            spent = {
+                window.key: (
+                    await sync_to_async(budget_spent, thread_sensitive=False)(
+                        tenant_id=budget.tenant.id,
+                        project_id=budget.project_id,
+                        api_key_id=budget.api_key_id,
+                        since=budget.bounds(now)[0],
+                        spool_dir=settings.SPOOL_DIR,
+                        wait_seconds=SEED_WAIT_SECONDS,
+                    ),
+                    window.ends_at,
+                )
+                for budget, window in wanted
+                if window.key in keys
+            }
+        except DatabaseError:
+            raise Unavailable(
+                "What was spent so far cannot be read right now. Try again in a moment.", retry_after=2.0
+            ) from None
+        await self.counters.seed(spent)
+
+    async def settle_counters(self, ask: Ask, *, tokens: int, cost: int) -> None:
+        """The lease expires by itself, so counters that are away cost a late correction, not a wrong ledger."""
+        try:
+            await self.counters.settle(ask, tokens=tokens, cost=cost, now=time.time())
+        except CountersUnavailable:
+            metrics.settlements_lost.inc()
+
+    def may_retry(self) -> bool:
+        return self._retries.take()
+
+    def count_request(self) -> None:
+        self._retries.put(RETRY_SHARE)
+
+    def may_log_denial(self) -> bool:
+        return self._denials.take()
+
+    # The spool.
+
+    def record(self, lines: bytes) -> None:
+        """Write lines about what was already done. What the disk does not take waits, and readiness goes off."""
+        if not self._waiting:
+            try:
+                self.spool.append_settled(lines)
+            except SpoolError as error:
+                log.error("settlement_waits", error=str(error))
+            else:
+                return
+        if len(self._waiting) >= MAX_WAITING:
+            log.error("settlement_left_to_recovery", waiting=len(self._waiting))
+            return
+        self._waiting.append(lines)
+        metrics.settlements_waiting.set(len(self._waiting))
+
+    async def _retry_settlements(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self._record_waiting()
+
+    def _record_waiting(self) -> None:
+        while self._waiting:
+            try:
+                self.spool.append_settled(self._waiting[0])
+            except SpoolError:
+                break
+            self._waiting.popleft()
+        metrics.settlements_waiting.set(len(self._waiting))

@@ -1,0 +1,336 @@
+"""The control plane as the gateway sees it: one immutable picture in memory, made anew when something changed.
+
+Nothing on a request's path asks the database. What a caller may do with a model (its ``Plan``: the limits and budgets
+that cover it, the endpoints that may serve it) is worked out at the first such request and kept with the snapshot.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network
+from zoneinfo import ZoneInfo
+
+from apps.gateway.counters.base import BudgetWindow, Limit
+from apps.gateway.errors import ModelNotFound
+from apps.gateway.ledger.pricing import FREE, PriceTerms
+from apps.models.providers.base import Target
+from apps.tenants.periods import period_bounds
+
+MAX_PLANS = 50_000
+# When a model's own maximum is not known, the hold assumes this one and the request is capped by it.
+ASSUMED_MAX_OUTPUT_TOKENS = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFacts:
+    id: int
+    slug: str
+    name: str
+    zone: ZoneInfo
+    is_active: bool
+    regions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFacts:
+    id: int
+    slug: str
+    name: str
+    environment: str
+    is_active: bool
+    tenant: TenantFacts
+
+    @property
+    def label(self) -> str:
+        return f"{self.tenant.slug}/{self.slug}"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls: a project, by one of its keys or by a member. ``models`` is None when nothing narrows them."""
+
+    project: ProjectFacts
+    api_key_id: int = 0
+    user_id: int = 0
+    models: frozenset[str] | None = None
+    label: str = ""
+
+    @property
+    def tenant(self) -> TenantFacts:
+        return self.project.tenant
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    principal: Principal
+    digest: str = field(repr=False)
+    scopes: frozenset[str]
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    expires_at: float | None
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UserFacts:
+    """A person at the identity provider. ``projects`` are those of the tenants in which their role may call models."""
+
+    id: int
+    label: str
+    projects: tuple[ProjectFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PriceFacts:
+    effective_from: float
+    price_id: int
+    terms: PriceTerms
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFacts:
+    id: int
+    provider: str
+    provider_kind: str
+    region: str
+    priority: int
+    is_enabled: bool
+    simulated: bool
+    target: Target
+    connect_timeout: float
+    first_byte_timeout: float
+    idle_timeout: float
+    total_timeout: float
+    prices: tuple[PriceFacts, ...]  # newest first
+
+    def price_at(self, now: float) -> PriceFacts:
+        """The price in force at ``now`` (Unix seconds)."""
+        for price in self.prices:
+            if price.effective_from <= now:
+                return price
+        return _NO_PRICE
+
+    @property
+    def label(self) -> str:
+        return f"{self.target.upstream_model} at {self.provider}"
+
+
+_NO_PRICE = PriceFacts(0.0, 0, FREE)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    id: int
+    slug: str
+    kind: str
+    publisher: str
+    created: int
+    max_output_tokens: int | None
+    is_open: bool
+    is_callable: bool  # by its lifecycle
+    endpoints: tuple[EndpointFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFacts:
+    """A limit in words, for the message of a denial: what it is and who can change it."""
+
+    text: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitFacts:
+    limit: Limit
+    rule: RuleFacts
+    tenant_id: int
+    project_id: int
+    api_key_id: int
+    user_id: int
+    model: str
+
+    def covers(self, principal: Principal, model: str) -> bool:
+        return (
+            self.tenant_id == principal.tenant.id
+            and self.project_id in (0, principal.project.id)
+            and self.api_key_id in (0, principal.api_key_id)
+            and self.user_id in (0, principal.user_id)
+            and self.model in ("", model)
+        )
+
+
+class BudgetFacts:
+    """A budget and the calendar period it is in; the period is worked out again when it ends."""
+
+    __slots__ = ("_window", "amount", "api_key_id", "hard", "id", "period", "project_id", "rule", "tenant")
+
+    def __init__(
+        self,
+        *,
+        id: int,
+        tenant: TenantFacts,
+        project_id: int,
+        api_key_id: int,
+        period: str,
+        amount: int,
+        hard: bool,
+        rule: RuleFacts,
+    ) -> None:
+        self.id = id
+        self.tenant = tenant
+        self.project_id = project_id
+        self.api_key_id = api_key_id
+        self.period = period
+        self.amount = amount
+        self.hard = hard
+        self.rule = rule
+        self._window: BudgetWindow | None = None
+
+    def window(self, now: float) -> BudgetWindow:
+        window = self._window
+        if window is None or now >= window.ends_at:
+            start, end = self.bounds(now)
+            window = BudgetWindow(f"budget:{self.id}:{start:%Y%m%d}", self.amount, self.hard, end.timestamp())
+            self._window = window
+        return window
+
+    def bounds(self, now: float) -> tuple[datetime, datetime]:
+        return period_bounds(self.period, self.tenant.zone, datetime.fromtimestamp(now, self.tenant.zone))
+
+    def covers(self, principal: Principal) -> bool:
+        return (
+            self.tenant.id == principal.tenant.id
+            and self.project_id in (0, principal.project.id)
+            and self.api_key_id in (0, principal.api_key_id)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What covers and serves the calls of one principal to one model."""
+
+    model: ModelFacts
+    grant_ends_at: float | None
+    limits: tuple[Limit, ...]
+    rules: dict[str, RuleFacts]
+    budgets: tuple[BudgetFacts, ...]
+    candidates: tuple[EndpointFacts, ...]
+    left_out: tuple[tuple[str, str], ...]  # (endpoint, why)
+    capped: bool  # a hard budget or a token limit depends on the bound of the answer
+
+
+@dataclass(frozen=True, slots=True)
+class GrantFacts:
+    tenant_id: int
+    project_id: int
+    expires_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """``version`` is that of the control plane at the moment of reading."""
+
+    version: int
+    loaded_at: float
+    keys: dict[str, KeyFacts] = field(repr=False)
+    users_by_subject: dict[str, UserFacts] = field(repr=False)
+    users: dict[int, UserFacts] = field(repr=False)
+    models: dict[str, ModelFacts] = field(repr=False)
+    grants: dict[int, tuple[GrantFacts, ...]] = field(repr=False)  # by model id
+    limits: dict[int, tuple[LimitFacts, ...]] = field(repr=False)  # by tenant id
+    budgets: dict[int, tuple[BudgetFacts, ...]] = field(repr=False)  # by tenant id
+    _plans: dict[tuple[int, int, int, str], Plan] = field(default_factory=dict, repr=False)
+
+    def plan(self, principal: Principal, slug: str, now: float) -> Plan:
+        """How ``principal`` may call ``slug``. Raises ``ModelNotFound``, alike for an unknown and a forbidden model."""
+        key = (principal.project.id, principal.api_key_id, principal.user_id, slug)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._make_plan(principal, slug)
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()
+            self._plans[key] = plan
+        if plan.grant_ends_at is not None and plan.grant_ends_at <= now:
+            raise _not_found(slug)
+        return plan
+
+    def callable_models(self, principal: Principal, now: float) -> list[ModelFacts]:
+        """Every model that ``principal`` may call, by name."""
+        found = []
+        for slug in sorted(self.models):
+            try:
+                found.append(self.plan(principal, slug, now).model)
+            except ModelNotFound:
+                continue
+        return found
+
+    def _make_plan(self, principal: Principal, slug: str) -> Plan:
+        model = self.models.get(slug)
+        if model is None or not model.is_callable or (principal.models is not None and slug not in principal.models):
+            raise _not_found(slug)
+        granted, grant_ends_at = self._granted(principal, model)
+        if not granted:
+            raise _not_found(slug)
+        candidates, left_out = _candidates(model, principal.tenant)
+        covering = [limit for limit in self.limits.get(principal.tenant.id, ()) if limit.covers(principal, slug)]
+        budgets = tuple(budget for budget in self.budgets.get(principal.tenant.id, ()) if budget.covers(principal))
+        return Plan(
+            model=model,
+            grant_ends_at=grant_ends_at,
+            limits=tuple(covered.limit for covered in covering),
+            rules={covered.limit.key: covered.rule for covered in covering},
+            budgets=budgets,
+            candidates=candidates,
+            left_out=left_out,
+            capped=any(budget.hard for budget in budgets) or any(c.limit.metric == "tokens" for c in covering),
+        )
+
+    def _granted(self, principal: Principal, model: ModelFacts) -> tuple[bool, float | None]:
+        if model.is_open:
+            return True, None
+        ends = [
+            grant.expires_at
+            for grant in self.grants.get(model.id, ())
+            if grant.tenant_id == principal.tenant.id and grant.project_id in (0, principal.project.id)
+        ]
+        if not ends:
+            return False, None
+        # The longest of several grants counts.
+        return True, None if None in ends else max(end for end in ends if end is not None)
+
+
+def _candidates(
+    model: ModelFacts, tenant: TenantFacts
+) -> tuple[tuple[EndpointFacts, ...], tuple[tuple[str, str], ...]]:
+    kept, left_out = [], []
+    for endpoint in sorted(model.endpoints, key=lambda endpoint: (endpoint.priority, endpoint.id)):
+        if not endpoint.is_enabled:
+            left_out.append((endpoint.label, "switched off"))
+        elif tenant.regions and endpoint.region not in tenant.regions and not endpoint.simulated:
+            allowed = ", ".join(sorted(tenant.regions))
+            left_out.append((endpoint.label, f"runs in {endpoint.region or 'an unknown region'}; allowed: {allowed}"))
+        else:
+            kept.append(endpoint)
+    return tuple(kept), tuple(left_out)
+
+
+def _not_found(slug: str) -> ModelNotFound:
+    shown = "".join(character for character in slug if character.isprintable())[:100]
+    return ModelNotFound(
+        f"The model '{shown}' does not exist or you do not have access to it. GET /v1/models lists those you can call.",
+        param="model",
+    )
+
+
+def principals_of(snapshot: Snapshot, user_id: int) -> Iterable[Principal]:
+    """The principals that a signed-in member can act as, one a project."""
+    user = snapshot.users.get(user_id)
+    for project in user.projects if user else ():
+        yield Principal(project=project, user_id=user_id, label=user.label if user else "")
+
+
+def age(snapshot: Snapshot) -> float:
+    """Seconds since the snapshot was read."""
+    return time.time() - snapshot.loaded_at

@@ -1,0 +1,245 @@
+"""Reading a snapshot from the database: a fixed number of queries, whatever the number of tenants."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from ipaddress import ip_network
+from zoneinfo import ZoneInfo
+
+from allauth.socialaccount.models import SocialAccount
+
+from apps.gateway.counters.base import Limit
+from apps.gateway.ledger.pricing import PriceTerms
+from apps.gateway.snapshot import (
+    BudgetFacts,
+    EndpointFacts,
+    GrantFacts,
+    KeyFacts,
+    LimitFacts,
+    ModelFacts,
+    PriceFacts,
+    Principal,
+    ProjectFacts,
+    RuleFacts,
+    Snapshot,
+    TenantFacts,
+    UserFacts,
+)
+from apps.models.credentials import CredentialError, credential_of
+from apps.models.models import AccessGrant, Endpoint, Model, Price
+from apps.models.providers.base import Target
+from apps.models.types import CALLABLE_LIFECYCLES, ProviderKind
+from apps.tenants.access import ROLE_ACTIONS
+from apps.tenants.control_plane import control_plane_version
+from apps.tenants.models import ApiKey, Budget, Membership, Project, RateLimit, Tenant
+from apps.tenants.money import format_usd
+from apps.tenants.types import Metric, TenantStatus
+
+ROLES_THAT_CALL = tuple(role for role, actions in ROLE_ACTIONS.items() if "model.call" in actions)
+WHY = "gateway snapshot"
+MAX_READS = 5
+
+
+def load_snapshot() -> Snapshot:
+    """Read everything, as of one moment: when something changed meanwhile it is read again.
+
+    (A transaction would not do: at READ COMMITTED each query has its own moment, and on SQLite it takes the write
+    lock.)
+    """
+    for _ in range(MAX_READS):
+        version = control_plane_version()
+        try:
+            snapshot = _read(version)
+        except KeyError:  # a row that refers to one made after its table was read
+            continue
+        if control_plane_version() == version:
+            return snapshot
+    return _read(control_plane_version())
+
+
+def _read(version: int) -> Snapshot:
+    tenants = _tenants()
+    projects = _projects(tenants)
+    users, by_subject = _users(projects)
+    return Snapshot(
+        version=version,
+        loaded_at=time.time(),
+        keys=_keys(projects),
+        users_by_subject=by_subject,
+        users=users,
+        models=_models(),
+        grants=_grants(),
+        limits=_limits(),
+        budgets=_budgets(tenants),
+    )
+
+
+def _tenants() -> dict[int, TenantFacts]:
+    return {
+        tenant.pk: TenantFacts(
+            id=tenant.pk,
+            slug=tenant.slug,
+            name=tenant.name,
+            zone=ZoneInfo(tenant.time_zone),
+            is_active=tenant.status == TenantStatus.ACTIVE,
+            regions=frozenset(tenant.residency),
+        )
+        for tenant in Tenant.objects.unscoped(WHY)
+    }
+
+
+def _projects(tenants: dict[int, TenantFacts]) -> dict[int, ProjectFacts]:
+    return {
+        project.pk: ProjectFacts(
+            id=project.pk,
+            slug=project.slug,
+            name=project.name,
+            environment=project.environment,
+            is_active=project.is_active,
+            tenant=tenants[project.tenant_id],
+        )
+        for project in Project.objects.unscoped(WHY).order_by("pk")
+    }
+
+
+def _users(projects: dict[int, ProjectFacts]) -> tuple[dict[int, UserFacts], dict[str, UserFacts]]:
+    by_tenant: defaultdict[int, list[ProjectFacts]] = defaultdict(list)
+    for project in projects.values():
+        if project.is_active and project.tenant.is_active:
+            by_tenant[project.tenant.id].append(project)
+    callable_projects: defaultdict[int, list[ProjectFacts]] = defaultdict(list)
+    labels: dict[int, str] = {}
+    memberships = Membership.objects.unscoped(WHY).filter(user__is_active=True, role__in=ROLES_THAT_CALL)
+    for user_id, email, tenant_id in memberships.values_list("user_id", "user__email", "tenant_id"):
+        labels[user_id] = email
+        callable_projects[user_id] += by_tenant[tenant_id]
+    users = {pk: UserFacts(pk, labels[pk], tuple(found)) for pk, found in callable_projects.items()}
+    subjects = SocialAccount.objects.filter(user_id__in=users).values_list("uid", "user_id")
+    return users, {uid: users[user_id] for uid, user_id in subjects}
+
+
+def _keys(projects: dict[int, ProjectFacts]) -> dict[str, KeyFacts]:
+    return {
+        key.prefix: KeyFacts(
+            principal=Principal(
+                project=projects[key.project_id],
+                api_key_id=key.pk,
+                models=frozenset(key.allowed_models) or None,
+                label=f"{key.name} ({key.prefix})",
+            ),
+            digest=key.secret_hmac,
+            scopes=frozenset(key.scopes),
+            networks=tuple(ip_network(cidr, strict=False) for cidr in key.cidrs),
+            expires_at=key.expires_at.timestamp() if key.expires_at else None,
+            revoked=key.revoked_at is not None,
+        )
+        for key in ApiKey.objects.unscoped(WHY).iterator()
+    }
+
+
+def _models() -> dict[str, ModelFacts]:
+    prices: defaultdict[tuple[int, int], list[PriceFacts]] = defaultdict(list)
+    for price in Price.objects.order_by("-effective_from", "-pk"):
+        facts = PriceFacts(price.effective_from.timestamp(), price.pk, PriceTerms.of(price))
+        prices[price.model_id, price.endpoint_id or 0].append(facts)
+    endpoints: defaultdict[int, list[EndpointFacts]] = defaultdict(list)
+    for endpoint in Endpoint.objects.select_related("provider"):
+        endpoints[endpoint.model_id].append(_endpoint(endpoint, prices))
+    return {
+        model.slug: ModelFacts(
+            id=model.pk,
+            slug=model.slug,
+            kind=model.kind,
+            publisher=model.publisher,
+            created=int(model.created_at.timestamp()),
+            max_output_tokens=model.max_output_tokens,
+            is_open=model.is_open,
+            is_callable=model.lifecycle in CALLABLE_LIFECYCLES,
+            endpoints=tuple(endpoints[model.pk]),
+        )
+        for model in Model.objects.all()
+    }
+
+
+def _endpoint(endpoint: Endpoint, prices: dict[tuple[int, int], list[PriceFacts]]) -> EndpointFacts:
+    provider = endpoint.provider
+    enabled = endpoint.is_enabled and provider.is_enabled
+    try:
+        credential = credential_of(provider)
+    except CredentialError:
+        # One provider whose secret cannot be read must not keep all the others from serving.
+        credential, enabled = None, False
+    own = prices.get((endpoint.model_id, endpoint.pk))
+    settings = tuple(sorted((str(key), str(value)) for key, value in endpoint.settings.items()))
+    return EndpointFacts(
+        id=endpoint.pk,
+        provider=provider.name,
+        provider_kind=provider.kind,
+        region=endpoint.region,
+        priority=endpoint.priority,
+        is_enabled=enabled,
+        simulated=provider.kind == ProviderKind.SANDBOX,
+        target=Target(provider.base_url, endpoint.upstream_model, credential, settings),
+        connect_timeout=endpoint.connect_timeout_ms / 1000,
+        first_byte_timeout=endpoint.first_byte_timeout_ms / 1000,
+        idle_timeout=endpoint.idle_timeout_ms / 1000,
+        total_timeout=endpoint.total_timeout_ms / 1000,
+        prices=tuple(own or prices.get((endpoint.model_id, 0), [])),
+    )
+
+
+def _grants() -> dict[int, tuple[GrantFacts, ...]]:
+    grants: defaultdict[int, list[GrantFacts]] = defaultdict(list)
+    for grant in AccessGrant.objects.unscoped(WHY):
+        ends = grant.expires_at.timestamp() if grant.expires_at else None
+        grants[grant.model_id].append(GrantFacts(grant.tenant_id, grant.project_id or 0, ends))
+    return {model_id: tuple(found) for model_id, found in grants.items()}
+
+
+def _subject(row: RateLimit | Budget) -> str:
+    if row.api_key is not None:
+        return f"key '{row.api_key.name}'"
+    if isinstance(row, RateLimit) and row.user is not None:
+        return f"user {row.user.email}"
+    if row.project is not None:
+        return f"project {row.tenant.slug}/{row.project.slug}"
+    return f"tenant {row.tenant.slug}"
+
+
+def _limits() -> dict[int, tuple[LimitFacts, ...]]:
+    limits: defaultdict[int, list[LimitFacts]] = defaultdict(list)
+    for row in RateLimit.objects.unscoped(WHY).select_related("tenant", "project", "api_key", "user"):
+        window = 0 if row.metric == Metric.CONCURRENCY else row.window_seconds
+        for_model = f" to {row.model}" if row.model else ""
+        limits[row.tenant_id].append(
+            LimitFacts(
+                limit=Limit(f"limit:{row.pk}", row.metric, row.limit, window),  # type: ignore[arg-type]
+                rule=RuleFacts(f"{row}{for_model} for {_subject(row)}", f"an admin of tenant {row.tenant.slug}"),
+                tenant_id=row.tenant_id,
+                project_id=row.project_id or 0,
+                api_key_id=row.api_key_id or 0,
+                user_id=row.user_id or 0,
+                model=row.model,
+            )
+        )
+    return {tenant_id: tuple(found) for tenant_id, found in limits.items()}
+
+
+def _budgets(tenants: dict[int, TenantFacts]) -> dict[int, tuple[BudgetFacts, ...]]:
+    budgets: defaultdict[int, list[BudgetFacts]] = defaultdict(list)
+    for row in Budget.objects.unscoped(WHY).select_related("tenant", "project", "api_key"):
+        text = f"{row.get_period_display().lower()} budget of {format_usd(row.amount_picousd)} for {_subject(row)}"
+        budgets[row.tenant_id].append(
+            BudgetFacts(
+                id=row.pk,
+                tenant=tenants[row.tenant_id],
+                project_id=row.project_id or 0,
+                api_key_id=row.api_key_id or 0,
+                period=row.period,
+                amount=row.amount_picousd,
+                hard=row.hard_stop,
+                rule=RuleFacts(text, f"an admin of tenant {row.tenant.slug}"),
+            )
+        )
+    return {tenant_id: tuple(found) for tenant_id, found in budgets.items()}

@@ -1,0 +1,158 @@
+"""The one client of all upstreams: it owns the connections, the timeouts and what their failures mean."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Literal
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from apps.models.providers.base import ProviderError
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+# Shorter than the servers' own: a connection that the upstream is about to close is not picked for a new request.
+KEEPALIVE_SECONDS = 15.0
+
+Phase = Literal["connect", "first_byte", "idle", "total"]
+
+
+class Watch:
+    """Ends the task it was made in when an upstream is too slow or the caller has left.
+
+    The limits are those of the phase it is in (``first_byte``, then ``idle``) and of the whole attempt (``total``).
+    ``touch`` per chunk costs one attribute: the timer looks at it when it fires, and arms itself again. While the
+    caller is being written to (``pause``) the upstream is not to blame, and only ``total`` counts.
+    """
+
+    __slots__ = ("_ends", "_handle", "_limit", "_loop", "_phase", "_since", "_task", "reason")
+
+    def __init__(self, total: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._ends = self._loop.time() + total
+        self._phase: Phase = "first_byte"
+        self._since = self._loop.time()
+        self._limit = total
+        self._handle: asyncio.TimerHandle | None = None
+        self.reason: Phase | Literal["client"] | None = None
+
+    def phase(self, phase: Phase, limit: float) -> None:
+        self._phase = phase
+        self._limit = limit
+        self._since = self._loop.time()
+        self._arm(min(self._since + limit, self._ends))
+
+    def touch(self) -> None:
+        self._since = self._loop.time()
+
+    def pause(self) -> None:
+        self._since = float("inf")
+
+    def client_left(self) -> None:
+        self._fire("client")
+
+    def stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def caught(self) -> bool:
+        """Whether a ``CancelledError`` just caught is this watch's own; if so it is taken back."""
+        if self.reason is None:
+            return False
+        self._task.uncancel()
+        return True
+
+    def _arm(self, when: float) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if now >= self._ends:
+            self._fire("total")
+        elif now >= self._since + self._limit:
+            self._fire(self._phase)
+        else:
+            self._arm(min(max(self._since, now - self._limit) + self._limit, self._ends))
+
+    def _fire(self, reason: Phase | Literal["client"]) -> None:
+        if self.reason is None:
+            self.reason = reason
+            self._task.cancel()
+        self.stop()
+
+
+class UpstreamClient:
+    """Sends requests. ``sandbox`` answers for hosts of the scheme ``sandbox:`` inside this process."""
+
+    def __init__(self, sandbox: httpx.AsyncBaseTransport) -> None:
+        self._sandbox = sandbox
+        self._network = AiohttpTransport(client=_new_session)
+
+    async def send(self, request: httpx.Request, *, simulated: bool, connect_timeout: float) -> httpx.Response:
+        """The response's head; its body is still to be read. Raises ``ProviderError``; the watch bounds the rest."""
+        transport = self._sandbox if simulated else self._network
+        request.extensions["timeout"] = {"connect": connect_timeout}
+        try:
+            return await transport.handle_async_request(request)
+        except (httpx.TransportError, aiohttp.ClientError, OSError) as error:
+            raise _failure(error) from error
+
+    async def aclose(self) -> None:
+        await self._network.aclose()
+
+
+def _new_session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        # The gateway's own admission bounds what is in flight; a second bound here would only queue in the dark.
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
+        # An upstream's cookie must not travel from one tenant's call to another's.
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        read_bufsize=2**18,
+    )
+
+
+async def read_all(response: httpx.Response, limit: int) -> bytes:
+    """The whole body; ``ProviderError`` (malformed) beyond ``limit`` bytes, or when it breaks off."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in chunks(response):
+        size += len(chunk)
+        if size > limit:
+            raise ProviderError("malformed", f"The upstream's answer is larger than {limit:,} bytes.")
+        parts.append(chunk)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body's bytes as they come in; ``ProviderError`` (disconnected) when it breaks off."""
+    if response.headers.get("content-encoding", "identity") not in ("identity", ""):
+        raise ProviderError("malformed", "The upstream compressed its answer although it was asked not to.")
+    stream = response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)
+    try:
+        async for chunk in stream:
+            yield chunk
+    except (httpx.TransportError, aiohttp.ClientError, OSError) as error:
+        raise ProviderError("disconnected", "The upstream broke off its answer.", phase="stream") from error
+
+
+def _failure(error: Exception) -> ProviderError:
+    """What a failure before the response's head means: aiohttp's own exception tells more than httpx's."""
+    cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError | OSError) else error
+    if isinstance(cause, aiohttp.ConnectionTimeoutError):
+        return ProviderError("timeout", "The upstream did not accept the connection in time.", phase="connect")
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        return ProviderError("unreachable", "The upstream cannot be reached.", phase="connect")
+    if isinstance(cause, aiohttp.ClientConnectionError | OSError):
+        return ProviderError("disconnected", "The upstream closed the connection before it answered.")
+    return ProviderError("malformed", "The upstream's answer is not HTTP as it should be.")

@@ -1,0 +1,223 @@
+"""The wire types of the front API: what a caller may send, checked field by field.
+
+A body is parsed twice from the same bytes, both times in C: once into a typed struct, which checks every field that we
+know and names the one that is wrong; once into raw top-level fields, which pass on as they came, unknown ones included.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from apps.gateway.errors import InvalidRequest
+
+# What an image, a sound or a file may cost in tokens at the most, whatever its bytes: an upper bound for the hold.
+# Source: the largest tile count of the published vision pricing (high detail), rounded up.
+TOKENS_PER_ATTACHMENT = 3_000
+MAX_DEPTH_MESSAGE = "The body is nested too deeply."
+
+Positive = Annotated[int, Meta(ge=1)]
+Text = str
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class Part(msgspec.Struct):
+    type: str
+
+
+class Message(msgspec.Struct):
+    role: str
+    content: str | list[Part] | None = None
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+class ToolFunction(msgspec.Struct):
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(msgspec.Struct):
+    type: str
+    function: ToolFunction | None = None
+
+
+class PromptReference(msgspec.Struct):
+    """A prompt of the catalog, by id and version or label."""
+
+    id: str
+    version: str | int | None = None
+    label: str | None = None
+    variables: dict[str, Any] | None = None
+
+
+class ChatRequest(msgspec.Struct):
+    """``POST /v1/chat/completions``. Source: the public OpenAI API reference, chat completions."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    messages: Annotated[list[Message], Meta(min_length=1)] | UnsetType = UNSET
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Positive | None = None
+    max_completion_tokens: Positive | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    user: str | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[dict[str, Any]] | None = None
+    function_call: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+    prediction: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    verbosity: str | None = None
+    prompt_cache_key: str | None = None
+    safety_identifier: str | None = None
+    web_search_options: dict[str, Any] | None = None
+    prompt: PromptReference | None = None
+    lobby: dict[str, Any] | None = None
+
+    operation = "chat.completions"
+
+    @property
+    def max_output(self) -> int | None:
+        """The most output tokens per choice that the caller asked for; None when it named no maximum."""
+        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+    @property
+    def choices(self) -> int:
+        return self.n or 1
+
+    @property
+    def streams(self) -> bool:
+        return bool(self.stream)
+
+    @property
+    def wants_usage(self) -> bool:
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+
+class EmbeddingRequest(msgspec.Struct):
+    """``POST /v1/embeddings``. Source: the public OpenAI API reference, embeddings."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    input: (
+        Annotated[str, Meta(min_length=1)] | Annotated[list[str | int | list[int]], Meta(min_length=1, max_length=2048)]
+    )
+    dimensions: Positive | None = None
+    encoding_format: str | None = None
+    user: str | None = None
+    lobby: dict[str, Any] | None = None
+
+    operation = "embeddings"
+    max_output = 0
+    choices = 1
+    streams = False
+    wants_usage = False
+    prompt = None
+
+
+Request = ChatRequest | EmbeddingRequest
+
+_decode_chat = msgspec.json.Decoder(ChatRequest).decode
+_decode_embedding = msgspec.json.Decoder(EmbeddingRequest).decode
+_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+
+# "Expected `str`, got `int` - at `$.messages[0].role`"
+_location = re.compile(r" - at `(?P<path>[^`]*)`$")
+_missing = re.compile(r"missing required field `(?P<name>[^`]+)`")
+_data_url = re.compile(rb'"(?:data|url|file_data)"\s*:\s*"')
+
+
+def parse_chat(body: bytes) -> tuple[ChatRequest, dict[str, Raw]]:
+    request, fields = _parse(_decode_chat, body)
+    if request.messages is UNSET and request.prompt is None:
+        raise InvalidRequest(
+            "'messages' is missing: send at least one message.", param="messages", code="missing_field"
+        )
+    return request, fields
+
+
+def parse_embedding(body: bytes) -> tuple[EmbeddingRequest, dict[str, Raw]]:
+    request, fields = _parse(_decode_embedding, body)
+    return request, fields
+
+
+def _parse(decode: Any, body: bytes) -> Any:
+    try:
+        return decode(body), _decode_fields(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}", code="invalid_json") from None
+    except UnicodeDecodeError:
+        raise InvalidRequest("The body is not valid UTF-8.", code="invalid_json") from None
+    except RecursionError:
+        raise InvalidRequest(MAX_DEPTH_MESSAGE, code="invalid_json") from None
+
+
+def _invalid(text: str) -> InvalidRequest:
+    """A validation message of msgspec in the words of the API: what is wrong, with the parameter's path."""
+    match = _location.search(text)
+    path = match["path"].removeprefix("$").removeprefix(".") if match else ""
+    text = text[: match.start()] if match else text
+    missing = _missing.search(text)
+    if missing:
+        path = f"{path}.{missing['name']}" if path else missing["name"]
+        return InvalidRequest(f"'{path}' is missing.", param=path, code="missing_field")
+    where = f"'{path}': " if path else ""
+    return InvalidRequest(f"{where}{text}.", param=path or None, code="invalid_value")
+
+
+def input_bounds(fields: dict[str, Raw]) -> tuple[int, int]:
+    """(upper bound, estimate) of the input's tokens.
+
+    A byte-level tokenizer makes at most one token of a byte, and the JSON around a message is longer than the tokens
+    that frame it: so the bytes are a bound that holds for every model. Four bytes a token is the usual estimate.
+    """
+    size = attachments = 0
+    for name in ("messages", "tools", "functions", "response_format", "input", "prompt"):
+        raw = fields.get(name)
+        if raw is None:
+            continue
+        data = bytes(raw)
+        size += len(data)
+        if name == "messages" and (b'"image_url"' in data or b'"input_audio"' in data or b'"file"' in data):
+            carried, count = _attachments(data)
+            size -= carried
+            attachments += count
+    extra = attachments * TOKENS_PER_ATTACHMENT
+    return size + extra, max(1, size // 4) + attachments * (TOKENS_PER_ATTACHMENT // 3)
+
+
+def _attachments(messages: bytes) -> tuple[int, int]:
+    """(bytes, number) of the attachments carried inside the messages."""
+    carried = count = 0
+    for match in _data_url.finditer(messages):
+        end = messages.find(b'"', match.end())
+        carried += max(0, end - match.end())
+        count += 1
+    return carried, count

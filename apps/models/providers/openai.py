@@ -1,0 +1,299 @@
+"""The OpenAI dialect: chat completions and embeddings, for OpenAI and every server that speaks like it.
+
+Front and upstream speak the same here, so the caller's fields pass as they are and the answer's bytes pass untouched;
+only the model's name is put in, usage is asked for, and usage is read.
+"""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import msgspec
+
+from apps.models.providers.base import Answer, ErrorKind, ProviderError, Target, UpstreamCall, Usage
+
+PATHS = {"chat.completions": "/chat/completions", "embeddings": "/embeddings"}
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+MAX_ERROR_TEXT = 2_000
+
+# Fields that are Lobby's own and mean nothing upstream.
+OWN_FIELDS = ("lobby", "prompt")
+
+CALLER_STATUSES = frozenset({400, 404, 405, 409, 413, 415, 422})
+CREDENTIAL_STATUSES = frozenset({401, 402, 403})
+
+_encode = msgspec.json.Encoder().encode
+_USAGE_ON = msgspec.Raw(b'{"include_usage":true}')
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+
+    def normalised(self) -> Usage:
+        inputs, outputs = self.prompt_tokens_details, self.completion_tokens_details
+        return Usage(
+            input_tokens=max(self.prompt_tokens or 0, 0),
+            output_tokens=max(self.completion_tokens or 0, 0),
+            cached_tokens=max((inputs.cached_tokens if inputs else 0) or 0, 0),
+            cache_write_tokens=max((inputs.cache_write_tokens if inputs else 0) or 0, 0),
+            reasoning_tokens=max((outputs.reasoning_tokens if outputs else 0) or 0, 0),
+        )
+
+
+class _Answer(msgspec.Struct):
+    """Just what we read of an answer: the rest stays bytes."""
+
+    usage: _Usage | None = None
+
+
+class _Event(msgspec.Struct):
+    usage: _Usage | None = None
+    choices: list[msgspec.Raw] | None = None
+    error: msgspec.Raw | None = None
+
+
+class _ErrorDetail(msgspec.Struct):
+    message: str = ""
+    type: str | None = None
+    param: str | None = None
+    code: str | int | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _ErrorDetail | str | None = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_error = msgspec.json.Decoder(_ErrorBody).decode
+_decode_detail = msgspec.json.Decoder(_ErrorDetail | str).decode
+
+
+class OpenAIAdapter:
+    """``auth_header`` is ``authorization`` (bearer) or ``api-key`` (bare)."""
+
+    def __init__(self, auth_header: str = "authorization") -> None:
+        self._auth_header = auth_header
+        self._prepared: dict[tuple[Target, str], tuple[httpx.URL, list[tuple[str, str]], msgspec.Raw]] = {}
+
+    def _prepare(self, target: Target, operation: str) -> tuple[httpx.URL, list[tuple[str, str]], msgspec.Raw]:
+        url = httpx.URL(target.base_url.rstrip("/") + PATHS[operation])
+        headers = [
+            ("host", url.netloc.decode("ascii")),
+            ("content-type", "application/json"),
+            ("accept-encoding", "identity"),
+            ("user-agent", "lobby"),
+        ]
+        if target.credential:
+            value = f"Bearer {target.credential}" if self._auth_header == "authorization" else target.credential
+            headers.append((self._auth_header, value))
+        return url, headers, msgspec.Raw(_encode(target.upstream_model))
+
+    def build_request(self, target: Target, call: UpstreamCall, *, attempt_id: str) -> httpx.Request:
+        key = (target, call.operation)
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            if len(self._prepared) > 10_000:  # targets of past snapshots
+                self._prepared.clear()
+            prepared = self._prepared[key] = self._prepare(target, call.operation)
+        url, headers, model = prepared
+        fields = {**call.fields, "model": model}
+        for name in OWN_FIELDS:
+            fields.pop(name, None)
+        if call.stream:
+            fields["stream_options"] = _with_usage(fields.get("stream_options"))
+        if call.max_output_tokens is not None:
+            name = dict(target.settings).get("max_tokens_field", "max_completion_tokens")
+            fields[name] = msgspec.Raw(b"%d" % call.max_output_tokens)
+        return httpx.Request(
+            "POST", url, headers=[*headers, ("x-lobby-attempt-id", attempt_id)], content=_encode(fields)
+        )
+
+    def parse(self, call: UpstreamCall, body: bytes) -> Answer:
+        try:
+            answer = _decode_answer(body)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
+        return Answer(body, answer.usage.normalised() if answer.usage is not None else None)
+
+    def error(self, status: int, headers: httpx.Headers, body: bytes) -> ProviderError:
+        detail = _ErrorDetail()
+        try:
+            parsed = _decode_error(body).error
+            detail = _ErrorDetail(message=parsed) if isinstance(parsed, str) else parsed or detail
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            pass  # not JSON (an HTML page of some proxy): the status alone speaks
+        message = detail.message[:MAX_ERROR_TEXT] or f"The upstream answered {status}."
+        return ProviderError(
+            _kind_of(status),
+            message,
+            status=status,
+            retry_after=_retry_after(headers),
+            code=None if detail.code is None else str(detail.code),
+            type=detail.type,
+            param=detail.param,
+        )
+
+    def stream_decoder(self, call: UpstreamCall, *, wants_usage: bool) -> OpenAIStreamDecoder:
+        return OpenAIStreamDecoder(wants_usage=wants_usage)
+
+
+def _kind_of(status: int) -> ErrorKind:
+    if status in CALLER_STATUSES:
+        return "caller"
+    if status in CREDENTIAL_STATUSES:
+        return "credential"
+    return "rate_limited" if status == 429 else "timeout" if status in (408, 504) else "overloaded"
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
+    try:
+        return max(0.0, float(headers.get("retry-after", "")))
+    except ValueError:
+        return None
+
+
+def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
+    """The caller's ``stream_options`` with usage asked for, whatever else they hold."""
+    if options is None or bytes(options) == b"null":
+        return _USAGE_ON
+    merged = msgspec.json.decode(options, type=dict[str, msgspec.Raw])
+    merged["include_usage"] = msgspec.Raw(b"true")
+    return msgspec.Raw(_encode(merged))
+
+
+# A delta that carries text, under each name that servers give it: written compactly or with a space after the colon.
+_TEXT_MARKS = tuple(
+    (b'"%s":%s"' % (name, space), b'"%s":%s""' % (name, space))
+    for name in (b"content", b"reasoning_content", b"reasoning", b"arguments", b"refusal")
+    for space in (b"", b" ")
+)
+# A line of its own: the model's text cannot hold a raw line break.
+_DONE = re.compile(rb"(?:\A|\n)data: ?\[DONE\]").search
+_COMPACT_MARKS = _TEXT_MARKS[0::2]
+_SPACED_MARKS = _TEXT_MARKS[1::2]
+
+
+class OpenAIStreamDecoder:
+    """Passes whole events on as they come, and reads usage, errors and the end on the way.
+
+    An event that is only the usage we asked for is taken out when the caller did not ask for it. Text deltas are
+    counted by searching for their marks: within a JSON string a quote is escaped, so a mark can not be faked by the
+    model's text.
+    """
+
+    __slots__ = ("_marks", "_tail", "_wants_usage", "error", "finished", "output_tokens", "usage")
+
+    def __init__(self, *, wants_usage: bool) -> None:
+        self._wants_usage = wants_usage
+        self._tail = b""
+        self._marks: tuple[tuple[bytes, bytes], ...] | None = None
+        self.usage: Usage | None = None
+        self.finished = False
+        self.output_tokens = 0
+        self.error: ProviderError | None = None
+
+    def feed(self, block: bytes) -> bytes:
+        if self._tail:
+            block = self._tail + block
+        if b"\r" in block:
+            end = max(block.rfind(b"\n\n") + 2, block.rfind(b"\r\n\r\n") + 4 if b"\r\n\r\n" in block else 0)
+            end = 0 if end == 1 else end
+        else:
+            end = block.rfind(b"\n\n") + 2
+            if end == 1:
+                end = 0
+        if end == len(block):
+            self._tail = b""
+        else:
+            self._tail = block[end:]
+            block = block[:end]
+            if len(self._tail) > MAX_EVENT_BYTES:
+                raise ProviderError("malformed", f"The upstream sent an event of more than {MAX_EVENT_BYTES:,} bytes.")
+        if not block:
+            return block
+        self.output_tokens += self._count(block)
+        if (
+            b'"usage":{' in block
+            or b'"usage": {' in block
+            or b'"error":' in block
+            or (b'"usage"' in block and self._wants_slow(block))
+        ):
+            block = self._read_events(block)
+        if b"[DONE]" in block and _DONE(block):
+            self.finished = True
+        return block
+
+    @staticmethod
+    def _wants_slow(block: bytes) -> bool:
+        """Whether usage is written in some unusual spacing, rather than as the ``null`` that most chunks carry."""
+        return block.count(b'"usage":null') + block.count(b'"usage": null') != block.count(b'"usage"')
+
+    def _count(self, block: bytes) -> int:
+        marks = self._marks
+        if marks is None:
+            # A server writes all its events in one style, and the first key of the first event shows it.
+            colon = block.find(b'":')
+            if colon < 0:
+                return 0
+            marks = self._marks = _SPACED_MARKS if block[colon + 2 : colon + 3] == b" " else _COMPACT_MARKS
+        count = 0
+        for mark, empty in marks:
+            found = block.count(mark)
+            if found:
+                count += found - block.count(empty)
+        return count
+
+    def _read_events(self, block: bytes) -> bytes:
+        separator = b"\r\n\r\n" if b"\r\n\r\n" in block else b"\n\n"
+        kept: list[bytes] = []
+        for event in block.split(separator):
+            if not event.strip():
+                continue
+            if self._read(event):
+                kept.append(event + separator)
+        return b"".join(kept)
+
+    def _read(self, event: bytes) -> bool:
+        """Read one event; False when it is not for the caller."""
+        data = b"\n".join(
+            line[5:].strip() for line in event.replace(b"\r\n", b"\n").split(b"\n") if line.startswith(b"data:")
+        )
+        if not data or data == b"[DONE]":
+            return True
+        try:
+            parsed = _decode_event(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return True  # not ours to judge: it passes as it came
+        if parsed.error is not None and bytes(parsed.error) != b"null":
+            self.error = _error_event(parsed.error)
+        if parsed.usage is not None:
+            self.usage = parsed.usage.normalised()
+            return self._wants_usage or bool(parsed.choices) or parsed.error is not None
+        return True
+
+
+def _error_event(raw: msgspec.Raw) -> ProviderError:
+    try:
+        detail = _decode_detail(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        detail = "The upstream reported an error in the stream."
+    if isinstance(detail, str):
+        return ProviderError("overloaded", detail[:MAX_ERROR_TEXT], phase="stream")
+    code = None if detail.code is None else str(detail.code)
+    return ProviderError(
+        "overloaded", detail.message[:MAX_ERROR_TEXT], code=code, type=detail.type, param=detail.param, phase="stream"
+    )
