@@ -84,12 +84,18 @@ def palette(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def lobby(request: HttpRequest) -> dict[str, Any]:
-    """``lobby_nav``, ``lobby_palette``, ``workspace`` (see ``apps.tenants.workspace``), ``brand_color``, ``lobby_version``.
+    """``lobby_nav``, ``lobby_palette``, ``workspace`` (``apps.tenants.workspace``), ``brand_color``, ``lobby_version``.
 
     All lazy: an error page, or a page without the sidebar, asks the database nothing.
     """
     if not hasattr(request, "user"):  # a request that failed before the session was read
-        return {"lobby_nav": [], "lobby_palette": [], "workspace": None, "brand_color": "", "lobby_version": settings.LOBBY_VERSION}
+        return {
+            "lobby_nav": [],
+            "lobby_palette": [],
+            "workspace": None,
+            "brand_color": "",
+            "lobby_version": settings.LOBBY_VERSION,
+        }
     return {
         "lobby_nav": functools.cache(lambda: navigation(request)),
         "lobby_palette": functools.cache(lambda: palette(request)),

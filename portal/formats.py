@@ -28,7 +28,7 @@ def num(value: Number | None, decimals: int = 2) -> str:
 
 
 def compact(value: Number | None) -> str:
-    """``1234567`` -> ``1.2M``: at most three significant digits, for places where the size matters and the digits do not."""
+    """``1234567`` -> ``1.2M``: three significant digits at most, where the size matters more than the digits."""
     if value is None or not math.isfinite(value):
         return NOTHING
     sign, amount = ("-" if value < 0 else ""), abs(Decimal(str(value)))
@@ -46,7 +46,7 @@ def to_usd(value: Number) -> Decimal:
 
 
 def usd(value: Number | None) -> str:
-    """Picodollars (``int``) or dollars (``Decimal``) -> ``$12.40``; below a dollar three significant digits (``$0.0042``)."""
+    """Picodollars (``int``) or dollars (``Decimal``): ``$12.40``; below a dollar three digits that count, ``$0.0042``."""
     if value is None:
         return NOTHING
     amount = to_usd(value)
@@ -133,8 +133,10 @@ def initials(name: str) -> str:
     return (words[0][0] + words[-1][0]).upper()
 
 
-def sparkline_points(values: list[float], width: float = 100, height: float = 28, pad: float = 2) -> list[tuple[float, float]]:
-    """The polyline of ``values`` in a box of ``width`` x ``height``; a flat series lies on the middle, zeros on the floor."""
+def sparkline_points(
+    values: list[float], width: float = 100, height: float = 28, pad: float = 2
+) -> list[tuple[float, float]]:
+    """The polyline of ``values`` in a box of ``width`` x ``height``, standing on zero unless some are negative."""
     if not values:
         return []
     low, high = min(values), max(values)

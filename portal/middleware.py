@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.contrib.messages import get_messages
@@ -15,8 +16,8 @@ Answer = HttpResponse | Awaitable[HttpResponse]
 class HtmxMessagesMiddleware:
     """Moves Django's messages into the ``HX-Trigger: toast`` of an htmx answer.
 
-    Not where the browser goes on to a full page (a redirect, ``HX-Redirect``, ``HX-Refresh``, ``HX-Location``): that page
-    shows them. Stands after ``MessageMiddleware`` and ``HtmxMiddleware``.
+    Not where the browser goes on to a full page (a redirect, ``HX-Redirect``, ``HX-Refresh``, ``HX-Location``): that
+    page shows them. Stands after ``MessageMiddleware`` and ``HtmxMiddleware``.
     """
 
     sync_capable = True
@@ -24,46 +25,44 @@ class HtmxMessagesMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Answer]) -> None:
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Answer:
-        if iscoroutinefunction(self):
-            return self._acall(request)
-        response = self.get_response(request)
-        assert isinstance(response, HttpResponse)
-        return self._attach(request, response)
+        if self.is_async:
+            return self._answer(request)
+        return _attach(request, cast(HttpResponse, self.get_response(request)))
 
-    async def _acall(self, request: HttpRequest) -> HttpResponse:
-        answer = self.get_response(request)
-        assert not isinstance(answer, HttpResponse)
-        response = await answer
-        if not self._wanted(request, response):
+    async def _answer(self, request: HttpRequest) -> HttpResponse:
+        response = await cast(Awaitable[HttpResponse], self.get_response(request))
+        if not _wanted(request, response):
             return response
         # Messages may live in the session, which is read from the database.
-        return await sync_to_async(self._attach)(request, response)
+        return await sync_to_async(_attach)(request, response)
 
-    @staticmethod
-    def _wanted(request: HttpRequest, response: HttpResponse) -> bool:
-        if request.headers.get("HX-Request") != "true" or request.headers.get("HX-Boosted") == "true":
-            return False
-        if 300 <= response.status_code < 400:
-            return False
-        return not any(name in response.headers for name in ("HX-Redirect", "HX-Refresh", "HX-Location"))
 
-    def _attach(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        if not self._wanted(request, response):
-            return response
-        items = [{"message": str(each), "level": each.level_tag or "info"} for each in get_messages(request)]
-        if not items:
-            return response
-        events = _events(response.headers.get("HX-Trigger", ""))
-        earlier = events.get("toast")
-        if isinstance(earlier, dict):
-            items = [*earlier.get("items", [earlier]), *items]
-        events["toast"] = {"items": items}
-        response.headers["HX-Trigger"] = json.dumps(events)
+def _wanted(request: HttpRequest, response: HttpResponse) -> bool:
+    if request.headers.get("HX-Request") != "true" or request.headers.get("HX-Boosted") == "true":
+        return False
+    if 300 <= response.status_code < 400:
+        return False
+    return not any(name in response.headers for name in ("HX-Redirect", "HX-Refresh", "HX-Location"))
+
+
+def _attach(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    if not _wanted(request, response):
         return response
+    items: list[object] = [{"message": str(each), "level": each.level_tag or "info"} for each in get_messages(request)]
+    if not items:
+        return response
+    events = _events(response.headers.get("HX-Trigger", ""))
+    earlier = events.get("toast")
+    if isinstance(earlier, dict):
+        items = [*earlier.get("items", [earlier]), *items]
+    events["toast"] = {"items": items}
+    response.headers["HX-Trigger"] = json.dumps(events)
+    return response
 
 
 def _events(header: str) -> dict[str, object]:

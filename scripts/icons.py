@@ -1,7 +1,7 @@
 """Rebuild ``static/icons.svg`` from the npm package ``lucide-static`` (ISC).
 
-The sprite holds only what the portal uses. To add an icon: put its name into ``NAMES``, unpack the package anywhere, and run
-``python scripts/icons.py PATH/TO/lucide-static/icons``.
+The sprite holds only what the portal uses. To add an icon: put its name into ``NAMES``, unpack the package anywhere,
+and run ``python scripts/icons.py PATH/TO/lucide-static/icons``.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from pathlib import Path
 SPRITE = Path(__file__).resolve().parent.parent / "static" / "icons.svg"
 
 NAMES = """
-activity archive arrow-down arrow-right arrow-up arrow-up-down arrow-up-right audio-lines ban bell binary book-open bot box boxes
-braces brain building-2 calculator calendar chart-column check chevron-down chevron-left chevron-right chevrons-up-down circle
-circle-alert circle-check circle-dashed circle-dot circle-help circle-slash circle-x clipboard-check clock cloud code coins command
-copy cpu database door-open download ellipsis external-link eye eye-off file-text filter flag flask-conical folder-kanban gauge
-git-branch git-compare globe hash history house image inbox info key-round keyboard layers layout-grid link list loader lock
-lock-open log-out mail menu message-square-text minus monitor moon network panel-right pencil play plug plus receipt-text refresh-cw
-rotate-ccw route save scale scroll-text search send server settings share-2 shield-check sparkles square star sun table terminal
-thumbs-down thumbs-up timer trash-2 trending-down trending-up triangle-alert type undo-2 user user-round users video wallet wrench x zap
-""".split()
+activity archive arrow-down arrow-right arrow-up arrow-up-down arrow-up-right audio-lines ban bell binary book-open
+bot box boxes braces brain building-2 calculator calendar chart-column check chevron-down chevron-left chevron-right
+chevrons-up-down circle circle-alert circle-check circle-dashed circle-dot circle-help circle-slash circle-x
+clipboard-check clock cloud code coins command copy cpu database door-open download ellipsis external-link eye eye-off
+file-text filter flag flask-conical folder-kanban gauge git-branch git-compare globe hash history house image inbox
+info key-round keyboard layers layout-grid link list loader lock lock-open log-out mail menu message-square-text minus
+monitor moon network panel-right pencil play plug plus receipt-text refresh-cw rotate-ccw route save scale scroll-text
+search send server settings share-2 shield-check sparkles square star sun table terminal thumbs-down thumbs-up timer
+trash-2 trending-down trending-up triangle-alert type undo-2 user user-round users video wallet wrench x zap
+"""
 
 
 def symbol(name: str, source: str) -> str:
@@ -34,7 +35,7 @@ def symbol(name: str, source: str) -> str:
 
 
 def main(folder: Path) -> None:
-    symbols = [symbol(name, (folder / f"{name}.svg").read_text(encoding="utf-8")) for name in sorted(NAMES)]
+    symbols = [symbol(name, (folder / f"{name}.svg").read_text(encoding="utf-8")) for name in sorted(NAMES.split())]
     SPRITE.write_text(
         '<svg xmlns="http://www.w3.org/2000/svg">\n<!-- Icons: Lucide, ISC licence, see vendor/lucide/LICENSE -->\n'
         + "\n".join(symbols)

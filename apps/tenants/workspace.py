@@ -1,4 +1,4 @@
-"""Where a person is working: the tenant and the project chosen in the sidebar, kept in the session, checked at every use."""
+"""Where a person is working: the tenant and project chosen in the sidebar, checked at every use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_TENANTS = 50
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """``role`` is the reader's own in ``tenant``; empty for platform staff who look in. No ``project`` means all of them."""
+    """``role`` is the reader's own in ``tenant``, empty for platform staff who look in. No ``project`` means all."""
 
     actor: Actor | None = None
     tenant: Tenant | None = None

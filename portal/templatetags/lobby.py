@@ -1,4 +1,4 @@
-"""Template tags and filters of the design system; every template has them (``builtins`` in settings). See docs/design-system.md."""
+"""Tags and filters of the design system, known to every template (settings, ``builtins``): docs/design-system.md."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import functools
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,16 +67,29 @@ STATES: Mapping[str, State] = {
     ),
     **dict.fromkeys(("running", "streaming", "onboarding", "canary"), State("info", "circle-dot")),
     **dict.fromkeys(
-        ("pending", "queued", "in review", "in_review", "proposed", "requested", "draft"), State("neutral", "circle-dashed")
+        ("pending", "queued", "in review", "in_review", "proposed", "requested", "draft"),
+        State("neutral", "circle-dashed"),
     ),
     **dict.fromkeys(
-        ("warning", "deprecated", "expiring", "estimated", "interrupted", "degraded", "inconclusive", "cancelled", "sandbox"),
+        (
+            "warning",
+            "deprecated",
+            "expiring",
+            "estimated",
+            "interrupted",
+            "degraded",
+            "inconclusive",
+            "cancelled",
+            "sandbox",
+        ),
         State("warn", "triangle-alert"),
     ),
     **dict.fromkeys(
         ("failed", "error", "denied", "suspended", "blocked", "rejected", "down", "worse"), State("danger", "circle-x")
     ),
-    **dict.fromkeys(("revoked", "expired", "retired", "offboarded", "inactive", "disabled"), State("muted", "circle-slash")),
+    **dict.fromkeys(
+        ("revoked", "expired", "retired", "offboarded", "inactive", "disabled"), State("muted", "circle-slash")
+    ),
 }
 
 
@@ -179,7 +193,7 @@ def chart_value(value: float | None, unit: str = "") -> str:
     if value is None:
         return formats.NOTHING
     if unit == "usd":
-        return formats.usd(formats.Decimal(str(value)))
+        return formats.usd(Decimal(str(value)))
     if unit == "ms":
         return formats.ms(value)
     if unit == "percent":
@@ -200,7 +214,8 @@ def highlight(code: str, language: str) -> SafeString:
         lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
     except ClassNotFound:
         return format_html("{}", code)
-    return mark_safe(render(code, lexer, HtmlFormatter(nowrap=True, classprefix="tok-")))  # Pygments escapes the text
+    coloured: str = render(code, lexer, HtmlFormatter(nowrap=True, classprefix="tok-"))
+    return mark_safe(coloured)  # noqa: S308 - Pygments escapes the text
 
 
 @register.simple_tag
@@ -213,13 +228,17 @@ def stacked(segments: Iterable[Mapping[str, Any]], label: str = "") -> SafeStrin
     bars, offset = [], 0.0
     for index, (name, value) in enumerate(parts):
         width = value / total * 100
-        bars.append((f"{offset:.3f}", f"{max(width - 0.4, 0.2):.3f}", index % 8 + 1, name, formats.percent(value / total)))
+        bars.append(
+            (f"{offset:.3f}", f"{max(width - 0.4, 0.2):.3f}", index % 8 + 1, name, formats.percent(value / total))
+        )
         offset += width
     body = format_html_join(
         "", '<rect x="{}" y="0" width="{}" height="8" class="fill-{}"><title>{}: {}</title></rect>', bars
     )
     return format_html(
-        '<svg class="stacked" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>', label, body
+        '<svg class="stacked" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>',
+        label,
+        body,
     )
 
 

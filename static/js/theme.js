@@ -38,10 +38,10 @@
   }
 
   // The brand mixed towards `goal` until text in it reads on `ground`.
-  function readable(rgb, ground, goal) {
+  function readable(rgb, ground, goal, least) {
     for (let step = 0; step <= 20; step += 1) {
       const mixed = rgb.map((value, at) => Math.round(value + (goal[at] - value) * (step / 20)));
-      if (contrast(mixed, ground) >= 4.9) return `rgb(${mixed.join(" ")})`;
+      if (contrast(mixed, ground) >= least) return `rgb(${mixed.join(" ")})`;
     }
     return `rgb(${goal.join(" ")})`;
   }
@@ -53,8 +53,8 @@
     const ink = [18, 18, 21];
     root.style.setProperty("--brand-fill", hex);
     root.style.setProperty("--brand-ink", contrast(rgb, white) >= 4.5 ? "#ffffff" : "#121215");
-    root.style.setProperty("--brand-text-light", readable(rgb, white, [0, 0, 0]));
-    root.style.setProperty("--brand-text-dark", readable(rgb, ink, white));
+    root.style.setProperty("--brand-text-light", readable(rgb, white, [0, 0, 0], 5));
+    root.style.setProperty("--brand-text-dark", readable(rgb, ink, white, 6.2));
   }
 
   brand(root.dataset.brand);
