@@ -142,7 +142,8 @@ for i = 1, budgets do
     local short = -difference(account.amount, account.settled, account.held, hold_text)
     if short > 0 then
       local cut = -1
-      if short <= hold and token_cost > 0 then
+      short = math.min(short, hold) -- an overspent budget has nothing left, not less
+      if token_cost > 0 then
         cut = math.ceil(short / token_cost)
         while cut * token_cost < short do cut = cut + 1 end
       end

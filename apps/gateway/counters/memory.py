@@ -351,7 +351,7 @@ class MemoryCounters:
 
 def _tokens_to_cut(hold: int, left: int, spare: int, token_cost: int) -> int:
     """How many tokens fewer bring ``hold`` down to ``left``; -1 if more than are to spare."""
-    if left < 0 or token_cost <= 0:
+    if token_cost <= 0:
         return -1
-    cut = -((left - hold) // token_cost)
+    cut = -((max(left, 0) - hold) // token_cost)
     return cut if cut <= spare else -1
