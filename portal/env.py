@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -35,16 +36,24 @@ def load_dotenv(path: Path, environ: dict[str, str] | os._Environ[str] = os.envi
         environ.setdefault(key.strip(), value)
 
 
+# Inside ``Env`` the built-in types' names are its methods'.
+_str: TypeAlias = str
+_bool: TypeAlias = bool
+_int: TypeAlias = int
+_float: TypeAlias = float
+_list: TypeAlias = list
+
+
 class Env:
     """Typed access to environment variables."""
 
-    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environ: Mapping[_str, _str] | None = None) -> None:
         self._environ = os.environ if environ is None else environ
 
-    def has(self, name: str) -> bool:
+    def has(self, name: _str) -> _bool:
         return bool(self._environ.get(name, "").strip())
 
-    def str(self, name: str, default: str | None = None) -> str:
+    def str(self, name: _str, default: _str | None = None) -> _str:
         """The variable's text; without a default a missing one raises ``ImproperlyConfigured``."""
         value = self._environ.get(name, "").strip()
         if value:
@@ -53,7 +62,7 @@ class Env:
             raise ImproperlyConfigured(f"{name} is not set. Set it in the environment or in .env.")
         return default
 
-    def _parse(self, name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
+    def _parse(self, name: _str, default: T, parse: Callable[[_str], T], expected: _str) -> T:
         value = self._environ.get(name, "").strip()
         if not value:
             return default
@@ -62,8 +71,8 @@ class Env:
         except ValueError:
             raise ImproperlyConfigured(f"{name}={value!r} is not {expected}.") from None
 
-    def bool(self, name: str, default: bool = False) -> bool:
-        def parse(value: str) -> bool:
+    def bool(self, name: _str, default: _bool = False) -> _bool:
+        def parse(value: _str) -> _bool:
             if value.lower() in TRUE_WORDS:
                 return True
             if value.lower() in FALSE_WORDS:
@@ -72,8 +81,8 @@ class Env:
 
         return self._parse(name, default, parse, "a yes or no; use true or false")
 
-    def int(self, name: str, default: int, *, minimum: int = 0, maximum: int | None = None) -> int:
-        def parse(value: str) -> int:
+    def int(self, name: _str, default: _int, *, minimum: _int = 0, maximum: _int | None = None) -> _int:
+        def parse(value: _str) -> _int:
             number = int(value)
             if number < minimum or (maximum is not None and number > maximum):
                 raise ValueError(value)
@@ -82,13 +91,19 @@ class Env:
         bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
         return self._parse(name, default, parse, f"a whole number {bounds}")
 
-    def float(self, name: str, default: float) -> float:
-        return self._parse(name, default, float, "a number")
+    def float(self, name: _str, default: _float) -> _float:
+        def parse(value: _str) -> _float:
+            number = float(value)
+            if not math.isfinite(number):
+                raise ValueError(value)
+            return number
 
-    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        return self._parse(name, default, parse, "a number")
+
+    def choice(self, name: _str, default: _str, choices: tuple[_str, ...]) -> _str:
         """One of ``choices``, written in any case."""
 
-        def parse(value: str) -> str:
+        def parse(value: _str) -> _str:
             for choice in choices:
                 if value.lower() == choice.lower():
                     return choice
@@ -96,12 +111,12 @@ class Env:
 
         return self._parse(name, default, parse, f"one of {', '.join(choices)}")
 
-    def list(self, name: str, default: list[str] | None = None) -> list[str]:
+    def list(self, name: _str, default: _list[_str] | None = None) -> _list[_str]:
         value = self._environ.get(name, "")
         items = [item.strip() for item in value.split(",") if item.strip()]
         return items or list(default or [])
 
-    def url(self, name: str, default: str = "", *, schemes: tuple[str, ...]) -> str:
+    def url(self, name: _str, default: _str = "", *, schemes: tuple[_str, ...]) -> _str:
         """A URL of one of the named schemes. The message never repeats the value: it may hold a password."""
         value = self._environ.get(name, "").strip()
         if not value:
@@ -128,12 +143,12 @@ def ollama_url(name: str, value: str) -> str:
     if not host or parts.scheme not in {"http", "https"}:
         raise ImproperlyConfigured(f"{name} is not a host, host:port or URL.")
     # The server's own setting may say "on every address"; its client is then found on this machine.
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"{parts.scheme}://{host}{f':{port}' if port else default_port}/v1"
 
 
 def mail_config(url: str) -> dict[str, Any]:
-    """Django's settings for ``smtp://user:password@host:587`` (STARTTLS when there is a password) or ``smtps://…:465`` (TLS)."""
+    """Django's settings for ``smtp://user:password@host:587`` (with STARTTLS) or ``smtps://user:password@host:465``."""
     parts = urlsplit(url)
     if not parts.hostname:
         raise ImproperlyConfigured("EMAIL_URL names no host; write smtp://user:password@host:587.")
@@ -152,12 +167,14 @@ def mail_config(url: str) -> dict[str, Any]:
 
 
 def database_config(url: str) -> dict[str, Any]:
-    """Django's ``DATABASES`` entry for ``sqlite:///path`` or ``postgres://user:password@host:port/name?option=value``."""
+    """Django's ``DATABASES`` entry for ``sqlite:///path`` or ``postgres://user:password@host:port/name?option=…``."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         path = unquote(parts.path.removeprefix("/"))
         if not path:
-            raise ImproperlyConfigured("DATABASE_URL names no file; write sqlite:///relative.db or sqlite:////absolute.db.")
+            raise ImproperlyConfigured(
+                "DATABASE_URL names no file; write sqlite:///relative.db or sqlite:////absolute.db."
+            )
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": path,

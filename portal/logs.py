@@ -1,8 +1,8 @@
 """Logging: one JSON object per line for machines (production), short lines for people (embedded).
 
-Log by ``structlog.get_logger(__name__).warning("breaker_opened", endpoint=7)``, or with the standard library and ``extra``.
-Whatever an event holds (line breaks, lone surrogates, bytes, cycles, objects whose ``repr`` fails, arguments that do not
-fit the message), it becomes exactly one object, and no credential of a form that we can recognise is in it.
+Log by ``structlog.get_logger(__name__).warning("breaker_opened", endpoint=7)``, or by ``logging`` with ``extra``.
+Whatever an event holds (line breaks, lone surrogates, bytes, cycles, objects whose ``repr`` fails, arguments that do
+not fit the message), it becomes exactly one object, and no credential of a form that we can recognise is in it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 FACTS = "lobby_facts"
 # What every record has. The rest of its attributes came in by ``extra``.
-_STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName", "color_message"}
+_STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",
+}
 
 
 def masked(text: str) -> str:

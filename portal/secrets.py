@@ -34,21 +34,33 @@ def embedded_secret(data_dir: Path, name: str, make: Callable[[], str] = new_sec
         ) from None
 
 
+def replace_secret(data_dir: Path, name: str, value: str) -> None:
+    """Put ``value`` in the place of the secret kept in ``data_dir/secrets/name``."""
+    path = data_dir / "secrets" / name
+    draft = _draft(path, value)
+    draft.replace(path)
+
+
 def _keep(path: Path, value: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Write aside and link into place: of two processes that start together one wins, and both read the winner's.
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    draft = _draft(path, value)
     try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(value)
-            file.flush()
-            os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
         pass
     finally:
         draft.unlink()
+
+
+def _draft(path: Path, value: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(value)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
 
 
 def require_strong(name: str, value: str) -> str:

@@ -35,7 +35,7 @@ DEMO = env.bool("DEMO", default=not PRODUCTION)
 if PRODUCTION and DEMO:
     raise ImproperlyConfigured("DEMO is on while LOBBY_ENV=production: its logins are no secret. Unset DEMO.")
 
-# Secrets. The embedded profile makes its own on the first start and keeps them in DATA_DIR, readable by the owner alone.
+# Secrets. The embedded profile makes its own on the first start and keeps them in DATA_DIR, for the owner alone.
 if PRODUCTION:
     SECRET_KEY = require_strong("SECRET_KEY", env.str("SECRET_KEY"))
     API_KEY_PEPPER = require_strong("API_KEY_PEPPER", env.str("API_KEY_PEPPER"))
@@ -54,7 +54,9 @@ CREDENTIALS_KEY_PREVIOUS = env.list("CREDENTIALS_KEY_PREVIOUS")
 _own_names = ["localhost", "127.0.0.1", "[::1]", socket.gethostname() if HOST in {"0.0.0.0", "::"} else HOST]  # noqa: S104
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", [] if PRODUCTION else _own_names)
 if PRODUCTION and (not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS):
-    raise ImproperlyConfigured("ALLOWED_HOSTS must name the portal's host names (comma separated, no '*') in production.")
+    raise ImproperlyConfigured(
+        "ALLOWED_HOSTS must name the portal's host names (comma separated, no '*') in production."
+    )
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
@@ -129,7 +131,9 @@ DATABASE_URL = env.url(
     "DATABASE_URL", f"sqlite:///{DATA_DIR / 'lobby.db'}", schemes=("sqlite", "postgres", "postgresql")
 )
 if PRODUCTION and not DATABASE_URL.startswith("postgres"):
-    raise ImproperlyConfigured("DATABASE_URL names no PostgreSQL: production needs postgres://user:password@host:5432/name.")
+    raise ImproperlyConfigured(
+        "DATABASE_URL names no PostgreSQL: production needs postgres://user:password@host:5432/name."
+    )
 DATABASES = {"default": database_config(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -153,9 +157,7 @@ if PRODUCTION and not REDIS_URL:
 
 if REDIS_URL:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
-    CHANNEL_LAYERS = {
-        "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
-    }
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}}
 else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}

@@ -83,7 +83,7 @@ def main() -> None:
     else:
         from uvicorn.supervisors import Multiprocess
 
-        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+        Multiprocess(config, sockets=[listener]).run()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The demonstration that the embedded profile starts with: lines of business, people, keys, and two months of usage."""

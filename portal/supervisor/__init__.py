@@ -1,0 +1,1 @@
+"""One command for the embedded profile: prepares the database, then runs web, drainer, worker and MLflow together."""
