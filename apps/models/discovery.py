@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from django.conf import settings
@@ -65,7 +65,7 @@ class FoundStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One thing that the environment offers, for the banner. ``models`` counts those that can be called through it now."""
+    """One thing that the environment offers, for the banner. ``models`` counts those callable through it now."""
 
     name: str
     status: FoundStatus
@@ -290,7 +290,7 @@ def _candidates(environ: Mapping[str, str]) -> list[_Candidate]:
 @transaction.atomic
 def _register(actor: Actor, candidate: _Candidate, known: Provider | None) -> Provider:
     source = CredentialSource.ENVIRONMENT if candidate.credential_env else CredentialSource.NONE
-    values = {
+    values: dict[str, Any] = {
         "base_url": candidate.base_url,
         "credential_source": source.value,
         "credential_env": candidate.credential_env,
@@ -395,7 +395,7 @@ def _add(provider: Provider, listed: ListedModel) -> Endpoint | None:
     )
 
 
-def _described(listed: ListedModel, listing: Listing | None) -> dict[str, object]:
+def _described(listed: ListedModel, listing: Listing | None) -> dict[str, Any]:
     owner = "" if listed.owner.lower() in _NO_OWNERS else listed.owner
     name = listed.upstream_model
     if listing is not None and _letters(listing.name) == _letters(name):

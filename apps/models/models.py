@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.db import models
 from django.utils import timezone
@@ -150,7 +150,7 @@ class AccessGrant(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     # A grant to the whole tenant covers each of its projects: a key sees its tenant's grants, not its project's alone.
-    objects: ClassVar[TenantScopedManager[AccessGrant]] = TenantScopedManager(view="model.view")
+    objects: ClassVar[TenantScopedManager[Self]] = TenantScopedManager(view="model.view")
 
     class Meta:
         ordering = ["tenant__name", "model__name"]

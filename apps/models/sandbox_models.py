@@ -1,4 +1,4 @@
-"""The sandbox's models: simulated, labelled so wherever they appear, and open to every tenant of the embedded profile."""
+"""The sandbox's models: simulated, labelled so wherever they appear, and open to every tenant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from apps.tenants.services.changes import apply_changes
 
 SLUG: Final = "sandbox"
 PRICE_SOURCE: Final = "Sandbox price, nothing is billed"
-_NOT_FOR: Final = "Real work of any kind: nothing here understands what it is asked. Quality measured on it says nothing about a model."
+_NOT_FOR: Final = (
+    "Real work of any kind: nothing here understands what it is asked. "
+    "Quality measured on it says nothing about any model."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ MODELS: Final = (
         slug="sandbox-judge",
         name="Sandbox judge (simulated)",
         kind=ModelKind.CHAT,
-        description="Gives the verdicts of an LLM judge by simple, repeatable rules, in the format that it is asked for.",
+        description="Gives an LLM judge's verdicts by simple, repeatable rules, in the format that it is asked for.",
         intended_use="Trying out evaluations without an account.",
         capabilities=(Capability.STREAMING, Capability.JSON_SCHEMA),
         context_tokens=128_000,

@@ -192,7 +192,7 @@ def _embedded(address: Address) -> Address:
     if address.teredo is not None:
         return address.teredo[1]
     low = int(address) & 0xFFFF_FFFF
-    if address in _NAT64 or (int(address) >> 32 == 0 and low > 0xFFFF):
+    if address in _NAT64 or (int(address) >> 32 == 0 and low > 1):
         return ipaddress.IPv4Address(low)
     return address
 

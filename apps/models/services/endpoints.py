@@ -102,14 +102,9 @@ def _clean(changes: EndpointChanges) -> dict[str, Any]:
         values["priority"] = validation.clean_number(
             changes["priority"], field="priority", minimum=0, maximum=LOWEST_PRIORITY
         )
-    for field in _TIMEOUTS:
-        if field in changes:
-            values[field] = validation.clean_number(
-                changes[field],  # type: ignore[literal-required]
-                field=field,
-                minimum=1,
-                maximum=LONGEST_TIMEOUT_MS,
-            )
+    for field, milliseconds in changes.items():
+        if field in _TIMEOUTS and isinstance(milliseconds, int):
+            values[field] = validation.clean_number(milliseconds, field=field, minimum=1, maximum=LONGEST_TIMEOUT_MS)
     if "settings" in changes:
         values["settings"] = _clean_settings(changes["settings"])
     if unknown := set(changes) - set(values):

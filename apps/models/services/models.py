@@ -18,8 +18,7 @@ MOST_TOKENS = 2**31 - 1
 _TEXTS = {"description": 4000, "intended_use": 4000, "out_of_scope_use": 4000, "publisher": 100, "licence": 100}
 
 
-class ModelChanges(TypedDict, total=False):
-    name: str
+class ModelFacts(TypedDict, total=False):
     kind: str
     publisher: str
     description: str
@@ -32,6 +31,10 @@ class ModelChanges(TypedDict, total=False):
     is_open: bool
 
 
+class ModelChanges(ModelFacts, total=False):
+    name: str
+
+
 @transaction.atomic
 def create_model(
     *,
@@ -39,11 +42,11 @@ def create_model(
     slug: str,
     name: str,
     lifecycle: str = Lifecycle.PROPOSED,
-    **changes: Unpack[ModelChanges],
+    **facts: Unpack[ModelFacts],
 ) -> Model:
     require(actor, "registry.manage", what="register models")
     slug = clean_model_slug(slug)
-    values = clean_model({**changes, "name": name})
+    values = clean_model(ModelChanges(name=name, **facts))
     values["lifecycle"] = validation.clean_choice(lifecycle, Lifecycle, field="lifecycle")
     try:
         with transaction.atomic():
@@ -102,15 +105,13 @@ def clean_model(changes: ModelChanges) -> dict[str, Any]:
         values["name"] = validation.clean_name(changes["name"])
     if "kind" in changes:
         values["kind"] = validation.clean_choice(changes["kind"], ModelKind, field="kind")
-    for field, maximum in _TEXTS.items():
-        if field in changes:
-            values[field] = validation.clean_text(str(changes[field]), field=field, maximum=maximum)  # type: ignore[literal-required]
-    for field in ("context_tokens", "max_output_tokens"):
-        if field in changes:
-            number = changes[field]
-            values[field] = (
-                None if number is None else validation.clean_number(number, field=field, minimum=1, maximum=MOST_TOKENS)
-            )
+    for field, text in changes.items():
+        if field in _TEXTS:
+            values[field] = validation.clean_text(str(text), field=field, maximum=_TEXTS[field])
+    if "context_tokens" in changes:
+        values["context_tokens"] = _clean_tokens(changes["context_tokens"], "context_tokens")
+    if "max_output_tokens" in changes:
+        values["max_output_tokens"] = _clean_tokens(changes["max_output_tokens"], "max_output_tokens")
     if "capabilities" in changes:
         chosen = {
             validation.clean_choice(capability, Capability, field="capabilities")
@@ -122,3 +123,7 @@ def clean_model(changes: ModelChanges) -> dict[str, Any]:
     if unknown := set(changes) - set(values):
         raise Invalid(f"{', '.join(sorted(unknown))} cannot be changed here.", field=min(unknown))
     return values
+
+
+def _clean_tokens(number: int | None, field: str) -> int | None:
+    return None if number is None else validation.clean_number(number, field=field, minimum=1, maximum=MOST_TOKENS)
