@@ -37,24 +37,21 @@ def rows(report: Report) -> list[tuple[str, ...]]:
         ratio = f"{values[1] / values[2]:.3g} x" if values[1] and values[2] else "-"
         table.append((title, *shown, ratio))
 
+    def throughput(connections: int) -> Callable[[Measured], float]:
+        return lambda measured: measured.throughput[connections].per_second
+
+    def added_at_half(percentile: str) -> Callable[[Measured], float | None]:
+        return lambda measured: added(measured.half, measured.half_direct, percentile)
+
     for connections in CONNECTIONS:
-        row(
-            f"requests/s, {connections} connection{'s' * (connections > 1)}",
-            lambda m, n=connections: m.throughput[n].per_second,
-            ",.0f",
-        )  # type: ignore[misc]
+        row(f"requests/s, {connections} connection{'s' * (connections > 1)}", throughput(connections), ",.0f")
     row(f"{STREAM_CHUNKS}-chunk streams/s, 16 connections", lambda m: m.streams.per_second, ",.0f")
     row("latency p50, 1 connection", lambda m: _ms(m.throughput[1].latency, "p50"), ".2f", " ms")
     row("added latency p50, 1 connection", lambda m: added(m.throughput[1], m.one_direct, "p50"), ".2f", " ms")
     row("added latency p99, 1 connection", lambda m: added(m.throughput[1], m.one_direct, "p99"), ".2f", " ms")
     row("half load, requests/s", lambda m: m.half_rate, ",.0f")
-    for percentile in ("p50", "p99"):
-        row(
-            f"added latency {percentile}, half load",
-            lambda m, p=percentile: added(m.half, m.half_direct, p),  # type: ignore[misc]
-            ".2f",
-            " ms",
-        )
+    row("added latency p50, half load", added_at_half("p50"), ".2f", " ms")
+    row("added latency p99, half load", added_at_half("p99"), ".2f", " ms")
     row("memory, idle", lambda m: m.idle_mb, ".0f", " MB")
     row("memory, after load", lambda m: m.loaded_mb or None, ".0f", " MB")
     row("start", lambda m: m.start_seconds or None, ".1f", " s")

@@ -78,6 +78,9 @@ class Subject(abc.ABC):
             self.after_start()
             time.sleep(2)
             self.idle_mb = procfs.rss_mb(self.pid)
+            for number, process in enumerate(self._processes):
+                if process.poll() is not None:
+                    print(f"a process of {self.name} ended; see {self.folder}/{number}.log")
         except BaseException:
             self.stop()
             raise
@@ -189,7 +192,7 @@ class LiteLLM(Subject):
 
 
 class Lobby(Subject):
-    """Lobby with one worker and everything on: key, limits, budget, ledger, and the drainer beside it on the same core."""
+    """Lobby with one worker and everything on: key, limits, budget, ledger, the drainer beside it on the same core."""
 
     name = "Lobby"
     project = "bench/load"
@@ -212,6 +215,8 @@ class Lobby(Subject):
         """What Lobby's processes get to know."""
         return _environment() | {
             "DJANGO_SETTINGS_MODULE": "portal.settings",
+            "LOBBY_ENV_FILE": os.devnull,
+            "PYTHONPATH": str(ROOT),
             "DATA_DIR": str(self.folder / "data"),
             "OPENAI_API_KEY": "sk-upstream",
             "OPENAI_BASE_URL": self._upstream.url,
@@ -224,19 +229,12 @@ class Lobby(Subject):
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
         self.version = commit.stdout.strip() or "unknown"
         self.manage("migrate", "--verbosity", "0")
+        self.manage("providers", "discover")
         setup = Path(__file__).with_name("lobby_setup.py")
-        self.key = self.python(str(setup), self.project).splitlines()[-1]
+        self.key = self.python(str(setup), self.project, self.model).splitlines()[-1]
 
     def command(self) -> tuple[Sequence[str], Mapping[str, str]]:
-        command = [
-            *(sys.executable, "-m", "uvicorn", "portal.asgi:application"),
-            *("--host", "127.0.0.1"),
-            *("--port", str(self.port)),
-            *("--workers", "1"),
-            *("--log-level", "warning"),
-            "--no-access-log",
-        ]
-        return command, self.environment
+        return [sys.executable, "-m", "portal.web"], self.environment | {"HOST": "127.0.0.1", "PORT": str(self.port)}
 
     def after_start(self) -> None:
         self.spawn([sys.executable, "manage.py", "ledger", "drain", "--follow"], self.environment)
