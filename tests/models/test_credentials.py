@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from typing import TypedDict
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -21,7 +22,14 @@ from apps.tenants.models import AuditEntry
 from tests.models.conftest import People
 
 SECRET = "sk-canary-1234567890"
-HERE = {"provider_id": 7, "base_url": "https://api.example/v1"}
+
+
+class Place(TypedDict):
+    provider_id: int
+    base_url: str
+
+
+HERE = Place(provider_id=7, base_url="https://api.example/v1")
 secrets = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=200)
 
 
@@ -47,11 +55,11 @@ def test_the_same_secret_never_seals_to_the_same_token_twice() -> None:
         {"provider_id": 7, "base_url": "http://127.0.0.1:443/v1"},
     ],
 )
-def test_a_secret_does_not_open_for_another_row_host_port_or_scheme(elsewhere: dict[str, object]) -> None:
+def test_a_secret_does_not_open_for_another_row_host_port_or_scheme(elsewhere: Place) -> None:
     ring = Keyring.of("present key")
     token = ring.encrypt(SECRET, **HERE)
     with pytest.raises(CredentialUnavailable, match="another server"):
-        ring.decrypt(token, **elsewhere)  # type: ignore[arg-type]
+        ring.decrypt(token, **elsewhere)
 
 
 def test_a_new_path_on_the_same_server_keeps_the_secret() -> None:
@@ -165,9 +173,7 @@ def test_another_host_needs_the_environment_variable_named_again(
     engineer = people.actor("engineer")
     with pytest.raises(CredentialNeeded):
         update_provider(actor=engineer, provider=provider, base_url="https://192.0.43.8/v1")
-    update_provider(
-        actor=engineer, provider=provider, base_url="https://192.0.43.8/v1", credential_env="ACME_API_KEY"
-    )
+    update_provider(actor=engineer, provider=provider, base_url="https://192.0.43.8/v1", credential_env="ACME_API_KEY")
 
 
 def test_a_provider_that_leaves_the_database_source_forgets_its_secret(people: People, provider: Provider) -> None:
