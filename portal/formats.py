@@ -46,7 +46,7 @@ def to_usd(value: Number) -> Decimal:
 
 
 def usd(value: Number | None) -> str:
-    """Picodollars (``int``) or dollars (``Decimal``): ``$12.40``; below a dollar three digits that count, ``$0.0042``."""
+    """Picodollars (``int``) or dollars (``Decimal``): ``$12.40``; under a dollar three digits count, ``$0.0042``."""
     if value is None:
         return NOTHING
     amount = to_usd(value)
