@@ -11,6 +11,7 @@ from typing import Any
 from django.db import models
 
 from apps.gateway.types import Outcome, UsageStatus
+from apps.tenants.scoping import TenantScopedManager
 
 
 def _reference(to: str, **options: Any) -> Any:
@@ -22,8 +23,9 @@ def _reference(to: str, **options: Any) -> Any:
 class UsageRecord(models.Model):
     """What one upstream attempt used and cost. ``attempt_id`` is unique: a replayed spool line changes nothing."""
 
-    attempt_id = models.CharField(max_length=32, unique=True)
-    request_id = models.CharField(max_length=32, db_index=True)
+    # Their indexes are declared below: a unique or indexed text field would get a second index for LIKE on PostgreSQL.
+    attempt_id = models.CharField(max_length=32)
+    request_id = models.CharField(max_length=32)
     at = models.DateTimeField()
     tenant = _reference("tenants.Tenant", db_index=False)
     project = _reference("tenants.Project", db_index=False)
@@ -47,9 +49,15 @@ class UsageRecord(models.Model):
     first_token_ms = models.PositiveIntegerField(null=True, blank=True)
     upstream_request_id = models.CharField(max_length=200, blank=True)
 
+    objects = TenantScopedManager(view="request.view", project="project_id")
+
     class Meta:
         ordering = ["-at"]
-        indexes = [models.Index(fields=["tenant", "-at"], name="usage_tenant_at")]
+        constraints = [models.UniqueConstraint(fields=["attempt_id"], name="usage_attempt_unique")]
+        indexes = [
+            models.Index(fields=["request_id"], name="usage_request"),
+            models.Index(fields=["tenant", "-at"], name="usage_tenant_at"),
+        ]
 
     def __str__(self) -> str:
         return self.attempt_id
@@ -74,8 +82,8 @@ class UsageRollup(models.Model):
     user_id = models.BigIntegerField(default=0)
     model_id = models.BigIntegerField()
     status = models.CharField(max_length=12, choices=UsageStatus.choices)
-    requests = models.PositiveBigIntegerField(default=0)
-    errors = models.PositiveBigIntegerField(default=0)
+    requests = models.PositiveBigIntegerField(default=0, help_text="Upstream attempts: the records counted here.")
+    errors = models.PositiveBigIntegerField(default=0, help_text="Of them, those that failed or were interrupted.")
     input_tokens = models.PositiveBigIntegerField(default=0)
     output_tokens = models.PositiveBigIntegerField(default=0)
     cached_tokens = models.PositiveBigIntegerField(default=0)
@@ -85,6 +93,8 @@ class UsageRollup(models.Model):
     duration_ms = models.PositiveBigIntegerField(default=0)
     first_token_ms = models.PositiveBigIntegerField(default=0, help_text="Sum over the streams that had a first token.")
     first_tokens = models.PositiveBigIntegerField(default=0, help_text="How many streams had a first token.")
+
+    objects = TenantScopedManager(view="usage.view", project="project_id")
 
     class Meta:
         constraints = [
@@ -104,11 +114,14 @@ class UsageRollup(models.Model):
         ]
         indexes = [models.Index(fields=["granularity", "bucket"], name="rollup_bucket")]
 
+    def __str__(self) -> str:
+        return f"{self.granularity} from {self.bucket:%Y-%m-%d %H:%M}"
+
 
 class RequestLog(models.Model):
     """One request as its caller saw it, denials included, with the facts behind the answer (``why``)."""
 
-    request_id = models.CharField(max_length=32, unique=True)
+    request_id = models.CharField(max_length=32)
     at = models.DateTimeField()
     tenant = _reference("tenants.Tenant", db_index=False)
     project = _reference("tenants.Project", db_index=False)
@@ -128,8 +141,11 @@ class RequestLog(models.Model):
     first_token_ms = models.PositiveIntegerField(null=True, blank=True)
     why = models.JSONField(default=dict)
 
+    objects = TenantScopedManager(view="request.view", project="project_id")
+
     class Meta:
         ordering = ["-at"]
+        constraints = [models.UniqueConstraint(fields=["request_id"], name="request_unique")]
         indexes = [
             models.Index(fields=["tenant", "-at"], name="request_tenant_at"),
             models.Index(fields=["-at"], name="request_at"),

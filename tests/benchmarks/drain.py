@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.drain [--requests 50000] [--url postgres://...]
 
-Writes a spool as a gateway does (per request an intent, then a settlement and a request line in one append), then drains
-it into an empty database of its own: SQLite on the same disk, and PostgreSQL (a private cluster with its durability on).
-A record is a settlement with its request line. Prints a table; ``--json FILE`` writes the figures too.
+Writes a spool as a gateway does (per request an intent, then a settlement and a request line in one append), then
+drains it into an empty database of its own: SQLite on the same disk, and PostgreSQL (a private cluster with its
+durability on). A record is a settlement with its request line. Prints a table; ``--json FILE`` writes the figures too.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from tests.servers import PostgresServer, ProgramMissing
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -47,14 +49,14 @@ def fill(directory: Path, requests: int) -> int:
         for number in range(requests):
             tenant = choose.randrange(1, 21)
             who = {
-                "request_id": f"{number:032x}",
+                "request_id": f"{now + number:012x}{choose.getrandbits(80):020x}",
                 "at": now + number * 3 * 3_600_000 // requests,
                 "tenant_id": tenant,
                 "project_id": tenant * 5 + choose.randrange(5),
                 "api_key_id": tenant * 10 + choose.randrange(10),
             }
             attempt: dict[str, Any] = {
-                "attempt_id": f"{choose.getrandbits(128):032x}",
+                "attempt_id": f"{who['at']:012x}{choose.getrandbits(80):020x}",
                 "model_id": choose.randrange(1, 9),
                 "endpoint_id": 3,
                 "price_id": 4,
@@ -123,10 +125,16 @@ def in_process(url: str, directory: Path, requests: int) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+def durable(directory: Path) -> PostgresServer:
+    """The tests' clusters are fast and forgetful; here a commit must cost what it costs."""
+    server = PostgresServer(directory)
+    command = [word.replace("=off", "=on") for word in server.command()]
+    server.command = lambda: command  # type: ignore[method-assign]
+    return server
+
+
 def run(requests: int, url: str = "") -> list[dict[str, Any]]:
     """The figures for SQLite, and for PostgreSQL where its programs are installed or ``url`` names one."""
-    from tests.servers import PostgresServer, ProgramMissing
-
     directory = Path(tempfile.mkdtemp(prefix="lobby-drain-"))
     directory.chmod(0o711)
     server = None
@@ -134,15 +142,11 @@ def run(requests: int, url: str = "") -> list[dict[str, Any]]:
         figures = [in_process(f"sqlite:///{directory / 'lobby.db'}", directory / "sqlite", requests)]
         if not url:
             try:
-                server = PostgresServer(directory / "cluster")
+                server = durable(directory / "cluster")
             except ProgramMissing as error:
                 print(f"PostgreSQL is not measured: {error}", file=sys.stderr)
                 return figures
             server.start()
-            # The tests' clusters are fast and forgetful; here a commit must cost what it costs.
-            for setting in ("fsync=on", "full_page_writes=on", "synchronous_commit=on"):
-                name, value = setting.split("=")
-                server.execute(f"ALTER SYSTEM SET {name} = {value}")
             url = server.create_database("drain")
         return [*figures, in_process(url, directory / "postgresql", requests)]
     finally:

@@ -15,10 +15,11 @@ from msgspec import Meta
 
 # What a reader takes. A value beyond these bounds is no usage but a fault: its line is kept aside, not booked.
 Id = Annotated[str, Meta(min_length=1, max_length=32)]
-Milliseconds = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]  # to the end of the year 9999
+Milliseconds = Annotated[int, Meta(ge=0, le=7_258_118_399_999)]  # to the end of the year 2199
 RowId = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Tokens = Annotated[int, Meta(ge=0, le=10**12)]
-Cost = Annotated[int, Meta(ge=-(10**18), le=10**18)]  # picodollars: a million dollars
+MOST_PICOUSD = 10**18  # a million dollars
+Cost = Annotated[int, Meta(ge=-MOST_PICOUSD, le=MOST_PICOUSD)]
 Duration = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Small = Annotated[int, Meta(ge=0, le=2**15 - 1)]
 

@@ -74,7 +74,7 @@ FREE = PriceTerms(0, 0, 0, 0, 0, 0)
 
 
 def cost_picousd(terms: PriceTerms, usage: TokenCounts) -> int:
-    """The exact cost. A part larger than its whole (an upstream's slip) is charged at its own rate; never below zero."""
+    """The exact cost. A part larger than its whole (an upstream's slip) costs its own rate; never below zero."""
     plain_input = max(usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens, 0)
     plain_output = max(usage.output_tokens - usage.reasoning_tokens, 0)
     return (

@@ -1,0 +1,414 @@
+"""The drainer's SQL: the ledger's rows, and the rollups that count exactly the rows that were new.
+
+Raw SQL, in this module alone, for three reasons: the rollups must be bumped by what ``INSERT ... ON CONFLICT DO NOTHING
+RETURNING`` says was inserted, which the ORM does not tell; they are bumped by one upsert that adds to what is there,
+which the ORM cannot say; and the ORM's model instances cost more time per row than the database does.
+
+One transaction holds all of it: a row without its share in the rollups, or the reverse, is never seen, and a batch that
+is written again changes nothing.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+import msgspec
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.db.models import Count, Min, Sum
+
+from apps.gateway.ledger.calendar import DayBuckets, hour_start
+from apps.gateway.ledger.lines import Intent, Settlement
+from apps.gateway.ledger.pricing import PriceTerms
+from apps.gateway.ledger.reader import StoredRequestLine
+from apps.gateway.models import Granularity, RequestLog, UsageRecord, UsageRollup
+from apps.gateway.types import Outcome
+from apps.models.models import Price
+
+_encode = msgspec.json.Encoder().encode
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_attempt_id = operator.attrgetter("attempt_id")
+_request_id = operator.attrgetter("request_id")
+ERRORS = frozenset({Outcome.UPSTREAM_ERROR.value, Outcome.INTERRUPTED.value})
+# SQLite's least bound on the variables of a statement; small statements of one shape are prepared once and reused.
+_SQLITE_VARIABLES = 999
+
+
+class Column(NamedTuple):
+    name: str
+    type: str  # PostgreSQL's
+
+
+class Table:
+    """A table, the columns that are written to it, and its insert statement without the values."""
+
+    def __init__(self, name: str, columns: Sequence[Column], tail: str) -> None:
+        self.columns = columns
+        self.tail = tail
+        names = ", ".join(f'"{column.name}"' for column in columns)
+        self.head = f'INSERT INTO "{name}" ({names})'
+        self._names = [column.name for column in columns]
+        typed = ", ".join(f'"{column.name}" {column.type}' for column in columns)
+        # Names and types of ours, nothing of a request.
+        source = f"json_to_recordset(%s) AS row ({typed})"
+        self._from_document = f"{self.head} SELECT {names} FROM {source} {tail}"  # noqa: S608
+
+    def insert(self, cursor: CursorWrapper, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """Insert ``rows``; what the statement's RETURNING gave, if it has one."""
+        if not rows:
+            return []
+        if connection.vendor == "postgresql":
+            return self._insert_document(cursor, rows)
+        return self._insert_values(cursor, rows)
+
+    def _insert_document(self, cursor: CursorWrapper, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """PostgreSQL takes a batch as one JSON document: one short statement however many rows, and next to no work
+        here, where binding each value (or an array of each column) costs more than the server's own work."""
+        document = _encode([dict(zip(self._names, row, strict=True)) for row in rows])
+        cursor.execute(self._from_document, [document.decode()])
+        return list(cursor.fetchall()) if cursor.description else []
+
+    def _insert_values(self, cursor: CursorWrapper, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        size = _SQLITE_VARIABLES // len(self.columns)
+        found: list[Any] = []
+        for start in range(0, len(rows), size):
+            chunk = rows[start : start + size]
+            cursor.execute(self._statement(len(chunk)), list(chain.from_iterable(chunk)))
+            if cursor.description:
+                found += cursor.fetchall()
+        return found
+
+    def _statement(self, count: int) -> str:
+        row = f"({', '.join(['%s'] * len(self.columns))})"
+        return f"{self.head} VALUES {', '.join([row] * count)} {self.tail}"
+
+
+def _columns(names: str, type_: str) -> list[Column]:
+    return [Column(name, type_) for name in names.split()]
+
+
+_TOKENS = "input_tokens output_tokens cached_tokens cache_write_tokens reasoning_tokens cost_picousd"
+
+_RECORDS = Table(
+    UsageRecord._meta.db_table,
+    [
+        *_columns("attempt_id request_id", "varchar"),
+        Column("at", "timestamptz"),
+        *_columns("tenant_id project_id api_key_id user_id model_id endpoint_id price_id", "bigint"),
+        *_columns("status outcome", "varchar"),
+        Column("http_status", "smallint"),
+        Column("streamed", "boolean"),
+        *_columns(_TOKENS, "bigint"),
+        *_columns("duration_ms first_token_ms", "integer"),
+        Column("upstream_request_id", "varchar"),
+    ],
+    'ON CONFLICT ("attempt_id") DO NOTHING RETURNING "attempt_id"',
+)
+
+_REQUESTS = Table(
+    RequestLog._meta.db_table,
+    [
+        Column("request_id", "varchar"),
+        Column("at", "timestamptz"),
+        *_columns("tenant_id project_id api_key_id user_id", "bigint"),
+        *_columns("model_slug operation", "varchar"),
+        Column("streamed", "boolean"),
+        Column("outcome", "varchar"),
+        Column("http_status", "smallint"),
+        Column("error_code", "varchar"),
+        Column("attempts", "smallint"),
+        *_columns("input_tokens output_tokens cost_picousd", "bigint"),
+        *_columns("duration_ms first_token_ms", "integer"),
+        Column("why", "jsonb"),
+    ],
+    'ON CONFLICT ("request_id") DO NOTHING RETURNING "request_id"',
+)
+
+ROLLUP_KEY = "granularity tenant_id bucket project_id model_id api_key_id user_id status"
+ROLLUP_SUMS = f"requests errors {_TOKENS} duration_ms first_token_ms first_tokens"
+_ROLLUPS = Table(
+    UsageRollup._meta.db_table,
+    [
+        Column("granularity", "varchar"),
+        Column("tenant_id", "bigint"),
+        Column("bucket", "timestamptz"),
+        *_columns("project_id model_id api_key_id user_id", "bigint"),
+        Column("status", "varchar"),
+        *_columns(ROLLUP_SUMS, "bigint"),
+    ],
+    "ON CONFLICT ({key}) DO UPDATE SET {sums}".format(
+        key=", ".join(f'"{name}"' for name in ROLLUP_KEY.split()),
+        sums=", ".join(
+            f'"{name}" = "{UsageRollup._meta.db_table}"."{name}" + excluded."{name}"' for name in ROLLUP_SUMS.split()
+        ),
+    ),
+)
+
+RollupKey = tuple[str, int, datetime, int, int, int, int, str]
+
+
+class Counted(NamedTuple):
+    """What a rollup adds up for one record, in the order of ``ROLLUP_SUMS``."""
+
+    requests: int
+    errors: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    cost_picousd: int
+    duration_ms: int
+    first_token_ms: int
+    first_tokens: int
+
+
+class Rollups:
+    """Sums by key. The same arithmetic bumps the rollups while draining and makes them anew from the records."""
+
+    def __init__(self, days: DayBuckets) -> None:
+        self._days = days
+        self.sums: dict[RollupKey, list[int]] = {}
+
+    def add(self, record: Settlement) -> None:
+        counted = Counted(
+            1,
+            int(record.outcome in ERRORS),
+            record.input_tokens,
+            record.output_tokens,
+            record.cached_tokens,
+            record.cache_write_tokens,
+            record.reasoning_tokens,
+            record.cost_picousd,
+            record.duration_ms,
+            record.first_token_ms or 0,
+            int(record.first_token_ms is not None),
+        )
+        rest = (record.project_id, record.model_id, record.api_key_id, record.user_id, record.status)
+        for granularity, bucket in (
+            (Granularity.HOUR.value, hour_start(record.at)),
+            (Granularity.DAY.value, self._days.start(record.tenant_id, record.at)),
+        ):
+            key = (granularity, record.tenant_id, bucket, *rest)
+            sums = self.sums.get(key)
+            if sums is None:
+                self.sums[key] = list(counted)
+            else:
+                for index, amount in enumerate(counted):
+                    sums[index] += amount
+
+    def rows(self) -> list[list[Any]]:
+        """In one order whoever writes them: two writers that lock the same rows do not lock them crosswise."""
+        return [[*key[:2], _text(key[2]), *key[3:], *self.sums[key]] for key in sorted(self.sums)]
+
+
+@dataclass(slots=True)
+class Lines:
+    """What is to be written in one transaction."""
+
+    settlements: list[Settlement] = field(default_factory=list)
+    requests: list[StoredRequestLine] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.settlements) + len(self.requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How much of it was new."""
+
+    records: int
+    requests: int
+
+
+def write(lines: Lines, days: DayBuckets) -> Written:
+    """Write what is new of ``lines``, all or nothing. Raises ``django.db.Error``."""
+    days.learn({line.tenant_id for line in lines.settlements})
+    with transaction.atomic(), connection.cursor() as cursor:
+        records = _write_records(cursor, lines.settlements, days)
+        return Written(records, _write_requests(cursor, lines.requests))
+
+
+def write_interrupted(settlements: Sequence[Settlement], requests: Sequence[Intent], days: DayBuckets) -> Written:
+    """Write the records of attempts that a dead process left, and the log rows of the requests that lack one.
+
+    A request may have had attempts that were settled: its row adds up all of them. Raises ``django.db.Error``.
+    """
+    days.learn({line.tenant_id for line in settlements})
+    with transaction.atomic(), connection.cursor() as cursor:
+        records = _write_records(cursor, settlements, days)
+        used = _used_by([intent.request_id for intent in requests])
+        rows = [_interrupted_request(intent, used.get(intent.request_id, {})) for intent in requests]
+        return Written(records, _write_requests(cursor, rows))
+
+
+def known_attempts(attempt_ids: Sequence[str]) -> list[str]:
+    """Those that have a record."""
+    rows = UsageRecord.objects.unscoped("the drainer's own rows").filter(attempt_id__in=attempt_ids)
+    return list(rows.order_by().values_list("attempt_id", flat=True))
+
+
+def price_terms(price_ids: Iterable[int]) -> dict[int, PriceTerms]:
+    """The terms of these prices, as far as they are there."""
+    return {price.pk: PriceTerms.of(price) for price in Price.objects.filter(pk__in=price_ids)}
+
+
+def add_to_rollups(rollups: Rollups) -> None:
+    """Add the sums to those in the database; inside the caller's transaction."""
+    with connection.cursor() as cursor:
+        _ROLLUPS.insert(cursor, rollups.rows())
+
+
+def _write_records(cursor: CursorWrapper, settlements: Iterable[Settlement], days: DayBuckets) -> int:
+    first: dict[str, Settlement] = {}
+    for line in settlements:
+        first.setdefault(line.attempt_id, line)
+    # In the order of the ids, so that two drainers of the same lines wait for each other instead of deadlocking.
+    ordered = sorted(first.values(), key=_attempt_id)
+    moments = _texts(line.at for line in ordered)
+    inserted = _RECORDS.insert(cursor, [_record_row(*pair) for pair in zip(ordered, moments, strict=True)])
+    rollups = Rollups(days)
+    for (attempt_id,) in inserted:
+        rollups.add(first[attempt_id])
+    _ROLLUPS.insert(cursor, rollups.rows())
+    return len(inserted)
+
+
+def _used_by(request_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Of each request: when it began, its attempts, and what they used."""
+    rows = UsageRecord.objects.unscoped("the drainer's own rows").filter(request_id__in=request_ids).order_by()
+    summed = rows.values("request_id").annotate(
+        since=Min("at"),
+        count=Count("*"),
+        sum_input=Sum("input_tokens"),
+        sum_output=Sum("output_tokens"),
+        sum_cost=Sum("cost_picousd"),
+    )
+    return {
+        row["request_id"]: {
+            "at": milliseconds(row["since"]),
+            "attempts": row["count"],
+            "input_tokens": int(row["sum_input"]),
+            "output_tokens": int(row["sum_output"]),
+            "cost_picousd": int(row["sum_cost"]),
+        }
+        for row in summed
+    }
+
+
+def _write_requests(cursor: CursorWrapper, lines: Iterable[StoredRequestLine]) -> int:
+    ordered = sorted(lines, key=_request_id)
+    moments = _texts(line.at for line in ordered)
+    rows = [_request_row(*pair) for pair in zip(ordered, moments, strict=True)]
+    if connection.vendor != "postgresql":
+        for row in rows:
+            row[-1] = bytes(row[-1]).decode()
+    return len(_REQUESTS.insert(cursor, rows))
+
+
+def _text(moment: datetime) -> str:
+    """A moment as both databases take it: PostgreSQL reads the offset, SQLite keeps the text as Django writes it."""
+    return str(moment) if connection.vendor == "postgresql" else str(moment.replace(tzinfo=None))
+
+
+def _texts(moments: Iterable[int]) -> Iterator[str]:
+    """The same for Unix milliseconds, many of them."""
+    if connection.vendor == "postgresql":
+        return (str(_EPOCH + timedelta(milliseconds=moment)) for moment in moments)
+    epoch = _EPOCH.replace(tzinfo=None)
+    return (str(epoch + timedelta(milliseconds=moment)) for moment in moments)
+
+
+def _record_row(line: Settlement, moment: str) -> list[Any]:
+    return [
+        line.attempt_id,
+        line.request_id,
+        moment,
+        line.tenant_id or None,
+        line.project_id or None,
+        line.api_key_id or None,
+        line.user_id or None,
+        line.model_id or None,
+        line.endpoint_id or None,
+        line.price_id or None,
+        line.status,
+        line.outcome,
+        line.http_status,
+        line.streamed,
+        line.input_tokens,
+        line.output_tokens,
+        line.cached_tokens,
+        line.cache_write_tokens,
+        line.reasoning_tokens,
+        line.cost_picousd,
+        line.duration_ms,
+        line.first_token_ms,
+        line.upstream_request_id,
+    ]
+
+
+def _request_row(line: StoredRequestLine, moment: str) -> list[Any]:
+    return [
+        line.request_id,
+        moment,
+        line.tenant_id or None,
+        line.project_id or None,
+        line.api_key_id or None,
+        line.user_id or None,
+        line.model_slug,
+        line.operation,
+        line.streamed,
+        line.outcome,
+        line.http_status,
+        line.error_code,
+        line.attempts,
+        line.input_tokens,
+        line.output_tokens,
+        line.cost_picousd,
+        line.duration_ms,
+        line.first_token_ms,
+        line.why,
+    ]
+
+
+def _interrupted_request(intent: Intent, used: dict[str, Any]) -> StoredRequestLine:
+    why = {
+        "interrupted": "The gateway's process ended before this request did; its usage is what was seen until then.",
+        "attempts": [{"outcome": Outcome.INTERRUPTED.value, "price_id": intent.price_id}],
+    }
+    return StoredRequestLine(
+        request_id=intent.request_id,
+        tenant_id=intent.tenant_id,
+        project_id=intent.project_id,
+        api_key_id=intent.api_key_id,
+        user_id=intent.user_id,
+        operation=intent.operation,
+        outcome=Outcome.INTERRUPTED.value,
+        http_status=0,
+        model_slug=intent.model_slug,
+        streamed=intent.streamed,
+        error_code="interrupted",
+        why=msgspec.Raw(msgspec.json.encode(why)),
+        **({"at": intent.at} | used),
+    )
+
+
+def at(milliseconds: int) -> datetime:
+    """Unix milliseconds as a moment, exactly."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def milliseconds(moment: datetime) -> int:
+    """The reverse of ``at``."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def in_batches(items: Iterable[Any], size: int) -> Iterable[list[Any]]:
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
