@@ -1,4 +1,8 @@
-"""Toasts for htmx: a view says ``messages.success(request, …)`` whatever asked, and the page shows it either way."""
+"""Toasts for htmx, and refusals as pages.
+
+A view says ``messages.success(request, …)`` whatever asked, and the page shows it either way. A service raises a
+``DomainError``, and a view that has no better place for it leaves it to ``DomainErrorMiddleware``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ from typing import cast
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.contrib.messages import get_messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from apps.tenants.errors import DomainError, NotFound, PermissionDenied
 
 Answer = HttpResponse | Awaitable[HttpResponse]
 
@@ -71,3 +78,26 @@ def _events(header: str) -> dict[str, object]:
         events: dict[str, object] = json.loads(header)
         return events
     return {name.strip(): None for name in header.split(",") if name.strip()}
+
+
+class DomainErrorMiddleware:
+    """Answers a ``DomainError`` of a page with the page for it: its status, its sentence, its remedy."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Answer]) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Answer:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, DomainError):
+            return None
+        if isinstance(exception, NotFound):
+            return render(request, "404.html", status=404)
+        template = "403.html" if isinstance(exception, PermissionDenied) else "400.html"
+        return render(request, template, {"error": exception}, status=exception.status)

@@ -103,6 +103,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "portal.middleware.HtmxMessagesMiddleware",
+    "portal.middleware.DomainErrorMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "csp.middleware.CSPMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -165,7 +166,7 @@ else:
 # Celery: JSON only; a row in the database, not the broker, is the truth about a job.
 CELERY_BROKER_URL = env.url("CELERY_BROKER_URL", schemes=("redis", "rediss", "amqp", "amqps", "filesystem"))
 if not CELERY_BROKER_URL:
-    CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+    CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost"
 if CELERY_BROKER_URL.startswith("filesystem"):
     _queue = DATA_DIR / "queue"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -173,6 +174,7 @@ if CELERY_BROKER_URL.startswith("filesystem"):
         "data_folder_out": str(_queue / "messages"),
         "control_folder": str(_queue / "control"),
         "store_processed": False,
+        "polling_interval": 0.5,
     }
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -187,6 +189,8 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "registry.discover": {"task": "registry.discover", "schedule": 60.0, "options": {"expires": 50.0}},
 }
+# Beat sleeps for so long at most, and a worker with beat inside does not stop before it wakes.
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5 if PRODUCTION else 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 MLFLOW_TRACKING_URI = env.url("MLFLOW_TRACKING_URI", schemes=("http", "https"))

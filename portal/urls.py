@@ -1,10 +1,16 @@
 """The portal's routes, app by app."""
 
 from django.contrib import admin
+from django.http import Http404
 from django.urls import include, path
+from django.views.defaults import page_not_found
 
 urlpatterns = [
     path("", include("portal.page_urls")),
+    path("", include("apps.tenants.urls")),
+    path("", include("apps.models.urls")),
+    # Somebody who could change their own address could be invited in another's place: an administrator changes it.
+    path("accounts/email/", page_not_found, {"exception": Http404()}),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -164,6 +164,13 @@ class ApiKey(models.Model):
     def is_usable(self) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
 
+    @property
+    def status(self) -> str:
+        """``active``, ``expired`` or ``revoked``."""
+        if self.is_usable:
+            return "active"
+        return "revoked" if self.revoked_at else "expired"
+
 
 class RateLimit(models.Model):
     """So many of ``metric`` per window, shared by everything that the scope (tenant, project, key, user, model) covers.

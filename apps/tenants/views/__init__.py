@@ -1,0 +1,1 @@
+"""The tenants' pages: keys, projects with their limits and budgets, members."""
