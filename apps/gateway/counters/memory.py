@@ -244,7 +244,9 @@ class MemoryCounters:
                     amount = 1
                 state.slots[at % SLOTS] += amount
                 state.total += amount
-                remaining.append(Remaining(limit, limit.amount - state.total, (at + SLOTS) / state.per_second - now))
+                left = limit.amount - state.total
+                reset_after = (at + SLOTS) / state.per_second - now
+                remaining.append(Remaining(limit, left if left > 0 else 0, reset_after))
             elif type(state) is _Concurrency:
                 state.held += 1
                 slots.append(state)

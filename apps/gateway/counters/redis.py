@@ -40,7 +40,6 @@ from apps.gateway.counters.base import (
 CONNECT_SECONDS = 0.25
 SOCKET_SECONDS = 0.2
 CALL_SECONDS = 0.5
-"""A call ends within this, waiting for a free connection included: it answers, or raises ``CountersUnavailable``."""
 
 SETTLED_SECONDS = 900.0
 """For how long a settled lease is remembered, so that a repeated settlement books once. Memory grows by about 150 bytes
@@ -59,7 +58,8 @@ _SETTLE = _Script("settle.lua")
 
 class RedisCounters:
     """``Counters`` over the Redis at ``url``. Any failure to get an answer is ``CountersUnavailable``; the next call
-    tries anew, so nothing has to be restarted when Redis is back.
+    tries anew, so nothing has to be restarted when Redis is back. A call ends within ``call_seconds``, waiting for a
+    free connection included; within it, connecting may take ``connect_seconds`` and an answer ``socket_seconds``.
 
     ``clock="caller"`` cuts windows by the ``now`` of each call, for tests that move time.
     """
@@ -70,19 +70,23 @@ class RedisCounters:
         *,
         prefix: str = "lobby",
         clock: Literal["server", "caller"] = "server",
-        max_connections: int = 32,
+        max_connections: int = 16,
+        connect_seconds: float = CONNECT_SECONDS,
+        socket_seconds: float = SOCKET_SECONDS,
+        call_seconds: float = CALL_SECONDS,
     ) -> None:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=max_connections,
-            timeout=CALL_SECONDS,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=SOCKET_SECONDS,
+            timeout=call_seconds,
+            socket_connect_timeout=connect_seconds,
+            socket_timeout=socket_seconds,
             # A script that timed out may have run: whether to ask again is the caller's decision.
             retry=Retry(NoBackoff(), 0),
             driver_info=None,
         )
         self._redis = Redis.from_pool(pool)
+        self._call_seconds = call_seconds
         self._own_clock = clock == "server"
         self._prefix = f"{prefix}:{{counters}}:"
         self._leases = self._prefix + "leases"
@@ -186,10 +190,9 @@ class RedisCounters:
         except NoScriptError:  # a new or restarted Redis; EVAL teaches it the script
             return await client.execute_command("EVAL", script.source, count, *keys, *arguments)
 
-    @staticmethod
-    async def _bounded(call: Awaitable[Any]) -> Any:
+    async def _bounded(self, call: Awaitable[Any]) -> Any:
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(self._call_seconds):
                 return await call
         except (RedisError, OSError, TimeoutError) as error:
             raise CountersUnavailable(f"Redis does not answer: {error!r}") from error

@@ -268,20 +268,21 @@ async def test_seeding_leaves_a_known_budget_as_it_is(desk: Desk) -> None:
 
 
 async def test_parallel_requests_never_exceed_the_concurrency_limit(desk: Desk) -> None:
+    answers = await asyncio.gather(*(desk.admit(desk.ask(PARALLEL, lease_seconds=1)) for _ in range(20)))
+    assert sum(isinstance(answer, Admitted) for answer in answers) == 4
+    desk.now += 2
     running = highest = served = 0
 
     async def call() -> None:
         nonlocal running, highest, served
         ask = desk.ask(PARALLEL)
-        for _ in range(500):
+        while True:
             answer = await desk.admit(ask)
             if isinstance(answer, Admitted):
                 break
             assert isinstance(answer, Denied)
             assert 0 < answer.retry_after <= 1
             await asyncio.sleep(0)
-        else:
-            return
         running += 1
         highest = max(highest, running)
         for _ in range(3):
@@ -291,7 +292,7 @@ async def test_parallel_requests_never_exceed_the_concurrency_limit(desk: Desk) 
         await desk.settle(ask)
 
     await asyncio.gather(*(call() for _ in range(32)))
-    assert highest == 4
+    assert highest <= 4
     assert served == 32
 
 

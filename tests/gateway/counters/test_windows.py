@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from apps.gateway.counters.base import SLICES, Admitted, Ask, BudgetWindow, Counters, Denied, Limit
 from apps.gateway.counters.memory import MemoryCounters
-from apps.gateway.counters.redis import RedisCounters
+from tests.gateway.counters.conftest import patient_redis
 from tests.servers import RedisServer
 
 # (seconds since the last step, tokens asked, the least accepted, used in percent or None, settles how many steps later)
@@ -142,7 +142,7 @@ def test_no_rolling_window_holds_more_than_the_limit_in_redis(
 ) -> None:
     async def run() -> None:
         redis_server.flush()
-        counters = RedisCounters(redis_server.url, clock="caller")
+        counters = patient_redis(redis_server.url)
         try:
             await Checked(counters, window).run(steps)
         finally:
@@ -159,7 +159,7 @@ def test_redis_and_memory_answer_alike(
 ) -> None:
     async def run() -> None:
         redis_server.flush()
-        shared, own = RedisCounters(redis_server.url, clock="caller"), MemoryCounters()
+        shared, own = patient_redis(redis_server.url), MemoryCounters()
         limits: list[tuple[str, Literal["tokens", "requests", "concurrency"], int]] = [
             ("t", "tokens", AMOUNT),
             ("r", "requests", REQUESTS),
