@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+# Celery advises against root, for fear of pickles. We take JSON alone, and who starts Lobby as root knows it.
+warnings.simplefilter("ignore", SecurityWarning)
 
 app = Celery("lobby")
 app.config_from_object("django.conf:settings", namespace="CELERY")

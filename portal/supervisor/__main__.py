@@ -72,9 +72,7 @@ class Supervisor:
 
     def start_worker(self) -> None:
         options = ["--beat", "--concurrency=2", "--loglevel=WARNING", "--without-gossip", "--without-mingle"]
-        # Celery advises against root. Who runs `make run` as root knows; its pool runs JSON tasks of our own alone.
-        quiet = {"PYTHONWARNINGS": "ignore::RuntimeWarning:celery.platforms"}
-        self.child("worker", "-m", "celery", "-A", "portal", "--quiet", "worker", *options, environment=quiet)
+        self.child("worker", "-m", "celery", "-A", "portal", "--quiet", "worker", *options)
 
     def start_mlflow(self) -> None:
         """The embedded tracking server, unless one is configured or MLflow is not installed."""
