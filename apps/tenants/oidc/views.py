@@ -5,9 +5,11 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
+import requests
 import structlog
 from allauth.account.internal.decorators import login_not_required
 from allauth.socialaccount.adapter import get_adapter
+from allauth.socialaccount.helpers import render_authentication_error
 from allauth.socialaccount.models import SocialApp, SocialLogin, SocialToken
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView
@@ -88,8 +90,14 @@ def callback(request: HttpRequest, provider_id: str) -> HttpResponseBase:
 
 
 def _answer(view: Any, request: HttpRequest, provider_id: str) -> HttpResponseBase:
+    adapter = Adapter(request, provider_id)
     try:
-        response: HttpResponseBase = view.adapter_view(Adapter(request, provider_id))(request)
+        response: HttpResponseBase = view.adapter_view(adapter)(request)
     except SocialApp.DoesNotExist:
         raise Http404 from None
+    except (OAuth2Error, requests.RequestException) as error:
+        # Already on the way there, when its description cannot be had or is of another issuer.
+        logger.warning("sso_unavailable", error=type(error).__name__)
+        page: HttpResponseBase = render_authentication_error(request, adapter.get_provider(), exception=error)
+        return page
     return response
