@@ -320,6 +320,10 @@ class Exchange:
                     raise ProviderError("disconnected", "The upstream ended its stream too early.", phase="stream")
             watch.stop()
             if decoder.error is not None:
+                if out and decoder.output_tokens:
+                    if not self._answering:
+                        await self._start(200, _STREAM_HEADERS)
+                    await self._send({"type": "http.response.body", "body": out, "more_body": True})
                 raise decoder.error
             if attempt.first_token_ms is None:
                 self._first_byte(attempt)

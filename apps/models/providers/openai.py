@@ -62,7 +62,7 @@ class _Answer(msgspec.Struct):
 class _Event(msgspec.Struct):
     usage: _Usage | None = None
     choices: list[msgspec.Raw] | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _ErrorDetail(msgspec.Struct):
@@ -190,7 +190,8 @@ _SPACED_MARKS = _TEXT_MARKS[1::2]
 class OpenAIStreamDecoder:
     """Passes whole events on as they come, and reads usage, errors and the end on the way.
 
-    An event that is only the usage we asked for is taken out when the caller did not ask for it. Text deltas are
+    An event that is only the usage we asked for is taken out when the caller did not ask for it, and so is an error
+    event: what the caller is told of it is not for the decoder to say. Text deltas are
     counted by searching for their marks: within a JSON string a quote is escaped, so a mark can not be faked by the
     model's text.
     """
@@ -278,12 +279,12 @@ class OpenAIStreamDecoder:
             parsed = _decode_event(data)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return True  # not ours to judge: it passes as it came
-        if parsed.error is not None and bytes(parsed.error) != b"null":
-            self.error = _error_event(parsed.error)
         if parsed.usage is not None:
             self.usage = parsed.usage.normalised()
-            return self._wants_usage or bool(parsed.choices) or parsed.error is not None
-        return True
+        if bytes(parsed.error) != b"null":
+            self.error = _error_event(parsed.error)
+            return False
+        return parsed.usage is None or self._wants_usage or bool(parsed.choices)
 
 
 def _error_event(raw: msgspec.Raw) -> ProviderError:

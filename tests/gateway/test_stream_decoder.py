@@ -1,0 +1,106 @@
+"""The decoder of OpenAI's streams: the same result however the bytes are cut, and no trick in the text fools it."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.models.providers.base import ProviderError, Usage
+from apps.models.providers.openai import MAX_EVENT_BYTES, OpenAIStreamDecoder
+
+USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}
+NASTY = [
+    "data: [DONE]",
+    '"usage":{"prompt_tokens":999}',
+    '"content":"x"',
+    '\\"content\\":\\"',
+    "\n\ndata: [DONE]\n\n",
+    '"error":{"message":"no"}',
+    "é日本\u2028",
+]
+
+
+def event(value: dict[str, Any], *, spaced: bool, crlf: bool) -> bytes:
+    text = json.dumps(value) if spaced else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return b"data: " + text.encode() + (b"\r\n\r\n" if crlf else b"\n\n")
+
+
+def delta(text: str | None, **more: Any) -> dict[str, Any]:
+    return {"id": "c", "choices": [{"index": 0, "delta": {} if text is None else {"content": text}}], **more}
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
+    return [data[start:end] for start, end in pairwise(edges)]
+
+
+@given(
+    texts=st.lists(st.one_of(st.sampled_from(NASTY), st.text(min_size=1, max_size=20)), max_size=8),
+    places=st.lists(st.integers(min_value=0), max_size=30),
+    spaced=st.booleans(),
+    crlf=st.booleans(),
+    wants_usage=st.booleans(),
+)
+def test_every_cut_of_a_stream_gives_the_same_bytes_usage_and_count(
+    texts: list[str], places: list[int], spaced: bool, crlf: bool, wants_usage: bool
+) -> None:
+    head = event(delta("", usage=None), spaced=spaced, crlf=crlf)
+    body = b"".join(event(delta(text, usage=None), spaced=spaced, crlf=crlf) for text in texts)
+    usage = event({"id": "c", "choices": [], "usage": USAGE}, spaced=spaced, crlf=crlf)
+    done = b"data: [DONE]" + (b"\r\n\r\n" if crlf else b"\n\n")
+    decoder = OpenAIStreamDecoder(wants_usage=wants_usage)
+    out = b"".join(decoder.feed(piece) for piece in cut(head + body + usage + done, places))
+    assert out == head + body + (usage if wants_usage else b"") + done
+    assert decoder.usage == Usage(7, 3, cached_tokens=2)
+    assert decoder.finished
+    assert decoder.error is None
+    assert decoder.output_tokens == len(texts)
+
+
+def test_text_that_looks_like_the_end_does_not_end_the_stream() -> None:
+    decoder = OpenAIStreamDecoder(wants_usage=False)
+    decoder.feed(event(delta("data: [DONE]"), spaced=False, crlf=False))
+    assert not decoder.finished
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "refusal"])
+def test_every_kind_of_text_counts(name: str) -> None:
+    decoder = OpenAIStreamDecoder(wants_usage=False)
+    decoder.feed(event({"choices": [{"delta": {name: "hm"}}]}, spaced=True, crlf=False))
+    assert decoder.output_tokens == 1
+
+
+def test_an_error_event_is_read_and_taken_out_and_what_came_before_it_stays() -> None:
+    decoder = OpenAIStreamDecoder(wants_usage=False)
+    text = event(delta("hm"), spaced=False, crlf=False)
+    raw = event({"error": {"message": "overloaded", "code": 529}}, spaced=False, crlf=False)
+    assert decoder.feed(text + raw) == text
+    assert decoder.error is not None
+    assert (decoder.error.message, decoder.error.code) == ("overloaded", "529")
+
+
+def test_an_endless_event_is_refused() -> None:
+    decoder = OpenAIStreamDecoder(wants_usage=False)
+    with pytest.raises(ProviderError, match="event of more than"):
+        decoder.feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1))
+
+
+@given(st.lists(st.binary(max_size=40), max_size=10))
+def test_garbage_never_raises(blocks: list[bytes]) -> None:
+    decoder = OpenAIStreamDecoder(wants_usage=False)
+    for block in blocks:
+        decoder.feed(block)
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"data: ", b"{", b"}", b'"usage":{', b'"error":', b"\n\n", b"\r\n", b"[DONE]", b"\xff", b"1"])
+    )
+)
+def test_near_events_never_raise(parts: list[bytes]) -> None:
+    OpenAIStreamDecoder(wants_usage=False).feed(b"".join(parts) + b"\n\n")

@@ -1,0 +1,204 @@
+"""A running Lobby in front of a fake upstream, and a shell in its environment to arrange it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import openai
+
+from tests.fakes.process import FakeOpenAI
+from tests.live import ROOT, LiveLobby
+from tests.servers import die_with_parent
+
+_LOOP = """
+import json, sys
+import django; django.setup()
+for line in sys.stdin:
+    scope = {}
+    exec(json.loads(line), scope)
+    print(json.dumps(scope.get("result"), default=str), flush=True)
+"""
+_PRELUDE = """
+from decimal import Decimal
+from apps.tenants.access import Actor
+from apps.tenants.models import *
+from apps.tenants import services
+from apps.models.models import *
+from apps.models import services as registry
+from apps.models.prices import Figures
+actor = Actor.system("test")
+"""
+
+
+class Shell:
+    """A Python with Django set up, kept running: starting one for each arrangement would take a second."""
+
+    def __init__(self, lobby: LiveLobby) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _LOOP],
+            cwd=ROOT,
+            env=lobby.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=die_with_parent(),
+        )
+
+    def run(self, source: str, **values: Any) -> Any:
+        """Run ``source`` with the services at hand; what it left in ``result``, through JSON."""
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        given = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+        process.stdin.write(json.dumps(_PRELUDE + given + source) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+        if not line:
+            raise AssertionError(f"The shell ended while it ran:\n{source}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(20)
+
+
+class World:
+    """``lobby`` serves the models of ``fake``. Each ``project()`` is a new one, so that tests do not meet."""
+
+    def __init__(self, lobby: LiveLobby, fake: FakeOpenAI) -> None:
+        self.lobby = lobby
+        self.fake = fake
+        lobby.env |= {"OPENAI_API_KEY": "sk-fake", "OPENAI_BASE_URL": fake.url}
+        self.shell = Shell(lobby)
+        self._numbers = itertools.count(1)
+        self.key = ""
+
+    def start(self) -> None:
+        """Arrange the Lobby, which was made but not started, then start it."""
+        self.lobby.manage("providers", "discover")
+        self.shell.run("services.create_tenant(actor=actor, slug='acme', name='Acme')")
+        self.key = self.project()
+        self.lobby.start()
+
+    def close(self) -> None:
+        self.shell.close()
+
+    def project(
+        self,
+        *,
+        limits: list[dict[str, Any]] | None = None,
+        budget: Decimal | str | None = None,
+        tenant: str = "acme",
+        **key_facts: Any,
+    ) -> str:
+        """A new project of ``tenant`` with these limits (``metric``, ``limit``, ``window_seconds``) and a monthly
+        budget in USD; the plaintext of a key for it, which is in force when this returns.
+        """
+        key: str = self.shell.run(
+            """
+tenant = Tenant.objects.unscoped("test").get(slug=tenant_slug)
+project = services.create_project(actor=actor, tenant=tenant, slug=slug, name=slug)
+for limit in limits:
+    services.set_rate_limit(actor=actor, tenant=tenant, project=project, **limit)
+if budget is not None:
+    services.set_budget(actor=actor, tenant=tenant, project=project, amount_usd=Decimal(budget), period="month")
+result = services.create_api_key(actor=actor, project=project, name="test", **key_facts).plaintext
+""",
+            tenant_slug=tenant,
+            slug=f"app-{next(self._numbers)}",
+            limits=limits or [],
+            budget=None if budget is None else str(budget),
+            key_facts=key_facts,
+        )
+        if self.lobby.running("web"):
+            self.wait_known(key)
+        return key
+
+    def wait_known(self, key: str) -> None:
+        """Until the gateway knows ``key``, which it must within a second or so."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if httpx.get(f"{self.lobby.base_url}/models", headers=bearer(key)).status_code != 401:
+                return
+            time.sleep(0.02)
+        raise AssertionError("The gateway does not know the new key.")
+
+    @staticmethod
+    def eventually(holds: Callable[[], bool], *, within: float) -> None:
+        """Until ``holds``, which must be within so many seconds."""
+        deadline = time.monotonic() + within
+        while not holds():
+            assert time.monotonic() < deadline, f"It does not hold after {within} s."
+            time.sleep(0.02)
+
+    def openai(self, key: str = "", **options: Any) -> openai.OpenAI:
+        return openai.OpenAI(base_url=self.lobby.base_url, api_key=key or self.key, max_retries=0, **options)
+
+    def post(self, body: Any, *, key: str = "", path: str = "/chat/completions", **options: Any) -> httpx.Response:
+        """A plain POST of ``body`` (JSON, or bytes as they are)."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"content-type": "application/json", **bearer(key or self.key), **options.pop("headers", {})}
+        return httpx.post(self.lobby.base_url + path, content=content, headers=headers, timeout=30, **options)
+
+    def model(self, *, base_url: str = "", fallback: bool = False, **endpoint: int) -> str:
+        """A new model, served by the fake upstream or by ``base_url``, with these settings of its endpoint; with
+        ``fallback`` the fake upstream comes second. Known to the gateway when this returns.
+        """
+        slug = f"model-{next(self._numbers)}"
+        self.shell.run(
+            """
+model = registry.create_model(
+    actor=actor, slug=slug, name=slug, lifecycle="approved", kind="chat", is_open=True, max_output_tokens=4096
+)
+fake = Provider.objects.get(from_environment=True, kind="openai_compatible")
+provider = fake
+if base_url:
+    provider = registry.create_provider(
+        actor=actor, slug=slug, name=slug, kind="openai_compatible", base_url=base_url
+    )
+registry.create_endpoint(actor=actor, model=model, provider=provider, upstream_model="fake-chat", **endpoint)
+if fallback:
+    registry.create_endpoint(actor=actor, model=model, provider=fake, upstream_model="fake-chat", priority=9)
+registry.add_price(actor=actor, model=model, figures=Figures(input_picousd=150_000, output_picousd=600_000))
+""",
+            slug=slug,
+            base_url=base_url,
+            fallback=fallback,
+            endpoint=endpoint,
+        )
+        self.eventually(
+            lambda: httpx.get(f"{self.lobby.base_url}/models/{slug}", headers=bearer(self.key)).status_code == 200,
+            within=10,
+        )
+        return slug
+
+    def all_lines(self) -> list[dict[str, Any]]:
+        """What is in the spool. Segments are deleted when drained, but not while they are being written to."""
+        found: list[dict[str, Any]] = []
+        for segment in sorted((self.lobby.data_dir / "spool").glob("*.jsonl")):
+            found += [json.loads(line) for line in segment.read_bytes().splitlines()]
+        return found
+
+    def spool_lines(self, request_id: str) -> list[dict[str, Any]]:
+        """The lines of one request."""
+        return [line for line in self.all_lines() if line["request_id"] == request_id]
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def chat(text: str = "Hello", **fields: Any) -> dict[str, Any]:
+    """The body of a chat request; ``text`` may hold a directive for the fake upstream."""
+    return {"model": "fake-chat", "messages": [{"role": "user", "content": text}], **fields}
