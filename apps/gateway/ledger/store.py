@@ -412,3 +412,31 @@ def in_batches(items: Iterable[Any], size: int) -> Iterable[list[Any]]:
     remaining = iter(items)
     while batch := list(islice(remaining, size)):
         yield batch
+
+
+def as_settlement(record: UsageRecord) -> Settlement:
+    """The line that a record came from, as far as sums need it."""
+    return Settlement(
+        request_id=record.request_id,
+        at=milliseconds(record.at),
+        tenant_id=record.tenant_id or 0,
+        project_id=record.project_id or 0,
+        api_key_id=record.api_key_id or 0,
+        user_id=record.user_id or 0,
+        attempt_id=record.attempt_id,
+        model_id=record.model_id or 0,
+        endpoint_id=record.endpoint_id or 0,
+        price_id=record.price_id or 0,
+        status=record.status,
+        outcome=record.outcome,
+        http_status=record.http_status,
+        streamed=record.streamed,
+        input_tokens=record.input_tokens,
+        output_tokens=record.output_tokens,
+        cached_tokens=record.cached_tokens,
+        cache_write_tokens=record.cache_write_tokens,
+        reasoning_tokens=record.reasoning_tokens,
+        cost_picousd=record.cost_picousd,
+        duration_ms=record.duration_ms,
+        first_token_ms=record.first_token_ms,
+    )

@@ -1,0 +1,335 @@
+"""Reads of the ledger, always for an actor. Sums come from the rollups, so that their cost does not grow with it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from statistics import median
+from typing import Any
+
+from django.db.models import Q, QuerySet, Sum
+from django.utils import timezone
+
+from apps.gateway.models import Granularity, RequestLog, UsageRecord, UsageRollup
+from apps.gateway.types import Outcome
+from apps.models.models import Model
+from apps.tenants.access import Actor
+from apps.tenants.errors import Invalid, NotFound
+from apps.tenants.models import ApiKey, Budget, Project, Tenant, User
+
+_SUMMED = (
+    "requests",
+    "errors",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_picousd",
+    "duration_ms",
+    "first_token_ms",
+    "first_tokens",
+)
+# Of the newest records, so many are looked through for a model's, and so many of those are measured.
+SPEED_WINDOW = 10_000
+SPEED_SAMPLES = 500
+FEWEST_SAMPLES = 5
+PAGE = 50
+MOST_PER_PAGE = 500
+WHY_NAMES = "names of what the actor's own rows point to"
+
+
+class GroupBy(StrEnum):
+    PROJECT = "project"
+    MODEL = "model"
+    KEY = "key"
+    USER = "user"
+    STATUS = "status"
+
+
+_GROUP_FIELD = {
+    GroupBy.PROJECT: "project_id",
+    GroupBy.MODEL: "model_id",
+    GroupBy.KEY: "api_key_id",
+    GroupBy.USER: "user_id",
+    GroupBy.STATUS: "status",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSums:
+    """``requests`` counts upstream attempts. Cached and cache-write tokens are parts of input, reasoning of output."""
+
+    requests: int = 0
+    errors: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_picousd: int = 0
+    duration_ms: int = 0
+    first_token_ms: int = 0
+    first_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    @property
+    def mean_duration_ms(self) -> float | None:
+        return self.duration_ms / self.requests if self.requests else None
+
+    @property
+    def mean_first_token_ms(self) -> float | None:
+        return self.first_token_ms / self.first_tokens if self.first_tokens else None
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePoint:
+    """The sums of one bucket and one group; ``key`` is the group's id (or status), ``label`` its name."""
+
+    bucket: datetime
+    key: int | str
+    label: str
+    sums: UsageSums
+
+
+@dataclass(frozen=True, slots=True)
+class UsageGroup:
+    key: int | str
+    label: str
+    sums: UsageSums
+
+
+def usage_summary(actor: Actor, tenant: Tenant | None, since: datetime, until: datetime) -> UsageSums:
+    """Everything that the actor may see in ``[since, until)``: one tenant's, or (None) all of theirs.
+
+    Whole hours when the range is under two days, else whole days in each tenant's zone: a bucket counts when it begins
+    in the range.
+    """
+    rows = _rollups(actor, tenant, since, until, _granularity(since, until))
+    return _sums(rows.aggregate(**_aggregates()))
+
+
+def usage_by(actor: Actor, tenant: Tenant | None, since: datetime, until: datetime, group_by: str) -> list[UsageGroup]:
+    """The same range by group, the dearest first."""
+    field = _field(group_by)
+    rows = _rollups(actor, tenant, since, until, _granularity(since, until))
+    found = [(row[field], _sums(row)) for row in rows.values(field).annotate(**_aggregates())]
+    labels = _labels(group_by, {key for key, _ in found})
+    groups = [UsageGroup(key, labels[key], sums) for key, sums in found]
+    return sorted(groups, key=lambda group: (-group.sums.cost_picousd, -group.sums.requests, group.label))
+
+
+def usage_series(
+    actor: Actor,
+    tenant: Tenant | None,
+    since: datetime,
+    until: datetime,
+    *,
+    group_by: str,
+    granularity: str = "",
+) -> list[UsagePoint]:
+    """Sums per bucket and group, in the order of time. Buckets without usage are left out.
+
+    ``group_by`` is one of ``GroupBy``, ``granularity`` hour or day (by default what suits the range).
+    Raises ``Invalid``.
+    """
+    field = _field(group_by)
+    if granularity not in ("", *Granularity.values):
+        raise Invalid(f"{granularity!r} is no granularity: hour or day.", field="granularity")
+    rows = _rollups(actor, tenant, since, until, granularity or _granularity(since, until))
+    found = list(rows.values("bucket", field).annotate(**_aggregates()).order_by("bucket", field))
+    labels = _labels(group_by, {row[field] for row in found})
+    return [UsagePoint(row["bucket"], row[field], labels[row[field]], _sums(row)) for row in found]
+
+
+def spent_in(budget: Budget, start: datetime, end: datetime) -> int:
+    """Picodollars that count against a budget in a period of its tenant's calendar, from the tenant's own days."""
+    rows = UsageRollup.objects.for_tenant(budget.tenant).filter(
+        granularity=Granularity.DAY, bucket__gte=start, bucket__lt=end
+    )
+    if budget.project_id:
+        rows = rows.filter(project_id=budget.project_id)
+    if budget.api_key_id:
+        rows = rows.filter(api_key_id=budget.api_key_id)
+    return int(rows.aggregate(total=Sum("cost_picousd"))["total"] or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFilters:
+    """What to show of the request log; empty means any."""
+
+    tenant: Tenant | None = None
+    project_id: int | None = None
+    api_key_id: int | None = None
+    user_id: int | None = None
+    model_slug: str = ""
+    operation: str = ""
+    outcome: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPage:
+    """Newest first; ``next_cursor`` is empty on the last page."""
+
+    rows: list[RequestLog]
+    next_cursor: str
+
+
+def requests_for(actor: Actor, filters: RequestFilters = RequestFilters()) -> QuerySet[RequestLog]:
+    """The requests that the actor may see, newest first."""
+    rows = RequestLog.objects.for_actor(actor).select_related("tenant", "project", "api_key", "user")
+    if filters.tenant is not None:
+        rows = rows.filter(tenant_id=filters.tenant.pk)
+    wanted = {
+        "project_id": filters.project_id,
+        "api_key_id": filters.api_key_id,
+        "user_id": filters.user_id,
+        "model_slug": filters.model_slug or None,
+        "operation": filters.operation or None,
+        "outcome": filters.outcome or None,
+        "at__gte": filters.since,
+        "at__lt": filters.until,
+    }
+    return rows.filter(**{name: value for name, value in wanted.items() if value is not None}).order_by("-at", "-pk")
+
+
+def requests_page(
+    actor: Actor,
+    filters: RequestFilters = RequestFilters(),
+    cursor: str = "",
+    *,
+    size: int = PAGE,
+) -> RequestPage:
+    """One page, from where ``cursor`` (of the page before) ended: it costs the same however far it is.
+
+    Raises ``Invalid``.
+    """
+    rows = requests_for(actor, filters)
+    if cursor:
+        at, pk = _read_cursor(cursor)
+        rows = rows.filter(Q(at__lt=at) | Q(at=at, pk__lt=pk))
+    size = max(1, min(size, MOST_PER_PAGE))
+    page = list(rows[: size + 1])
+    if len(page) <= size:
+        return RequestPage(page, "")
+    last = page[size - 1]
+    return RequestPage(page[:size], _write_cursor(last.at, last.pk))
+
+
+def get_request_for(actor: Actor, request_id: str) -> RequestLog:
+    """Raises ``NotFound``."""
+    request = requests_for(actor).filter(request_id=request_id[:32]).first()
+    if request is None or request.request_id != request_id:
+        raise NotFound("There is no such request.")
+    return request
+
+
+def attempts_of(request: RequestLog) -> list[UsageRecord]:
+    """The upstream attempts of a request that was reached by ``get_request_for``, in their order."""
+    rows = UsageRecord.objects.unscoped("the attempts of a request that the actor may see")
+    rows = rows.filter(request_id=request.request_id)
+    return list(rows.select_related("model", "endpoint__provider", "price").order_by("at", "pk"))
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """As measured here. ``first_token_ms`` and ``tokens_per_second`` are medians, or None where nothing tells."""
+
+    samples: int
+    first_token_ms: float | None
+    tokens_per_second: float | None
+
+
+def model_speed(model: Model) -> Speed:
+    """How fast a model answers here, from its newest answers among the platform's newest records: a bounded read.
+
+    It tells nothing of any tenant, and so needs no actor.
+    """
+    newest = UsageRecord.objects.unscoped("speed of a model for the whole platform")
+    last = newest.order_by("-pk").values_list("pk", flat=True).first()
+    if last is None:
+        return Speed(0, None, None)
+    rows = newest.filter(pk__gt=last - SPEED_WINDOW, model_id=model.pk, outcome=Outcome.OK).order_by("-pk")
+    figures = rows.values_list("first_token_ms", "output_tokens", "duration_ms")[:SPEED_SAMPLES]
+    first_tokens: list[int] = []
+    rates: list[float] = []
+    for first_token_ms, output_tokens, duration_ms in figures:
+        if first_token_ms is not None:
+            first_tokens.append(first_token_ms)
+        # A whole answer's first token is not seen: its time counts from the start.
+        writing = duration_ms - (first_token_ms or 0)
+        if output_tokens > 1 and writing > 0:
+            rates.append(output_tokens * 1000 / writing)
+    return Speed(
+        max(len(first_tokens), len(rates)),
+        median(first_tokens) if len(first_tokens) >= FEWEST_SAMPLES else None,
+        median(rates) if len(rates) >= FEWEST_SAMPLES else None,
+    )
+
+
+def _rollups(
+    actor: Actor, tenant: Tenant | None, since: datetime, until: datetime, granularity: str
+) -> QuerySet[UsageRollup]:
+    rows = UsageRollup.objects.for_actor(actor).filter(granularity=granularity, bucket__gte=since, bucket__lt=until)
+    return (rows if tenant is None else rows.filter(tenant_id=tenant.pk)).order_by()
+
+
+def _granularity(since: datetime, until: datetime) -> str:
+    return Granularity.HOUR if until - since < timedelta(days=2) else Granularity.DAY
+
+
+def _aggregates() -> dict[str, Sum]:
+    return {f"sum_{name}": Sum(name) for name in _SUMMED}
+
+
+def _sums(row: Mapping[str, Any]) -> UsageSums:
+    return UsageSums(**{name: int(row[f"sum_{name}"] or 0) for name in _SUMMED})
+
+
+def _field(group_by: str) -> str:
+    try:
+        return _GROUP_FIELD[GroupBy(group_by)]
+    except ValueError:
+        raise Invalid(f"{group_by!r} is no grouping: {', '.join(GroupBy)}.", field="group_by") from None
+
+
+def _labels(group_by: str, keys: Iterable[Any]) -> dict[Any, str]:
+    """Names for ids, one query. What is no more keeps its number."""
+    if group_by == GroupBy.STATUS:
+        return {key: str(key) for key in keys}
+    ids = [key for key in keys if key]
+    named: dict[Any, str] = {}
+    match group_by:
+        case GroupBy.PROJECT:
+            projects = Project.objects.unscoped(WHY_NAMES).filter(pk__in=ids).select_related("tenant")
+            named = {project.pk: f"{project.tenant.slug}/{project.slug}" for project in projects}
+        case GroupBy.MODEL:
+            named = dict(Model.objects.filter(pk__in=ids).values_list("pk", "slug"))
+        case GroupBy.KEY:
+            named = {key.pk: str(key) for key in ApiKey.objects.unscoped(WHY_NAMES).filter(pk__in=ids)}
+        case GroupBy.USER:
+            named = {user.pk: str(user) for user in User.objects.filter(pk__in=ids)}
+    return {key: named.get(key, f"#{key}" if key else "none") for key in keys}
+
+
+def _write_cursor(at: datetime, pk: int) -> str:
+    return base64.urlsafe_b64encode(f"{at.astimezone(UTC).isoformat()}~{pk}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, int]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        at, _, pk = text.partition("~")
+        moment = datetime.fromisoformat(at)
+        return (moment if timezone.is_aware(moment) else moment.replace(tzinfo=UTC)), int(pk)
+    except (ValueError, binascii.Error):
+        raise Invalid("The cursor is malformed. Start again without it.", field="cursor") from None
