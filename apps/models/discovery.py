@@ -398,7 +398,8 @@ def _add(provider: Provider, listed: ListedModel) -> Endpoint | None:
 def _described(listed: ListedModel, listing: Listing | None) -> dict[str, Any]:
     owner = "" if listed.owner.lower() in _NO_OWNERS else listed.owner
     name = listed.upstream_model
-    if listing is not None and _letters(listing.name) == _letters(name):
+    # The package's name where it is this very model's (several share one) and somebody spelled it with care.
+    if listing is not None and _letters(listing.name) == _letters(name) and not listing.name.islower():
         name = listing.name
     values = clean_model(
         {

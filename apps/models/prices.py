@@ -72,6 +72,19 @@ class Listing:
     prices: tuple[ListPrice, ...]
 
 
+def figures_per_million(price: Price) -> list[tuple[str, Decimal]]:
+    """A price as people read it, in US dollars per million tokens: input and output first, then what differs."""
+    figures = [("Input", price.input_picousd), ("Output", price.output_picousd)]
+    for label, amount, usual in (
+        ("Cached input", price.cached_input_picousd, price.input_picousd),
+        ("Cache write", price.cache_write_picousd, price.input_picousd),
+        ("Reasoning", price.reasoning_picousd, price.output_picousd),
+    ):
+        if amount is not None and amount != usual:
+            figures.append((label, amount))
+    return [(label, usd_per_mtok(amount)) for label, amount in figures]
+
+
 def picousd_per_token(usd_per_mtok: Decimal, *, field: str | None = None) -> int:
     """Exactly. Raises PriceInexact where that is no whole, sensible number of picodollars."""
     return _exact(usd_per_mtok, _PER_TOKEN, "US dollars per million tokens", field)

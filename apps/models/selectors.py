@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import (
@@ -25,21 +26,23 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Lower
 from django.utils import timezone
 
 from apps.models.models import AccessGrant, Endpoint, Model, Price, Provider
-from apps.models.types import CALLABLE_LIFECYCLES, Lifecycle
+from apps.models.prices import usd_per_mtok
+from apps.models.types import CALLABLE_LIFECYCLES, Capability, Lifecycle
 from apps.tenants.access import Actor, can, require
 from apps.tenants.errors import NotFound
 from apps.tenants.models import Project, Tenant
 from apps.tenants.types import TenantStatus
 
+SEEN_BY_MEMBERS = (Lifecycle.APPROVED, Lifecycle.DEPRECATED)
 SORTS = {
-    "name": "Name",
-    "newest": "Newest",
-    "price": "Lowest input price",
-    "context": "Longest context",
+    "name": "By name",
+    "newest": "Newest first",
+    "price": "Lowest input price first",
+    "context": "Longest context first",
 }
 
 
@@ -52,6 +55,29 @@ class Access:
     reason: str
     expires_at: datetime | None = None
 
+    @property
+    def label(self) -> str:
+        """In two words, for a badge."""
+        return _ACCESS_WORDS[self.code][0]
+
+    @property
+    def remedy(self) -> str:
+        """Who can change it; empty where it is allowed."""
+        return _ACCESS_WORDS[self.code][1]
+
+
+_ACCESS_WORDS = {
+    "open": ("Ready", ""),
+    "granted": ("Ready", ""),
+    "granted_to_project": ("Ready", ""),
+    "no_tenant": ("No tenant", "Ask a tenant admin to add you."),
+    "tenant_inactive": ("Tenant not active", "Ask a service admin to reactivate it."),
+    "lifecycle": ("Not approved", "A service admin approves models."),
+    "no_endpoint": ("Not served", "A service engineer can enable a provider for it."),
+    "expired": ("Grant expired", "Ask a service admin to renew it."),
+    "not_granted": ("Needs a grant", "Ask a service admin to grant it."),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
@@ -61,6 +87,22 @@ class CatalogEntry:
     access: Access
     price: Price | None
     endpoints: tuple[Endpoint, ...]
+
+    @property
+    def capabilities(self) -> list[str]:
+        """As people read them."""
+        labels = dict(Capability.choices)
+        return [labels.get(name, name) for name in self.model.capabilities]
+
+    @property
+    def input_usd(self) -> Decimal | None:
+        """Per million tokens."""
+        return None if self.price is None else usd_per_mtok(self.price.input_picousd)
+
+    @property
+    def output_usd(self) -> Decimal | None:
+        """Per million tokens."""
+        return None if self.price is None else usd_per_mtok(self.price.output_picousd)
 
     @property
     def is_simulated(self) -> bool:
@@ -90,7 +132,7 @@ def models_for(actor: Actor) -> QuerySet[Model]:
         return Model.objects.all()
     if not actor.tenants_allowing("model.view"):
         return Model.objects.none()
-    return Model.objects.filter(lifecycle__in=CALLABLE_LIFECYCLES)
+    return Model.objects.filter(lifecycle__in=SEEN_BY_MEMBERS)
 
 
 def get_model_for(actor: Actor, slug: str) -> Model:
@@ -137,10 +179,10 @@ def search_models(
         case "newest":
             return rows.order_by("-created_at", "-pk")
         case "price":
-            return rows.order_by(F("input_picousd").asc(nulls_last=True), "name", "pk")
+            return rows.order_by(F("input_picousd").asc(nulls_last=True), Lower("name"), "pk")
         case "context":
-            return rows.order_by(F("context_tokens").desc(nulls_last=True), "name", "pk")
-    return rows.order_by("name", "pk")
+            return rows.order_by(F("context_tokens").desc(nulls_last=True), Lower("name"), "pk")
+    return rows.order_by(Lower("name"), "pk")
 
 
 def catalog_entries(

@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from apps.models.errors import DiscoveryFailed
+from apps.models.names import is_model_name
 from apps.models.types import Capability, ModelKind
 from apps.models.urls_guard import CheckedUrl, check_url, resolve
 
@@ -23,9 +24,6 @@ MAX_MODELS: Final = 2_000
 CONNECT_TIMEOUT_S: Final = 2.0
 READ_TIMEOUT_S: Final = 3.0
 TOTAL_TIMEOUT_S: Final = 5.0
-
-# A model's name becomes a part of URLs, headers and logs.
-MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}")
 
 _EMBEDDING: Final = re.compile(
     r"embed|(^|[/-])(bge|gte|e5|minilm|all-mpnet|ada-002)([-.:]|$)|sentence-transformers", re.I
@@ -116,7 +114,7 @@ def parse_listing(body: bytes) -> UpstreamListing:
             skipped += 1
             continue
         kind = guess_kind(entry.id)
-        if kind is None or not MODEL_NAME.fullmatch(entry.id):
+        if kind is None or not is_model_name(entry.id):
             skipped += 1
             continue
         context = entry.max_model_len or entry.context_length or entry.context_window

@@ -302,7 +302,21 @@ def test_an_answer_that_is_no_list_is_refused(body: bytes) -> None:
 
 
 def test_bad_entries_are_left_out_one_by_one() -> None:
-    names = ["good", "has space", "new\nline", "<script>", "../up", "", "x" * 300, "nul\x00", "Qwen/Qwen3-8B", "good"]
+    names = [
+        "good",
+        "has space",
+        "new\nline",
+        "<script>",
+        "../up",
+        "a/../b",
+        "a//b",
+        "end/",
+        "",
+        "x" * 300,
+        "nul\x00",
+        "Qwen/Qwen3-8B",
+        "good",
+    ]
     data: list[object] = [{"id": name} for name in names]
     data += [{"id": 7}, {"id": None}, {}, "text", 3, None, {"id": "long", "context_length": 32768}]
     parsed = parse_listing(json.dumps({"data": data}).encode())

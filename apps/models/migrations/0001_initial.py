@@ -5,103 +5,175 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='AccessGrant',
+            name="AccessGrant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('licence_accepted_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("licence_accepted_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['tenant__name', 'model__name'],
+                "ordering": ["tenant__name", "model__name"],
             },
         ),
         migrations.CreateModel(
-            name='Endpoint',
+            name="Endpoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('upstream_model', models.CharField(help_text="The provider's own name of the model.", max_length=300)),
-                ('region', models.CharField(blank=True, help_text='Where it runs, for example eu-central-1.', max_length=50)),
-                ('priority', models.PositiveIntegerField(default=0, help_text='Lower is tried first.')),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('connect_timeout_ms', models.PositiveIntegerField(default=5000)),
-                ('first_byte_timeout_ms', models.PositiveIntegerField(default=60000)),
-                ('idle_timeout_ms', models.PositiveIntegerField(default=60000)),
-                ('total_timeout_ms', models.PositiveIntegerField(default=600000)),
-                ('settings', models.JSONField(blank=True, default=dict)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("upstream_model", models.CharField(help_text="The provider's own name of the model.", max_length=300)),
+                (
+                    "region",
+                    models.CharField(blank=True, help_text="Where it runs, for example eu-central-1.", max_length=50),
+                ),
+                ("priority", models.PositiveIntegerField(default=0, help_text="Lower is tried first.")),
+                ("is_enabled", models.BooleanField(default=True)),
+                ("connect_timeout_ms", models.PositiveIntegerField(default=5000)),
+                ("first_byte_timeout_ms", models.PositiveIntegerField(default=60000)),
+                ("idle_timeout_ms", models.PositiveIntegerField(default=60000)),
+                ("total_timeout_ms", models.PositiveIntegerField(default=600000)),
+                ("settings", models.JSONField(blank=True, default=dict)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['model__name', 'priority', 'id'],
+                "ordering": ["model__name", "priority", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Model',
+            name="Model",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.CharField(max_length=200, unique=True)),
-                ('name', models.CharField(max_length=200)),
-                ('kind', models.CharField(choices=[('chat', 'Chat'), ('embedding', 'Embedding')], default='chat', max_length=20)),
-                ('publisher', models.CharField(blank=True, help_text='Who made it, for example OpenAI.', max_length=100)),
-                ('description', models.TextField(blank=True)),
-                ('intended_use', models.TextField(blank=True)),
-                ('out_of_scope_use', models.TextField(blank=True, help_text='What it must not be used for.')),
-                ('lifecycle', models.CharField(choices=[('proposed', 'Proposed'), ('in_review', 'In review'), ('approved', 'Approved'), ('deprecated', 'Deprecated'), ('retired', 'Retired')], default='approved', max_length=20)),
-                ('licence', models.CharField(blank=True, max_length=100)),
-                ('context_tokens', models.PositiveIntegerField(blank=True, null=True)),
-                ('max_output_tokens', models.PositiveIntegerField(blank=True, null=True)),
-                ('capabilities', models.JSONField(blank=True, default=list, help_text='Of: streaming, tools, vision, json_schema, reasoning, logprobs.')),
-                ('is_open', models.BooleanField(default=False, help_text='Every active tenant may call it without a grant.')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("slug", models.CharField(max_length=200, unique=True)),
+                ("name", models.CharField(max_length=200)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("chat", "Chat"), ("embedding", "Embedding")], default="chat", max_length=20
+                    ),
+                ),
+                (
+                    "publisher",
+                    models.CharField(blank=True, help_text="Who made it, for example OpenAI.", max_length=100),
+                ),
+                ("description", models.TextField(blank=True)),
+                ("intended_use", models.TextField(blank=True)),
+                ("out_of_scope_use", models.TextField(blank=True, help_text="What it must not be used for.")),
+                (
+                    "lifecycle",
+                    models.CharField(
+                        choices=[
+                            ("proposed", "Proposed"),
+                            ("in_review", "In review"),
+                            ("approved", "Approved"),
+                            ("deprecated", "Deprecated"),
+                            ("retired", "Retired"),
+                        ],
+                        default="approved",
+                        max_length=20,
+                    ),
+                ),
+                ("licence", models.CharField(blank=True, max_length=100)),
+                ("context_tokens", models.PositiveIntegerField(blank=True, null=True)),
+                ("max_output_tokens", models.PositiveIntegerField(blank=True, null=True)),
+                (
+                    "capabilities",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Of: streaming, tools, vision, json_schema, reasoning, logprobs.",
+                    ),
+                ),
+                (
+                    "is_open",
+                    models.BooleanField(default=False, help_text="Every active tenant may call it without a grant."),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Price',
+            name="Price",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('effective_from', models.DateTimeField(default=django.utils.timezone.now)),
-                ('input_picousd', models.PositiveBigIntegerField(default=0)),
-                ('output_picousd', models.PositiveBigIntegerField(default=0)),
-                ('cached_input_picousd', models.PositiveBigIntegerField(blank=True, help_text='Empty: as input.', null=True)),
-                ('cache_write_picousd', models.PositiveBigIntegerField(blank=True, help_text='Empty: as input.', null=True)),
-                ('reasoning_picousd', models.PositiveBigIntegerField(blank=True, help_text='Empty: as output.', null=True)),
-                ('request_picousd', models.PositiveBigIntegerField(default=0, help_text='Per request.')),
-                ('source', models.CharField(blank=True, help_text='Where the figures come from.', max_length=200)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("effective_from", models.DateTimeField(default=django.utils.timezone.now)),
+                ("input_picousd", models.PositiveBigIntegerField(default=0)),
+                ("output_picousd", models.PositiveBigIntegerField(default=0)),
+                (
+                    "cached_input_picousd",
+                    models.PositiveBigIntegerField(blank=True, help_text="Empty: as input.", null=True),
+                ),
+                (
+                    "cache_write_picousd",
+                    models.PositiveBigIntegerField(blank=True, help_text="Empty: as input.", null=True),
+                ),
+                (
+                    "reasoning_picousd",
+                    models.PositiveBigIntegerField(blank=True, help_text="Empty: as output.", null=True),
+                ),
+                ("request_picousd", models.PositiveBigIntegerField(default=0, help_text="Per request.")),
+                ("source", models.CharField(blank=True, help_text="Where the figures come from.", max_length=200)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['model__name', '-effective_from'],
+                "ordering": ["model__name", "-effective_from"],
             },
         ),
         migrations.CreateModel(
-            name='Provider',
+            name="Provider",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(unique=True)),
-                ('name', models.CharField(max_length=100)),
-                ('kind', models.CharField(choices=[('openai_compatible', 'OpenAI-compatible server'), ('sandbox', 'Sandbox (built in, simulated)')], max_length=30)),
-                ('base_url', models.CharField(help_text='For example https://api.openai.com/v1', max_length=500)),
-                ('credential_source', models.CharField(choices=[('none', 'None needed'), ('environment', 'Environment variable'), ('database', 'Encrypted in the database')], default='none', max_length=20)),
-                ('credential_env', models.CharField(blank=True, help_text='The variable that holds the key.', max_length=100, verbose_name='environment variable')),
-                ('credential_encrypted', models.TextField(blank=True, editable=False)),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('from_environment', models.BooleanField(default=False, editable=False, help_text='Registered at start-up.')),
-                ('last_seen_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("slug", models.SlugField(unique=True)),
+                ("name", models.CharField(max_length=100)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("openai_compatible", "OpenAI-compatible server"),
+                            ("sandbox", "Sandbox (built in, simulated)"),
+                        ],
+                        max_length=30,
+                    ),
+                ),
+                ("base_url", models.CharField(help_text="For example https://api.openai.com/v1", max_length=500)),
+                (
+                    "credential_source",
+                    models.CharField(
+                        choices=[
+                            ("none", "None needed"),
+                            ("environment", "Environment variable"),
+                            ("database", "Encrypted in the database"),
+                        ],
+                        default="none",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "credential_env",
+                    models.CharField(
+                        blank=True,
+                        help_text="The variable that holds the key.",
+                        max_length=100,
+                        verbose_name="environment variable",
+                    ),
+                ),
+                ("credential_encrypted", models.TextField(blank=True, editable=False)),
+                ("is_enabled", models.BooleanField(default=True)),
+                (
+                    "from_environment",
+                    models.BooleanField(default=False, editable=False, help_text="Registered at start-up."),
+                ),
+                ("last_seen_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
     ]

@@ -6,75 +6,112 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('registry', '0001_initial'),
-        ('tenants', '0001_initial'),
+        ("registry", "0001_initial"),
+        ("tenants", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='accessgrant',
-            name='granted_by',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="accessgrant",
+            name="granted_by",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='accessgrant',
-            name='project',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='access_grants', to='tenants.project'),
+            model_name="accessgrant",
+            name="project",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="access_grants",
+                to="tenants.project",
+            ),
         ),
         migrations.AddField(
-            model_name='accessgrant',
-            name='tenant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='access_grants', to='tenants.tenant'),
+            model_name="accessgrant",
+            name="tenant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="access_grants", to="tenants.tenant"
+            ),
         ),
         migrations.AddField(
-            model_name='endpoint',
-            name='model',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='endpoints', to='registry.model'),
+            model_name="endpoint",
+            name="model",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="endpoints", to="registry.model"
+            ),
         ),
         migrations.AddField(
-            model_name='accessgrant',
-            name='model',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='access_grants', to='registry.model'),
+            model_name="accessgrant",
+            name="model",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="access_grants", to="registry.model"
+            ),
         ),
         migrations.AddField(
-            model_name='price',
-            name='created_by',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="price",
+            name="created_by",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='price',
-            name='endpoint',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='prices', to='registry.endpoint'),
+            model_name="price",
+            name="endpoint",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="prices",
+                to="registry.endpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='price',
-            name='model',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='prices', to='registry.model'),
+            model_name="price",
+            name="model",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="prices", to="registry.model"
+            ),
         ),
         migrations.AddField(
-            model_name='endpoint',
-            name='provider',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='endpoints', to='registry.provider'),
+            model_name="endpoint",
+            name="provider",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="endpoints", to="registry.provider"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='accessgrant',
-            constraint=models.UniqueConstraint(fields=('tenant', 'project', 'model'), name='grant_once_per_project'),
+            model_name="accessgrant",
+            constraint=models.UniqueConstraint(fields=("tenant", "project", "model"), name="grant_once_per_project"),
         ),
         migrations.AddConstraint(
-            model_name='accessgrant',
-            constraint=models.UniqueConstraint(condition=models.Q(('project__isnull', True)), fields=('tenant', 'model'), name='grant_once_per_tenant'),
+            model_name="accessgrant",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("project__isnull", True)), fields=("tenant", "model"), name="grant_once_per_tenant"
+            ),
         ),
         migrations.AddIndex(
-            model_name='price',
-            index=models.Index(fields=['model', '-effective_from'], name='price_model_effective'),
+            model_name="price",
+            index=models.Index(fields=["model", "-effective_from"], name="price_model_effective"),
         ),
         migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.UniqueConstraint(fields=('model', 'provider', 'upstream_model', 'region'), name='endpoint_unique_in_model'),
+            model_name="endpoint",
+            constraint=models.UniqueConstraint(
+                fields=("model", "provider", "upstream_model", "region"), name="endpoint_unique_in_model"
+            ),
         ),
     ]

@@ -4,40 +4,54 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('registry', '0002_initial'),
+        ("registry", "0002_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='endpoint',
-            name='from_discovery',
+            model_name="endpoint",
+            name="from_discovery",
             field=models.BooleanField(default=False, editable=False, help_text="Found in the provider's own list."),
         ),
         migrations.AddField(
-            model_name='endpoint',
-            name='missing_since',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since when the provider no longer lists it; disabled by that.', null=True),
+            model_name="endpoint",
+            name="missing_since",
+            field=models.DateTimeField(
+                blank=True,
+                editable=False,
+                help_text="Since when the provider no longer lists it; disabled by that.",
+                null=True,
+            ),
         ),
         migrations.AddField(
-            model_name='provider',
-            name='auto_discover',
-            field=models.BooleanField(default=False, help_text='Ask it for its list of models now and then, and register them.', verbose_name='discover models'),
+            model_name="provider",
+            name="auto_discover",
+            field=models.BooleanField(
+                default=False,
+                help_text="Ask it for its list of models now and then, and register them.",
+                verbose_name="discover models",
+            ),
         ),
         migrations.AddField(
-            model_name='provider',
-            name='last_error',
-            field=models.CharField(blank=True, editable=False, help_text='Why it could not be read since.', max_length=300),
+            model_name="provider",
+            name="last_error",
+            field=models.CharField(
+                blank=True, editable=False, help_text="Why it could not be read since.", max_length=300
+            ),
         ),
         migrations.AddField(
-            model_name='provider',
-            name='missing_since',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since when the environment no longer names it.', null=True),
+            model_name="provider",
+            name="missing_since",
+            field=models.DateTimeField(
+                blank=True, editable=False, help_text="Since when the environment no longer names it.", null=True
+            ),
         ),
         migrations.AlterField(
-            model_name='provider',
-            name='last_seen_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='When its list of models was last read.', null=True),
+            model_name="provider",
+            name="last_seen_at",
+            field=models.DateTimeField(
+                blank=True, editable=False, help_text="When its list of models was last read.", null=True
+            ),
         ),
     ]

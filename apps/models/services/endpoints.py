@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, cast
 
 from django.db import IntegrityError, transaction
 
@@ -103,8 +103,10 @@ def _clean(changes: EndpointChanges) -> dict[str, Any]:
             changes["priority"], field="priority", minimum=0, maximum=LOWEST_PRIORITY
         )
     for field, milliseconds in changes.items():
-        if field in _TIMEOUTS and isinstance(milliseconds, int):
-            values[field] = validation.clean_number(milliseconds, field=field, minimum=1, maximum=LONGEST_TIMEOUT_MS)
+        if field in _TIMEOUTS:
+            values[field] = validation.clean_number(
+                cast(int, milliseconds), field=field, minimum=1, maximum=LONGEST_TIMEOUT_MS
+            )
     if "settings" in changes:
         values["settings"] = _clean_settings(changes["settings"])
     if unknown := set(changes) - set(values):

@@ -7,6 +7,7 @@ from typing import Any, TypedDict, Unpack
 from django.db import IntegrityError, transaction
 
 from apps.models.models import Model
+from apps.models.names import is_model_name
 from apps.models.types import LIFECYCLE_STEPS, Capability, Lifecycle, ModelKind
 from apps.tenants import audit, validation
 from apps.tenants.access import Actor, require
@@ -93,10 +94,14 @@ def set_lifecycle(*, actor: Actor, model: Model, lifecycle: str) -> Model:
 
 
 def clean_model_slug(slug: str) -> str:
-    cleaned = validation.clean_model_names([slug], field="slug")
-    if not cleaned:
-        raise Invalid("A model needs the name that applications call it by.", field="slug")
-    return cleaned[0]
+    slug = slug.strip()
+    if not is_model_name(slug):
+        raise Invalid(
+            f"{slug[:60]!r} cannot be the name that applications call a model by.",
+            field="slug",
+            remedy="Use letters, digits, dots, hyphens, colons and slashes, for example acme/writer:8b.",
+        )
+    return slug
 
 
 def clean_model(changes: ModelChanges) -> dict[str, Any]:

@@ -1,0 +1,11 @@
+"""The model hub's pages. A model's name may hold slashes, dots and colons."""
+
+from django.urls import path
+
+from apps.models import views
+
+app_name = "models"
+urlpatterns = [
+    path("models/", views.model_list, name="list"),
+    path("models/<path:slug>/", views.model_card, name="card"),
+]
