@@ -16,13 +16,16 @@ from typing import Final
 
 import msgspec
 
-from tests.benchmarks import measure, report
+from tests.benchmarks import drain, home, measure, report
 from tests.benchmarks.measure import QUICK, Plan, Report
 from tests.benchmarks.subjects import LOAD_CPU, PROXY_CPU, ROOT, LiteLLM, Lobby, StartError
 from tests.fakes.process import FakeOpenAI
 
-PARTS: Final = ("fake", "lobby", "slow", "litellm")
+PARTS: Final = ("fake", "lobby", "slow", "litellm", "drain", "home")
+QUICK_PARTS: Final = ("fake", "lobby", "slow")
+VENDORS: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 FOLDER: Final = ROOT / ".bench"
+DRAINED_REQUESTS: Final = 50_000
 MOST_DELAY_MS: Final = 1000.0
 """Beyond this p99 of the delay of a chunk more slow streams are not tried."""
 
@@ -41,9 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.markdown:
         report.write_into(msgspec.json.decode(results.read_bytes(), type=Report), arguments.markdown)
         return 0
-    parts = arguments.only.split(",") if arguments.only else [part for part in PARTS if part != "litellm"]
-    if not arguments.only and not arguments.quick:
-        parts.append("litellm")
+    parts = list(QUICK_PARTS if arguments.quick else PARTS)
+    if arguments.only:
+        parts = arguments.only.split(",")
     if unknown := set(parts).difference(PARTS):
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
     plan = QUICK if arguments.quick else Plan()
@@ -94,6 +97,12 @@ def run(
             _say("LiteLLM")
             with LiteLLM(folder / "litellm", upstream) as litellm:
                 found.litellm = measure.measure_proxy(litellm, upstream, plan)
+    if "drain" in parts:
+        _say("the drainer")
+        found.drained = {VENDORS[row["database"]]: row["records_per_second"] for row in drain.run(DRAINED_REQUESTS)}
+    if "home" in parts:
+        _say("the Home page")
+        found.home_ms = {str(row["rows"]): row["query_ms"] for row in home.run()}
     found.problems = measure.problems(found)
     return found
 

@@ -63,6 +63,10 @@ class Measured(msgspec.Struct, kw_only=True):
     """The fake upstream alone at that rate."""
     one_direct: Result | None = None
     """The fake upstream alone at one connection, at the time of this measurement."""
+    cpu_ms: float = 0.0
+    """Processor time of the server per plain request: what a noisy machine disturbs least."""
+    cpu_ms_stream: float = 0.0
+    """The same per stream."""
 
 
 class SlowRun(msgspec.Struct, kw_only=True):
@@ -113,8 +117,11 @@ def report(plan: Plan) -> Report:
 
 def measure_fake(upstream: FakeOpenAI, plan: Plan) -> Measured:
     """The upstream with no proxy before it: the ceiling of everything else, and the base of added latencies."""
-    measure = _Measurer(plan, upstream.port, "sk-direct", MODEL)
+    measure = _Measurer(plan, upstream.port, "sk-direct", MODEL, upstream.pid)
     throughput = {connections: measure.requests(connections) for connections in CONNECTIONS}
+    cpu_ms = measure.cpu_ms
+    streams = measure.streams()
+    cpu_ms_stream = measure.cpu_ms
     rate = _max_rate(throughput) / 2
     return Measured(
         name="fake upstream",
@@ -122,18 +129,22 @@ def measure_fake(upstream: FakeOpenAI, plan: Plan) -> Measured:
         start_seconds=0,
         idle_mb=procfs.rss_mb(upstream.pid),
         throughput=throughput,
-        streams=measure.streams(),
+        streams=streams,
         half_rate=rate,
         half=measure.at_rate(rate),
+        cpu_ms=cpu_ms,
+        cpu_ms_stream=cpu_ms_stream,
     )
 
 
 def measure_proxy(subject: Subject, upstream: FakeOpenAI, plan: Plan) -> Measured:
     """A proxy that has been started."""
-    measure = _Measurer(plan, subject.port, subject.key, subject.model)
-    direct = _Measurer(plan, upstream.port, "sk-direct", MODEL)
+    measure = _Measurer(plan, subject.port, subject.key, subject.model, subject.pid)
+    direct = _Measurer(plan, upstream.port, "sk-direct", MODEL, upstream.pid)
     throughput = {connections: measure.requests(connections) for connections in CONNECTIONS}
+    cpu_ms = measure.cpu_ms
     streams = measure.streams()
+    cpu_ms_stream = measure.cpu_ms
     rate = round(_max_rate(throughput) / 2, 1)
     return Measured(
         name=subject.name,
@@ -147,6 +158,8 @@ def measure_proxy(subject: Subject, upstream: FakeOpenAI, plan: Plan) -> Measure
         half_direct=direct.at_rate(rate),
         one_direct=direct.requests(1),
         loaded_mb=procfs.rss_mb(subject.pid),
+        cpu_ms=cpu_ms,
+        cpu_ms_stream=cpu_ms_stream,
     )
 
 
@@ -214,8 +227,11 @@ def busy(seconds: float = 1.0) -> float:
 class _Measurer:
     """The single measurements against one server."""
 
-    def __init__(self, plan: Plan, port: int, key: str, model: str) -> None:
+    def __init__(self, plan: Plan, port: int, key: str, model: str, pid: int) -> None:
         self._plan = plan
+        self._pid = pid
+        self.cpu_ms = 0.0
+        """Processor time of the server per request in the last measurement, in milliseconds."""
         self._port = port
         self._key = key
         self._model = model
@@ -257,7 +273,10 @@ class _Measurer:
 
     def _median(self, spec: Spec, key: Callable[[Result], float]) -> Result:
         """The middle one of the rounds; an error in any of them is kept."""
+        used = procfs.cpu_seconds(self._pid)
         results = [load.run(spec, cpu=LOAD_CPU) for _ in range(self._plan.rounds)]
+        used = procfs.cpu_seconds(self._pid) - used
+        self.cpu_ms = round(used * 1000 / max(1, sum(result.answers for result in results)), 4)
         middle = statistics.median_low([key(result) for result in results])
         chosen = next(result for result in results if key(result) == middle)
         errors: dict[str, int] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +42,19 @@ def rss_mb(pid: int) -> float:
             if line.startswith("VmRSS:"):
                 total += int(line.split()[1]) * 1024
     return round(total / 1e6, 1)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used so far, its living descendants included."""
+    ticks = 0
+    for member in tree(pid):
+        try:
+            stat = Path(f"/proc/{member}/stat").read_text()
+        except OSError:
+            continue
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        ticks += int(user) + int(system)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def mapped(pid: int, names: tuple[str, ...]) -> list[str]:

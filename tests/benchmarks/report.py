@@ -52,6 +52,8 @@ def rows(report: Report) -> list[tuple[str, ...]]:
     row("half load, requests/s", lambda m: m.half_rate, ",.0f")
     row("added latency p50, half load", added_at_half("p50"), ".2f", " ms")
     row("added latency p99, half load", added_at_half("p99"), ".2f", " ms")
+    row("processor time per request", lambda m: m.cpu_ms, ".3f", " ms")
+    row("processor time per stream", lambda m: m.cpu_ms_stream, ".3f", " ms")
     row("memory, idle", lambda m: m.idle_mb, ".0f", " MB")
     row("memory, after load", lambda m: m.loaded_mb or None, ".0f", " MB")
     row("start", lambda m: m.start_seconds or None, ".1f", " s")
@@ -147,6 +149,7 @@ def write_into(report: Report, path: Path) -> None:
 _SLOW_HEAD: Final = (
     "slow streams",
     "complete",
+    "refused",
     "chunks",
     "missing",
     "out of order",
@@ -166,6 +169,7 @@ def _slow_rows(report: Report) -> list[tuple[str, ...]]:
             (
                 f"{run.streams:,}",
                 f"{result.requests:,}",
+                f"{sum(result.errors.values()):,}",
                 f"{result.chunks:,}",
                 str(result.chunks_missing),
                 str(result.chunks_out_of_order),

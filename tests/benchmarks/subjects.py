@@ -80,7 +80,7 @@ class Subject(abc.ABC):
             self.idle_mb = procfs.rss_mb(self.pid)
             for number, process in enumerate(self._processes):
                 if process.poll() is not None:
-                    print(f"a process of {self.name} ended; see {self.folder}/{number}.log")
+                    raise StartError(f"a process of {self.name} ended; see {self.folder}/{number}.log")
         except BaseException:
             self.stop()
             raise
