@@ -43,7 +43,7 @@ class DemoProject:
     environment: Environment
     description: str
     keys: tuple[DemoKey, ...]
-    model: str = "sandbox-chat"
+    model: str = "meridian-large"
     round_the_clock: bool = False
     growth: float = 1.0
     """How much busier the last day is than the first."""
@@ -100,7 +100,7 @@ TENANTS = (
             ("Rosa", Role.REVIEWER),
             ("Vera", Role.VIEWER),
         ),
-        monthly_usd="60",
+        monthly_usd="25",
         tokens_per_minute=400_000,
         concurrency=64,
         projects=(
@@ -115,7 +115,7 @@ TENANTS = (
                     DemoKey("Triage service, before rotation", 0, 0.0, 0, 0, state="revoked"),
                 ),
                 growth=1.9,
-                monthly_usd="35",
+                monthly_usd="15",
                 requests_per_minute=600,
             ),
             DemoProject(
@@ -134,6 +134,7 @@ TENANTS = (
                 (DemoKey("Tomas' laptop", 6, 0.5, 1_700, 260, creator="Tomas", state="expiring"),),
                 requests_per_minute=60,
                 monthly_usd="5",
+                model="meridian-mini",
             ),
             DemoProject(
                 "similar-cases",
@@ -141,7 +142,7 @@ TENANTS = (
                 Environment.TEST,
                 "Finds settled claims that resemble a new one.",
                 (DemoKey("Indexer", 14, 0.0, 3_800, 0),),
-                model="sandbox-embed",
+                model="meridian-embed",
                 growth=2.4,
             ),
         ),
@@ -160,7 +161,7 @@ TENANTS = (
             ("Amina", Role.REVIEWER),
             ("Hugo", Role.VIEWER),
         ),
-        monthly_usd="90",
+        monthly_usd="24",
         tokens_per_minute=900_000,
         concurrency=128,
         projects=(
@@ -175,7 +176,7 @@ TENANTS = (
                 ),
                 round_the_clock=True,
                 growth=1.6,
-                monthly_usd="70",
+                monthly_usd="16",
                 requests_per_minute=1_200,
             ),
             DemoProject(
@@ -208,7 +209,7 @@ TENANTS = (
             ("Mei", Role.DATA_SCIENTIST),
             ("Hugo", Role.REVIEWER),
         ),
-        monthly_usd="40",
+        monthly_usd="30",
         tokens_per_minute=300_000,
         concurrency=32,
         projects=(
@@ -219,7 +220,7 @@ TENANTS = (
                 "Condenses the morning's research for advisers.",
                 (DemoKey("Digest job", 12, 0.0, 9_800, 900), DemoKey("Adviser portal", 9, 0.9, 2_600, 540)),
                 growth=1.2,
-                monthly_usd="30",
+                monthly_usd="14",
             ),
             DemoProject(
                 "suitability",
@@ -227,7 +228,7 @@ TENANTS = (
                 Environment.TEST,
                 "A second look at whether advice fits the client. In trial.",
                 (DemoKey("Trial", 4, 0.0, 3_100, 240, state="expired"),),
-                model="sandbox-judge",
+                model="meridian-classic",
                 growth=0.3,
             ),
         ),
@@ -240,7 +241,7 @@ TENANTS = (
         brand_color="#be123c",
         residency=(),
         members=(("Kwame", Role.ADMIN), ("Noah", Role.DEVELOPER), ("Priya", Role.REVIEWER), ("Vera", Role.VIEWER)),
-        monthly_usd="25",
+        monthly_usd="1",
         tokens_per_minute=200_000,
         concurrency=16,
         projects=(
@@ -252,8 +253,9 @@ TENANTS = (
                 (DemoKey("Sorter", 21, 0.0, 1_250, 130),),
                 round_the_clock=True,
                 growth=1.1,
-                monthly_usd="20",
+                monthly_usd="0.80",
                 requests_per_minute=300,
+                model="meridian-mini",
             ),
             DemoProject(
                 "runbooks",
@@ -262,6 +264,7 @@ TENANTS = (
                 "Answers from the runbooks, for the night shift.",
                 (DemoKey("Chat bot", 7, 1.0, 2_200, 410),),
                 round_the_clock=True,
+                model="meridian-mini",
             ),
         ),
     ),
@@ -273,7 +276,7 @@ TENANTS = (
         brand_color="#a21caf",
         residency=(),
         members=(("Amina", Role.ADMIN), ("Hugo", Role.DEVELOPER)),
-        monthly_usd="10",
+        monthly_usd="1",
         tokens_per_minute=50_000,
         concurrency=8,
         suspended="Customer data was found in prompts; waiting for the data protection review.",
@@ -285,6 +288,7 @@ TENANTS = (
                 "First drafts of campaign texts.",
                 (DemoKey("Copy tool", 8, 0.8, 700, 520),),
                 growth=0.6,
+                model="meridian-mini",
             ),
         ),
     ),

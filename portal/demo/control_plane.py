@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
@@ -17,9 +17,11 @@ from apps.tenants.access import Actor
 from apps.tenants.models import ApiKey, Project, Tenant, User
 from apps.tenants.types import Metric, Scope, TenantStatus
 from portal.demo import cast
+from portal.demo.catalog import grant_models, seed_models
 from portal.secrets import embedded_secret, replace_secret
 
 PICOUSD = 10**12
+HISTORY_DAYS = 60
 PASSWORD_SECRET = "demo_password"  # noqa: S105  a file's name
 KEY_SECRET = "demo_api_key"  # noqa: S105  a file's name
 _SYLLABLES = ("ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo", "zu", "lo")
@@ -50,10 +52,11 @@ def is_seeded() -> bool:
 
 
 @transaction.atomic
-def seed_control_plane() -> list[DemoKeyRow]:
+def seed_control_plane(now: datetime) -> list[DemoKeyRow]:
     """Everything but the history; all of it or nothing."""
     actor = Actor.system("demonstration")
     password = demo_password()
+    seed_models(actor, now, now - timedelta(days=HISTORY_DAYS + 1))
     people: dict[str, User] = {}
     for person in cast.PEOPLE:
         people[person.name.split()[0]] = services.create_user(
@@ -83,6 +86,7 @@ def _seed_tenant(actor: Actor, plan: cast.DemoTenant, people: dict[str, User]) -
     )
     services.set_rate_limit(actor=actor, tenant=tenant, metric=Metric.TOKENS, limit=plan.tokens_per_minute)
     services.set_rate_limit(actor=actor, tenant=tenant, metric=Metric.CONCURRENCY, limit=plan.concurrency)
+    grant_models(actor, tenant)
     rows = [row for project in plan.projects for row in _seed_project(actor, tenant, plan, project, people)]
     if plan.suspended:
         services.suspend_tenant(actor=actor, tenant=tenant, reason=plan.suspended)

@@ -7,8 +7,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.utils import timezone
 
 from portal.demo.control_plane import demo_password, is_seeded, seed_control_plane
+from portal.demo.history import write_history
 
 
 class Command(BaseCommand):
@@ -24,6 +27,12 @@ class Command(BaseCommand):
         if is_seeded():
             self.stdout.write("The demonstration is there already.")
             return
-        seed_control_plane()
+        now = timezone.now()
+        # The spool last: lines that name rows which were never committed must not be.
+        with transaction.atomic():
+            rows = seed_control_plane(now)
+            requests = write_history(rows, settings.SPOOL_DIR, now)
         if options["verbosity"]:
-            self.stdout.write(f"Made the demonstration. Everybody's password is {demo_password()}")
+            self.stdout.write(
+                f"Made the demonstration, with {requests:,} requests. Everybody's password is {demo_password()}"
+            )
