@@ -60,7 +60,7 @@ if PRODUCTION and (not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS):
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
-    "unfold",
+    "apps.tenants.admin_site.UnfoldConfig",
     "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -289,9 +289,110 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
-REST_FRAMEWORK: dict[str, Any] = {}
-SPECTACULAR_SETTINGS: dict[str, Any] = {}
-UNFOLD: dict[str, Any] = {"SITE_TITLE": "Lobby", "SITE_HEADER": "Lobby"}
+# The management API. Views name their own shapes; what is here holds for all of them. See docs/api.md.
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apps.tenants.rest.authentication.ApiKeyAuthentication",
+        "apps.tenants.rest.authentication.SessionActorAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["apps.tenants.rest.authentication.ManagementPermission"],
+    "DEFAULT_THROTTLE_CLASSES": ["apps.tenants.rest.throttling.ActorThrottle"],
+    "DEFAULT_PARSER_CLASSES": ["apps.tenants.rest.parsers.BoundedJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "apps.tenants.rest.negotiation.AlwaysJson",
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "apps.tenants.rest.errors.handle",
+    "URL_FORMAT_OVERRIDE": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+# Per key or person; and failed keys per address, after which that address waits for the next minute.
+API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", 1200, minimum=1)
+API_FAILED_KEYS_PER_MINUTE = env.int("API_FAILED_KEYS_PER_MINUTE", 30, minimum=1)
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Lobby management API",
+    "DESCRIPTION": "Everything that the portal's pages do, for programs. Inference is at /v1.",
+    "VERSION": LOBBY_VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": r"/api",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "COMPONENT_SPLIT_PATCH": False,
+    "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
+    "ENUM_NAME_OVERRIDES": {
+        "TenantStatus": "apps.tenants.types.TenantStatus.choices",
+        "Role": "apps.tenants.types.Role.choices",
+        "PlatformRole": "apps.tenants.types.PlatformRole.choices",
+        "Scope": "apps.tenants.types.Scope.choices",
+        "Environment": "apps.tenants.types.Environment.choices",
+        "Metric": "apps.tenants.types.Metric.choices",
+        "BudgetPeriod": "apps.tenants.types.BudgetPeriod.choices",
+        "ProviderKind": "apps.models.types.ProviderKind.choices",
+        "ModelKind": "apps.models.types.ModelKind.choices",
+        "Lifecycle": "apps.models.types.Lifecycle.choices",
+        "CredentialSource": "apps.models.types.CredentialSource.choices",
+        "Capability": "apps.models.types.Capability.choices",
+        "Outcome": "apps.gateway.types.Outcome.choices",
+        "UsageStatus": "apps.gateway.types.UsageStatus.choices",
+        "ActorKind": ["user", "api_key"],
+        "NewTenantStatus": ["onboarding", "active"],
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "apps.tenants.rest.schema.close_inputs",
+    ],
+    "PREPROCESSING_HOOKS": ["apps.tenants.rest.schema.only_the_api"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": STATIC_URL + "img/favicon.svg",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "displayRequestDuration": True, "filter": True},
+    "REDOC_DIST": "SIDECAR",
+}
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Lobby admin",
+    "SITE_HEADER": "Lobby",
+    "SITE_SUBHEADER": "Platform administration",
+    "SITE_SYMBOL": "door_open",
+    "SITE_URL": "/",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "6px",
+    "COLORS": {
+        # The portal's greys and its accent (static/css/tokens.css).
+        "base": {
+            "50": "#f8f8fa",
+            "100": "#f1f1f4",
+            "200": "#e7e7ec",
+            "300": "#d3d3db",
+            "400": "#8d8d9a",
+            "500": "#686875",
+            "600": "#50505c",
+            "700": "#3a3a43",
+            "800": "#25252b",
+            "900": "#121215",
+            "950": "#0b0b0d",
+        },
+        "primary": {
+            "50": "#eef0fe",
+            "100": "#e0e4fd",
+            "200": "#c6ccfb",
+            "300": "#a3adf7",
+            "400": "#7c8af2",
+            "500": "#5a6bec",
+            "600": "#3a4fe0",
+            "700": "#3447cf",
+            "800": "#293698",
+            "900": "#262f78",
+            "950": "#171c47",
+        },
+    },
+    "COMMAND": {"search_models": True},
+    "SIDEBAR": {
+        "show_search": True,
+        "command_search": True,
+        "navigation": "apps.tenants.admin_site.sidebar",
+    },
+}
 
 # The gateway.
 SPOOL_DIR = DATA_DIR / "spool"

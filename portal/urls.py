@@ -12,5 +12,6 @@ urlpatterns = [
     # Somebody who could change their own address could be invited in another's place: an administrator changes it.
     path("accounts/email/", page_not_found, {"exception": Http404()}),
     path("accounts/", include("allauth.urls")),
+    path("api/", include("portal.api_urls")),
     path("admin/", admin.site.urls),
 ]

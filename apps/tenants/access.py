@@ -263,6 +263,19 @@ def require(
     raise PermissionDenied(f"You may not do {what} ({action}).", remedy=f"Ask {who}.")
 
 
+def require_somewhere(actor: Actor, action: str, *, what: str = "this") -> None:
+    """Nothing, when there is a tenant in which ``actor`` may do ``action``: for lists across tenants.
+
+    Raises:
+        PermissionDenied: There is none, so that the list would be empty whatever there was.
+    """
+    allowed = actor.tenants_allowing(action)
+    if allowed is None or allowed:
+        return
+    who = "a service admin" if action in PLATFORM_ONLY else WHO_CAN.get(action, "a tenant admin")
+    raise PermissionDenied(f"You may not do {what} ({action}).", remedy=f"Ask {who}.")
+
+
 def grantable_scopes(actor: Actor, tenant: Tenant) -> frozenset[str]:
     """The scopes that ``actor`` may give to a key of ``tenant``: at most what they could do themselves."""
     if actor.is_system or actor.platform_role == PlatformRole.SERVICE_ADMIN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import Count, Q, QuerySet
@@ -125,6 +126,39 @@ def audit_for(actor: Actor, tenant: Tenant | None = None) -> QuerySet[AuditEntry
     """Newest first: a tenant admin sees their tenants' acts; platform staff see all, the platform's own included."""
     rows = AuditEntry.objects.for_actor(actor)
     return rows if tenant is None else rows.filter(tenant=tenant)
+
+
+def get_audit_entry_for(actor: Actor, sequence: int) -> AuditEntry:
+    entry = audit_for(actor).select_related("tenant").filter(sequence=sequence).first()
+    if entry is None:
+        raise NotFound("There is no such audit entry.")
+    return entry
+
+
+@dataclass(frozen=True, slots=True)
+class ActorFacts:
+    """Who an actor is, told to themselves. ``tenants`` are those they belong to (a key: the one it works for)."""
+
+    kind: str
+    user: User | None
+    platform_role: str
+    key: ApiKey | None
+    tenants: list[tuple[Tenant, str]]
+
+
+def describe_actor(actor: Actor) -> ActorFacts:
+    rows = Tenant.objects.for_actor(actor).filter(pk__in=list(actor.standings)).order_by("name")
+    key = None
+    if actor.api_key_id is not None:
+        keys = ApiKey.objects.unscoped("an API key asks about itself").select_related("project__tenant")
+        key = keys.filter(pk=actor.api_key_id).first()
+    return ActorFacts(
+        kind=actor.kind,
+        user=actor.user,
+        platform_role=actor.platform_role,
+        key=key,
+        tenants=[(tenant, actor.standings[tenant.pk].role) for tenant in rows],
+    )
 
 
 def users_for(actor: Actor) -> QuerySet[User]:
