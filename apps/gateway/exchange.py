@@ -17,7 +17,14 @@ import msgspec
 
 from apps.gateway import metrics
 from apps.gateway.counters.base import Admitted, Ask, CountersUnavailable, Denied, Remaining, Unseeded
-from apps.gateway.errors import GatewayError, InvalidRequest, LimitExceeded, Unavailable, UpstreamFailed
+from apps.gateway.errors import (
+    GatewayError,
+    InvalidRequest,
+    LimitExceeded,
+    ModelNotFound,
+    Unavailable,
+    UpstreamFailed,
+)
 from apps.gateway.ledger.errors import SpoolError
 from apps.gateway.ledger.lines import Intent, RequestLine, Settlement
 from apps.gateway.ledger.pricing import cost_picousd
@@ -115,7 +122,7 @@ class Exchange:
         except _CallerLeft:
             await self._close_books(Outcome.CANCELLED, 499, "client_closed_request")
         except GatewayError as error:
-            await self._close_books(_outcome_of(error), error.status, error.code, error.rule)
+            await self._close_books(_outcome_of(error), error.status, error.code, error)
             await self._answer_error(error)
         except asyncio.CancelledError:
             await self._close_books(Outcome.INTERRUPTED, 503, "server_stopped")
@@ -454,6 +461,7 @@ class Exchange:
             "outcome": outcome.value,
             "status": http_status,
             "usage": status.value,
+            "after_ms": int((attempt.started - self._started) * 1000),
             "ms": duration,
             "first_token_ms": attempt.first_token_ms,
             "price_id": attempt.price.price_id,
@@ -470,7 +478,9 @@ class Exchange:
             self._runtime.record(self._lines)
             self._lines = b""
 
-    async def _close_books(self, outcome: Outcome, status: int, code: str = "", rule: str = "") -> None:
+    async def _close_books(
+        self, outcome: Outcome, status: int, code: str = "", error: GatewayError | None = None
+    ) -> None:
         """Give back what the counters held, and write the request's own line: once, before the answer's last byte."""
         if self._closed:
             return
@@ -478,7 +488,7 @@ class Exchange:
         runtime = self._runtime
         duration = _since(self._started)
         if self._attempts or runtime.may_log_denial():
-            self._lines += _encode(self._line(outcome, status, code, rule, duration)) + b"\n"
+            self._lines += _encode(self._line(outcome, status, code, error, duration)) + b"\n"
         else:
             metrics.unlogged.inc()
         self._flush()
@@ -487,7 +497,7 @@ class Exchange:
             used = self._usage.input_tokens + self._usage.output_tokens
             await runtime.settle_counters(self._ask, tokens=used, cost=self._cost)
 
-    def _line(self, outcome: Outcome, status: int, code: str, rule: str, duration: int) -> RequestLine:
+    def _line(self, outcome: Outcome, status: int, code: str, error: GatewayError | None, duration: int) -> RequestLine:
         principal = self._principal
         return RequestLine(
             request_id=self.request_id,
@@ -508,14 +518,17 @@ class Exchange:
             cost_picousd=self._cost,
             duration_ms=duration,
             first_token_ms=self._first_token_ms,
-            why=self._why(rule),
+            why=self._why(error),
         )
 
-    def _why(self, rule: str) -> dict[str, Any]:
-        """The facts behind the answer, as the portal shows them."""
+    def _why(self, error: GatewayError | None) -> dict[str, Any]:
+        """The facts behind the answer, as the portal shows them (``apps/gateway/explanation.py``)."""
         why: dict[str, Any] = {"caller": self._principal.label, "project": self._principal.project.label}
-        if rule:
-            why["denied_by"] = rule
+        if error is not None and error.rule:
+            why["denied_by"] = error.rule
+        if isinstance(error, LimitExceeded | Unavailable | ModelNotFound):
+            # Our own words. Other errors may repeat what was sent, which is not kept.
+            why["said"] = error.message
         if self._ask is not None:
             why["held"] = {"tokens": self._ask.tokens, "cost_picousd": self._ask.cost}
         plan = self._plan

@@ -44,6 +44,7 @@ WHY_NAMES = "names of what the actor's own rows point to"
 
 
 class GroupBy(StrEnum):
+    TENANT = "tenant"
     PROJECT = "project"
     MODEL = "model"
     KEY = "key"
@@ -52,6 +53,7 @@ class GroupBy(StrEnum):
 
 
 _GROUP_FIELD = {
+    GroupBy.TENANT: "tenant_id",
     GroupBy.PROJECT: "project_id",
     GroupBy.MODEL: "model_id",
     GroupBy.KEY: "api_key_id",
@@ -106,20 +108,39 @@ class UsageGroup:
     sums: UsageSums
 
 
-def usage_summary(actor: Actor, tenant: Tenant | None, since: datetime, until: datetime) -> UsageSums:
+@dataclass(frozen=True, slots=True)
+class UsageFilters:
+    """Which part of the usage to add up; empty means any."""
+
+    project_id: int | None = None
+    api_key_id: int | None = None
+    user_id: int | None = None
+    model_id: int | None = None
+
+
+def usage_summary(
+    actor: Actor, tenant: Tenant | None, since: datetime, until: datetime, filters: UsageFilters = UsageFilters()
+) -> UsageSums:
     """Everything that the actor may see in ``[since, until)``: one tenant's, or (None) all of theirs.
 
     Whole hours when the range is under two days, else whole days in each tenant's zone: a bucket counts when it begins
     in the range.
     """
-    rows = _rollups(actor, tenant, since, until, _granularity(since, until))
+    rows = _rollups(actor, tenant, since, until, _granularity(since, until), filters)
     return _sums(rows.aggregate(**_aggregates()))
 
 
-def usage_by(actor: Actor, tenant: Tenant | None, since: datetime, until: datetime, group_by: str) -> list[UsageGroup]:
+def usage_by(
+    actor: Actor,
+    tenant: Tenant | None,
+    since: datetime,
+    until: datetime,
+    group_by: str,
+    filters: UsageFilters = UsageFilters(),
+) -> list[UsageGroup]:
     """The same range by group, the dearest first."""
     field = _field(group_by)
-    rows = _rollups(actor, tenant, since, until, _granularity(since, until))
+    rows = _rollups(actor, tenant, since, until, _granularity(since, until), filters)
     found = [(row[field], _sums(row)) for row in rows.values(field).annotate(**_aggregates())]
     labels = _labels(group_by, {key for key, _ in found})
     groups = [UsageGroup(key, labels[key], sums) for key, sums in found]
@@ -134,6 +155,7 @@ def usage_series(
     *,
     group_by: str,
     granularity: str = "",
+    filters: UsageFilters = UsageFilters(),
 ) -> list[UsagePoint]:
     """Sums per bucket and group, in the order of time. Buckets without usage are left out.
 
@@ -143,7 +165,7 @@ def usage_series(
     field = _field(group_by)
     if granularity not in ("", *Granularity.values):
         raise Invalid(f"{granularity!r} is no granularity: hour or day.", field="granularity")
-    rows = _rollups(actor, tenant, since, until, granularity or _granularity(since, until))
+    rows = _rollups(actor, tenant, since, until, granularity or _granularity(since, until), filters)
     found = list(rows.values("bucket", field).annotate(**_aggregates()).order_by("bucket", field))
     labels = _labels(group_by, {row[field] for row in found})
     return [UsagePoint(row["bucket"], row[field], labels[row[field]], _sums(row)) for row in found]
@@ -172,6 +194,9 @@ class RequestFilters:
     model_slug: str = ""
     operation: str = ""
     outcome: str = ""
+    error_code: str = ""
+    streamed: bool | None = None
+    request_id: str = ""  # or its beginning
     since: datetime | None = None
     until: datetime | None = None
 
@@ -196,6 +221,9 @@ def requests_for(actor: Actor, filters: RequestFilters = RequestFilters()) -> Qu
         "model_slug": filters.model_slug or None,
         "operation": filters.operation or None,
         "outcome": filters.outcome or None,
+        "error_code": filters.error_code or None,
+        "streamed": filters.streamed,
+        "request_id__startswith": filters.request_id or None,
         "at__gte": filters.since,
         "at__lt": filters.until,
     }
@@ -277,10 +305,22 @@ def model_speed(model: Model) -> Speed:
 
 
 def _rollups(
-    actor: Actor, tenant: Tenant | None, since: datetime, until: datetime, granularity: str
+    actor: Actor,
+    tenant: Tenant | None,
+    since: datetime,
+    until: datetime,
+    granularity: str,
+    filters: UsageFilters = UsageFilters(),
 ) -> QuerySet[UsageRollup]:
     rows = UsageRollup.objects.for_actor(actor).filter(granularity=granularity, bucket__gte=since, bucket__lt=until)
-    return (rows if tenant is None else rows.filter(tenant_id=tenant.pk)).order_by()
+    wanted = {
+        "tenant_id": None if tenant is None else tenant.pk,
+        "project_id": filters.project_id,
+        "api_key_id": filters.api_key_id,
+        "user_id": filters.user_id,
+        "model_id": filters.model_id,
+    }
+    return rows.filter(**{name: value for name, value in wanted.items() if value is not None}).order_by()
 
 
 def _granularity(since: datetime, until: datetime) -> str:
@@ -309,6 +349,8 @@ def _labels(group_by: str, keys: Iterable[Any]) -> dict[Any, str]:
     ids = [key for key in keys if key]
     named: dict[Any, str] = {}
     match group_by:
+        case GroupBy.TENANT:
+            named = dict(Tenant.objects.unscoped(WHY_NAMES).filter(pk__in=ids).values_list("pk", "name"))
         case GroupBy.PROJECT:
             projects = Project.objects.unscoped(WHY_NAMES).filter(pk__in=ids).select_related("tenant")
             named = {project.pk: f"{project.tenant.slug}/{project.slug}" for project in projects}
