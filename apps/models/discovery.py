@@ -39,7 +39,7 @@ from apps.models.upstream_listing import (
     guess_capabilities,
     read_listing,
 )
-from apps.models.urls_guard import check_url
+from apps.models.urls_guard import check_url, operator_allowlist
 from apps.tenants import audit
 from apps.tenants.access import Actor, require
 from apps.tenants.control_plane import control_plane_changed
@@ -135,6 +135,7 @@ class _Reading:
 
 def register_from_environment() -> list[Found]:
     """Register what the environment offers, and say what that is. Takes at most about ``START_DEADLINE_S``."""
+    operator_allowlist()  # raises ImproperlyConfigured: a malformed setting is told at the start, not at the first call
     environ = os.environ
     actor = Actor.system("start-up")
     deadline = time.monotonic() + START_DEADLINE_S

@@ -103,16 +103,23 @@ class Allowlist:
 
 def operator_allowlist() -> Allowlist:
     """What the operator's environment allows. Raises ImproperlyConfigured naming the variable."""
-    return _allowlist(tuple(settings.LOBBY_ALLOWED_PRIVATE_HOSTS), tuple(declared_urls()))
-
-
-def declared_urls() -> list[str]:
-    """The upstream servers that the operator's environment names."""
-    return [url for url in (settings.OPENAI_BASE_URL, settings.OLLAMA_BASE_URL, settings.VLLM_BASE_URL) if url]
+    declared = (
+        ("OPENAI_BASE_URL", settings.OPENAI_BASE_URL),
+        ("OLLAMA_HOST", settings.OLLAMA_BASE_URL),
+        ("VLLM_BASE_URL", settings.VLLM_BASE_URL),
+    )
+    return _allowlist(tuple(settings.LOBBY_ALLOWED_PRIVATE_HOSTS), declared)
 
 
 @lru_cache(maxsize=8)
-def _allowlist(entries: tuple[str, ...], urls: tuple[str, ...]) -> Allowlist:
+def _allowlist(entries: tuple[str, ...], declared: tuple[tuple[str, str], ...]) -> Allowlist:
+    for variable, url in declared:
+        try:
+            if url:
+                _parse(url)
+        except UrlRefused as error:
+            raise ImproperlyConfigured(f"{variable}: {error.message}") from None
+    urls = [url for _, url in declared if url]
     try:
         return Allowlist.parse(entries, declared_urls=urls)
     except ValueError as error:

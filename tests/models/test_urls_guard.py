@@ -5,9 +5,12 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_django import Settings
 
+from apps.models.discovery import register_from_environment
 from apps.models.errors import UrlRefused
 from apps.models.urls_guard import Allowlist, check_address, check_new_url, check_url, resolve
 
@@ -158,6 +161,17 @@ def test_a_name_that_does_not_resolve_yet_may_be_saved() -> None:
 def test_a_malformed_entry_of_the_allowlist_is_named(entry: str) -> None:
     with pytest.raises(ValueError, match=entry.replace("/", ".")):
         Allowlist.parse([entry])
+
+
+def test_a_malformed_setting_is_named_at_the_start(settings: Settings) -> None:
+    settings.LOBBY_ALLOWED_PRIVATE_HOSTS = ["10.0.0.0/99"]
+    with pytest.raises(ImproperlyConfigured, match="LOBBY_ALLOWED_PRIVATE_HOSTS"):
+        register_from_environment()
+    settings.LOBBY_ALLOWED_PRIVATE_HOSTS = []
+    settings.OPENAI_BASE_URL = "https://somebody:canary@proxy.example/v1"
+    with pytest.raises(ImproperlyConfigured, match="OPENAI_BASE_URL") as refusal:
+        register_from_environment()
+    assert "canary" not in str(refusal.value)
 
 
 @given(st.ip_addresses(v=4))
