@@ -80,7 +80,9 @@ def run(
         found.fake = measure.measure_fake(upstream, plan)
         if "lobby" in parts or "slow" in parts:
             _say("Lobby")
-            with Lobby(folder / "lobby", upstream, drainer_cpu=drainer_cpu) as lobby:
+            # An upstream of its own, whose count is then that of Lobby's attempts alone.
+            counting = FakeOpenAI(cpu=LOAD_CPU)
+            with counting, Lobby(folder / "lobby", counting, drainer_cpu=drainer_cpu) as lobby:
                 found.heavy_imports = lobby.heavy_imports()
                 if "lobby" in parts:
                     found.lobby = measure.measure_proxy(lobby, upstream, plan)
@@ -93,6 +95,14 @@ def run(
                         delay = slow.result.chunk_delay
                         if slow.result.errors or delay is None or delay.p99 / 1000 > MOST_DELAY_MS:
                             break
+                _say("the ledger against the upstream's count")
+                found.ledger = lobby.ledger_totals()
+                totals = counting.wait_idle()
+                found.upstream_count = {
+                    "attempts": totals["arrivals"],
+                    "prompt_tokens": totals["prompt_tokens"],
+                    "completion_tokens": totals["completion_tokens"],
+                }
         if "litellm" in parts:
             _say("LiteLLM")
             with LiteLLM(folder / "litellm", upstream) as litellm:

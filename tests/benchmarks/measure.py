@@ -94,6 +94,10 @@ class Report(msgspec.Struct, kw_only=True):
     slow: list[SlowRun] = []
     heavy_imports: list[str] = []
     """Packages found in Lobby's web process that must not be there."""
+    ledger: dict[str, int] = {}
+    """Attempts and tokens in Lobby's ledger after its measurements."""
+    upstream_count: dict[str, int] = {}
+    """The same as its upstream counted them."""
     drained: dict[str, float] = {}
     """Records per second from the spool into a database, by its name."""
     home_ms: dict[str, float] = {}
@@ -185,6 +189,8 @@ def problems(found: Report) -> list[str]:
             runs += [("streams", measured.streams), ("half load", measured.half)]
             told += [f"{measured.name}, {what}: {run.errors}" for what, run in runs if run.errors]
             told += [f"{measured.name}, {what}: no right answer" for what, run in runs if not run.requests]
+    if found.ledger != found.upstream_count:
+        told.append(f"the ledger has {found.ledger}, the upstream counted {found.upstream_count}")
     for run in found.slow:
         result = run.result
         if run.streams > SLOW_TARGET:  # Beyond the promise is where it may refuse; the table tells.

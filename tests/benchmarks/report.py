@@ -91,6 +91,11 @@ def targets(report: Report) -> list[Target]:
     target("web idle memory", "< 160 MB", lobby.idle_mb if lobby else None, "{:.0f} MB", lambda value: value < 160)
     heavy = float(len(report.heavy_imports)) if lobby else None
     target("MLflow, boto3 and the like in the web process", "none", heavy, "{:.0f}", lambda value: value == 0)
+    off = None
+    if report.ledger:
+        off = float(sum(abs(report.ledger[name] - report.upstream_count[name]) for name in report.ledger))
+    counted = f"{report.ledger.get('attempts', 0):,} attempts and their tokens against the upstream's count"
+    target(counted, "equal", off, "off by {:.0f}", lambda value: value == 0)
     for name, least in DRAIN_TARGETS.items():
         drained = report.drained.get(name)
         target(f"draining into {name}", f">= {least:,.0f}/s", drained, "{:,.0f}/s", lambda value, n=least: value >= n)  # type: ignore[misc]

@@ -253,6 +253,19 @@ class Lobby(Subject):
             raise StartError(f"{' '.join(arguments)} failed: {done.stderr.strip()[-2000:]}")
         return done.stdout
 
+    def ledger_totals(self) -> dict[str, int]:
+        """Attempts and tokens in the ledger, after the last of the spool has been drained."""
+        drainer = self._processes.pop()
+        drainer.send_signal(signal.SIGTERM)
+        drainer.wait(_STOP_TIMEOUT_S)
+        self.manage("ledger", "drain", "--once")
+        total = json.loads(self.manage("ledger", "totals", "--json"))["total"]
+        return {
+            "attempts": total["requests"],
+            "prompt_tokens": total["input_tokens"],
+            "completion_tokens": total["output_tokens"],
+        }
+
     def heavy_imports(self) -> list[str]:
         """What the running web process has of the packages that it must never load."""
         listed = "import sys, portal.asgi; print('\\n'.join(sorted({name.split('.')[0] for name in sys.modules})))"
