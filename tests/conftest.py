@@ -6,12 +6,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from tests import servers
 from tests.live import LiveLobby, LobbyFactory
+
+if TYPE_CHECKING:
+    from tests.cast import Cast
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
@@ -93,3 +96,11 @@ def live_lobby(lobby_template: Path, tmp_path: Path) -> Iterator[LobbyFactory]:
     factory = LobbyFactory(lobby_template, tmp_path)
     yield factory
     factory.stop()
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    """Two tenants and their people, keys and projects. See ``tests/cast.py``."""
+    from tests.cast import assemble  # Models: only once Django is set up.
+
+    return assemble()

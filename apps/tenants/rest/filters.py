@@ -17,6 +17,7 @@ from django import forms
 from django.db.models import Q, QuerySet
 from rest_framework.request import Request
 
+from apps.tenants.models import AuditHead
 from apps.tenants.rest.errors import InvalidQuery
 from apps.tenants.rest.fields import parse_moment
 from apps.tenants.rest.pagination import DEFAULT_SIZE, LARGEST_SIZE
@@ -85,20 +86,31 @@ class Filters(django_filters.FilterSet):  # type: ignore[misc]
 def narrowed(rows: QuerySet[Any], filters: type[Filters], request: Request) -> QuerySet[Any]:
     """``rows`` as the query's filters and search leave them. Raises InvalidQuery naming the parameter."""
     given = check_parameters(request, filters)
-    form = filters(request.query_params, queryset=rows)
-    if not form.is_valid():
-        name, errors = next(iter(form.errors.items()))
-        message = str(errors[0])
-        choices = getattr(filters.base_filters[name], "extra", {}).get("choices")
-        remedy = f"Use one of: {', '.join(str(value) for value, _ in choices if value)}." if choices else ""
-        raise InvalidQuery(f"{name}: {message}", field=name, remedy=remedy)
-    rows = form.qs
+    rows = _checked(filters(request.query_params, queryset=rows)).qs
     text = given.get("search", "")
     if len(text) > LONGEST_TEXT or "\x00" in text:
         raise InvalidQuery(f"search: at most {LONGEST_TEXT} characters, none of them NUL.", field="search")
     for word in text.split()[:MOST_WORDS]:
         rows = rows.filter(reduce(operator.or_, (Q(**{f"{column}__icontains": word}) for column in filters.search_in)))
     return rows
+
+
+def cleaned(request: Request, filters: type[Filters]) -> dict[str, Any]:
+    """The query's values, for a view that hands them to a selector itself. Raises InvalidQuery."""
+    check_parameters(request, filters, paged=False)
+    values: dict[str, Any] = _checked(
+        filters(request.query_params, queryset=AuditHead.objects.none())
+    ).form.cleaned_data
+    return values
+
+
+def _checked(filled: Filters) -> Filters:
+    if not filled.is_valid():
+        name, errors = next(iter(filled.errors.items()))
+        choices = filled.base_filters[name].extra.get("choices")
+        remedy = f"Use one of: {', '.join(str(value) for value, _ in choices if value)}." if choices else ""
+        raise InvalidQuery(f"{name}: {errors[0]}", field=name, remedy=remedy)
+    return filled
 
 
 def check_parameters(request: Request, filters: type[Filters], *, paged: bool = True) -> dict[str, str]:
