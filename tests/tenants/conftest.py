@@ -1,4 +1,4 @@
-"""The cast: two tenants, and somebody in each role. Nobody of Retail belongs to Claims; Oscar belongs to Claims alone."""
+"""The cast: two tenants, and somebody in each role. Nobody of Retail belongs to Claims; Oscar only to Claims."""
 
 from __future__ import annotations
 
