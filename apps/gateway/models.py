@@ -110,7 +110,12 @@ class UsageRollup(models.Model):
                     "status",
                 ],
                 name="rollup_unique",
-            )
+            ),
+            # SQLite would go on in floating point beyond 64 bits: better that the record is refused and kept aside.
+            models.CheckConstraint(
+                condition=models.Q(cost_picousd__gte=-9 * 10**18, cost_picousd__lte=9 * 10**18),
+                name="rollup_cost_is_exact",
+            ),
         ]
         indexes = [models.Index(fields=["granularity", "bucket"], name="rollup_bucket")]
 

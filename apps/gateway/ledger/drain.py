@@ -42,6 +42,8 @@ from apps.gateway.types import Outcome, UsageStatus
 
 log = structlog.get_logger(__name__)
 
+# What a database, or its driver, says to a value that it cannot hold.
+UNFIT = (DataError, IntegrityError, OverflowError)
 # A transaction of so many lines holds SQLite's only write lock for a few hundredths of a second.
 BATCH_LINES = 2000
 POLL_SECONDS = 0.2
@@ -273,7 +275,7 @@ class Drainer:
         try:
             with self._database():
                 written = store.write(lines, self._days)
-        except (DataError, IntegrityError) as error:
+        except UNFIT as error:
             if len(lines) > 1:
                 for half in _halves(lines):
                     self._write(half, batch, report)
@@ -299,7 +301,7 @@ class Drainer:
                         cursor.execute("PRAGMA synchronous=FULL")
                     self._synchronous = connection.connection
             yield
-        except (DataError, IntegrityError):
+        except UNFIT:
             raise
         except DatabaseError as error:
             if not connection.in_atomic_block:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -45,7 +46,7 @@ def parse(raw: bytes) -> StoredLine:
     """
     try:
         line = _decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadLine(str(error)) from None
     if isinstance(line, Settlement):
         if line.status not in _STATUSES:
@@ -71,9 +72,19 @@ def _checked(why: msgspec.Raw) -> msgspec.Raw:
     """A raw value is not looked into when it is decoded: make sure that its texts are Unicode, without NUL."""
     try:
         value = _decode_any(why)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadLine(f"why: {error}") from None
-    return msgspec.Raw(_encode(value).replace(b"\\u0000", _INSTEAD.encode()))
+    return msgspec.Raw(_encode(_without_nul_inside(value) if b"\\u0000" in bytes(why) else value))
+
+
+def _without_nul_inside(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace(_NUL, _INSTEAD)
+    if isinstance(value, list):
+        return [_without_nul_inside(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_nul_inside(key): _without_nul_inside(item) for key, item in value.items()}
+    return value
 
 
 def _without_nul(line: StoredLine) -> StoredLine:
