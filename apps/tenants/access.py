@@ -253,7 +253,8 @@ def require(
         return
     if tenant is not None and not can(actor, "tenant.view", tenant, project):
         raise NotFound("There is no such tenant or project.")
-    if tenant is not None and tenant.status == TenantStatus.SUSPENDED:
+    standing = None if tenant is None else actor.standings.get(tenant.pk)
+    if tenant is not None and TenantStatus.SUSPENDED in {tenant.status, standing and standing.status}:
         raise PermissionDenied(
             f"The tenant {tenant.name} is suspended: nothing in it can be changed.",
             code="tenant_suspended",
