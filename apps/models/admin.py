@@ -1,0 +1,379 @@
+"""The registry in the admin. Credentials are written here and never shown."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from unfold.admin import TabularInline
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminPasswordWidget,
+)
+
+from apps.models import discovery, services
+from apps.models.models import AccessGrant, Endpoint, Model, Price, Provider
+from apps.models.prices import Figures, picousd_per_request, picousd_per_token, usd_per_mtok
+from apps.models.types import Capability
+from apps.tenants.access import Actor
+from apps.tenants.admin_base import LobbyModelAdmin, ServiceForm
+
+LIFECYCLE_TONES = {
+    "Approved": "success",
+    "Proposed": "info",
+    "In review": "info",
+    "Deprecated": "warning",
+    "Retired": "danger",
+}
+
+
+def _dialog(title: str, description: str, submit: str) -> dict[str, Any]:
+    return {"title": title, "description": description, "form_submit_text": submit, "form_class": BaseDialogForm}
+
+
+class RegistryAdmin(LobbyModelAdmin[Any]):
+    view_action = "registry.view"
+    manage_action = "registry.manage"
+
+    def has_act_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._manages(request)
+
+
+class ReadOnlyInline(TabularInline):  # type: ignore[misc]
+    """What hangs on a row, with a link to where it is changed. Who sees the row sees these."""
+
+    extra = 0
+    show_change_link = True
+    tab = True
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    has_change_permission = has_delete_permission = has_add_permission
+
+
+class EndpointInline(ReadOnlyInline):
+    model = Endpoint
+    fields = ["provider", "upstream_model", "region", "priority", "is_enabled", "missing_since"]
+    readonly_fields = fields
+
+
+class PriceInline(ReadOnlyInline):
+    model = Price
+    fields = ["effective_from", "endpoint", "input_shown", "output_shown", "source"]
+    readonly_fields = fields
+
+    @display(description="Input, $ per 1M")
+    def input_shown(self, row: Price) -> str:
+        return _per_million(row.input_picousd)
+
+    @display(description="Output, $ per 1M")
+    def output_shown(self, row: Price) -> str:
+        return _per_million(row.output_picousd)
+
+
+class ProviderForm(ServiceForm):
+    credential = forms.CharField(
+        required=False,
+        strip=True,
+        widget=UnfoldAdminPasswordWidget(render_value=False, attrs={"autocomplete": "off"}),
+        help_text="Stored encrypted and never shown again. Empty keeps the one there is, unless the server changes.",
+    )
+
+
+@admin.register(Provider)
+class ProviderAdmin(RegistryAdmin):
+    form = ProviderForm
+    list_display = ["name", "slug", "kind", "base_url", "credential_source", "is_enabled", "last_seen_at", "last_error"]
+    list_filter = ["kind", "is_enabled", "credential_source", "from_environment"]
+    search_fields = ["name", "slug", "base_url"]
+    inlines = [EndpointInline]
+    actions_detail = ["discover", "enable", "disable"]
+    _state = ["is_enabled", "from_environment", "missing_since", "last_seen_at", "last_error", "created_at"]
+    _of_environment = ["base_url", "credential_source", "credential_env", "auto_discover"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        credential = ["credential_source", "credential_env"]
+        if self._manages(request) and not (obj and obj.from_environment):
+            credential.append("credential")
+        groups: list[Any] = [
+            (None, {"fields": ["name", "slug", "kind", "base_url", "auto_discover"]}),
+            ("Credential", {"fields": credential}),
+        ]
+        return [*groups, ("State", {"fields": self._state})] if obj else groups
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return []
+        return [*self._state, "slug", "kind", *(self._of_environment if obj.from_environment else [])]
+
+    def create(self, actor: Actor, form: Any) -> Provider:
+        data = dict(form.cleaned_data)
+        return services.create_provider(actor=actor, secret=data.pop("credential"), **data)
+
+    def update(self, actor: Actor, row: Provider, form: Any) -> Provider:
+        data = dict(form.cleaned_data)
+        secret = data.pop("credential", "")
+        return services.update_provider(actor=actor, provider=row, secret=secret, **data)
+
+    @action(
+        description="Discover models",
+        permissions=["act"],
+        dialog=_dialog(
+            "Ask this provider for its models?", "New ones are registered; vanished ones disabled.", "Discover"
+        ),
+    )
+    def discover(self, request: HttpRequest, form: Any, object_id: int) -> HttpResponse:
+        provider = Provider.objects.get(pk=object_id)
+        return self.act_from_dialog(
+            request,
+            f"The models of {provider} are up to date.",
+            lambda actor: discovery.discover_provider(actor=actor, provider=provider),
+        )
+
+    @action(
+        description="Enable",
+        permissions=["act"],
+        dialog=_dialog("Enable this provider?", "Calls may go to it again.", "Enable"),
+    )
+    def enable(self, request: HttpRequest, form: Any, object_id: int) -> HttpResponse:
+        provider = Provider.objects.get(pk=object_id)
+        return self.act_from_dialog(
+            request,
+            f"{provider} is enabled.",
+            lambda actor: services.enable_provider(actor=actor, provider=provider),
+        )
+
+    @action(
+        description="Disable",
+        permissions=["act"],
+        variant=ActionVariant.DANGER,
+        dialog=_dialog("Disable this provider?", "Nothing is sent to it any more; its history stays.", "Disable"),
+    )
+    def disable(self, request: HttpRequest, form: Any, object_id: int) -> HttpResponse:
+        provider = Provider.objects.get(pk=object_id)
+        return self.act_from_dialog(
+            request,
+            f"{provider} is disabled.",
+            lambda actor: services.disable_provider(actor=actor, provider=provider),
+        )
+
+
+class ModelForm(ServiceForm):
+    capabilities = forms.MultipleChoiceField(
+        choices=Capability.choices, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget
+    )
+
+
+@admin.register(Model)
+class RegisteredModelAdmin(RegistryAdmin):
+    form = ModelForm
+    list_display = ["name", "slug", "kind", "publisher", "lifecycle_shown", "is_open", "context_tokens", "created_at"]
+    list_filter = ["kind", "lifecycle", "is_open", "endpoints__provider"]
+    search_fields = ["name", "slug", "publisher"]
+    readonly_fields = ["created_at"]
+    inlines = [EndpointInline, PriceInline]
+    fieldsets = [
+        (None, {"fields": ["name", "slug", "kind", "publisher", "lifecycle", "is_open"]}),
+        ("What it is", {"fields": ["description", "intended_use", "out_of_scope_use", "licence"]}),
+        ("What it can", {"fields": ["capabilities", "context_tokens", "max_output_tokens", "created_at"]}),
+    ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [*super().get_readonly_fields(request, obj), *(["slug"] if obj else [])]
+
+    @display(description="Lifecycle", label=LIFECYCLE_TONES, ordering="lifecycle")
+    def lifecycle_shown(self, row: Model) -> str:
+        return row.get_lifecycle_display()
+
+    def create(self, actor: Actor, form: Any) -> Model:
+        return services.create_model(actor=actor, **form.cleaned_data)
+
+    def update(self, actor: Actor, row: Model, form: Any) -> Model:
+        data = dict(form.cleaned_data)
+        lifecycle = data.pop("lifecycle")
+        services.set_lifecycle(actor=actor, model=row, lifecycle=lifecycle)
+        return services.update_model(actor=actor, model=row, **data)
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(RegistryAdmin):
+    list_display = ["model", "provider", "upstream_model", "region", "priority", "is_enabled", "missing_since"]
+    list_filter = ["is_enabled", "provider", "region"]
+    list_select_related = ["model", "provider"]
+    search_fields = ["upstream_model", "model__slug", "model__name", "provider__name"]
+    autocomplete_fields = ["model", "provider"]
+    actions_detail = ["enable", "disable"]
+    _state = ["is_enabled", "from_discovery", "missing_since", "created_at"]
+    _identity = ["model", "provider", "upstream_model"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        groups: list[Any] = [
+            (None, {"fields": [*self._identity, "region", "priority"]}),
+            (
+                "Timeouts, in milliseconds",
+                {"fields": ["connect_timeout_ms", "first_byte_timeout_ms", "idle_timeout_ms", "total_timeout_ms"]},
+            ),
+            ("For the adapter", {"fields": ["settings"]}),
+        ]
+        return [*groups, ("State", {"fields": self._state})] if obj else groups
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [*self._state, *self._identity] if obj else []
+
+    def create(self, actor: Actor, form: Any) -> Endpoint:
+        return services.create_endpoint(actor=actor, **form.cleaned_data)
+
+    def update(self, actor: Actor, row: Endpoint, form: Any) -> Endpoint:
+        return services.update_endpoint(actor=actor, endpoint=row, **form.cleaned_data)
+
+    @action(
+        description="Enable",
+        permissions=["act"],
+        dialog=_dialog("Enable this endpoint?", "Calls may go to it again.", "Enable"),
+    )
+    def enable(self, request: HttpRequest, form: Any, object_id: int) -> HttpResponse:
+        endpoint = Endpoint.objects.get(pk=object_id)
+        return self.act_from_dialog(
+            request,
+            f"{endpoint} is enabled.",
+            lambda actor: services.enable_endpoint(actor=actor, endpoint=endpoint),
+        )
+
+    @action(
+        description="Disable",
+        permissions=["act"],
+        variant=ActionVariant.DANGER,
+        dialog=_dialog("Disable this endpoint?", "Its model is called at its other endpoints, if any.", "Disable"),
+    )
+    def disable(self, request: HttpRequest, form: Any, object_id: int) -> HttpResponse:
+        endpoint = Endpoint.objects.get(pk=object_id)
+        return self.act_from_dialog(
+            request,
+            f"{endpoint} is disabled.",
+            lambda actor: services.disable_endpoint(actor=actor, endpoint=endpoint),
+        )
+
+
+def _dollars(label: str, *, required: bool = False, help_text: str = "") -> forms.DecimalField:
+    return forms.DecimalField(
+        label=label, required=required, min_value=0, help_text=help_text, widget=UnfoldAdminDecimalFieldWidget
+    )
+
+
+class PriceForm(ServiceForm):
+    """Dollars for people; the row has picodollars. The service says what is too fine to be kept exactly."""
+
+    input_usd = _dollars("Input, $ per 1M tokens", required=True)
+    output_usd = _dollars("Output, $ per 1M tokens", required=True)
+    cached_input_usd = _dollars("Cached input, $ per 1M tokens", help_text="Empty: as input.")
+    cache_write_usd = _dollars("Cache write, $ per 1M tokens", help_text="Empty: as input.")
+    reasoning_usd = _dollars("Reasoning, $ per 1M tokens", help_text="Empty: as output.")
+    request_usd = _dollars("Requests, $ per thousand")
+
+    def figures(self) -> Figures:
+        """Raises PriceInexact naming the field."""
+
+        def tokens(name: str) -> int | None:
+            value: Decimal | None = self.cleaned_data[name]
+            return None if value is None else picousd_per_token(value, field=name)
+
+        return Figures(
+            input_picousd=tokens("input_usd") or 0,
+            output_picousd=tokens("output_usd") or 0,
+            cached_input_picousd=tokens("cached_input_usd"),
+            cache_write_picousd=tokens("cache_write_usd"),
+            reasoning_picousd=tokens("reasoning_usd"),
+            request_picousd=picousd_per_request(self.cleaned_data["request_usd"] or Decimal(0), field="request_usd"),
+        )
+
+
+@admin.register(Price)
+class PriceAdmin(RegistryAdmin):
+    """Prices are added and never changed: a correction is a new row."""
+
+    changes = False
+    form = PriceForm
+    list_display = ["model", "endpoint", "effective_from", "input_shown", "output_shown", "source", "created_by"]
+    list_filter = ["effective_from", "endpoint__provider"]
+    list_select_related = ["model", "endpoint__provider", "created_by"]
+    search_fields = ["model__slug", "model__name", "source"]
+    autocomplete_fields = ["model", "endpoint"]
+    date_hierarchy = "effective_from"
+    _written = ["input_usd", "output_usd", "cached_input_usd", "cache_write_usd", "reasoning_usd", "request_usd"]
+    _kept = [
+        "input_picousd",
+        "output_picousd",
+        "cached_input_picousd",
+        "cache_write_picousd",
+        "reasoning_picousd",
+        "request_picousd",
+    ]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        about = ["model", "endpoint", "effective_from", "source"]
+        return [*about, *self._kept, "created_by", "created_at"] if obj else [*about, *self._written]
+
+    @display(description="Input, $ per 1M", ordering="input_picousd")
+    def input_shown(self, row: Price) -> str:
+        return _per_million(row.input_picousd)
+
+    @display(description="Output, $ per 1M", ordering="output_picousd")
+    def output_shown(self, row: Price) -> str:
+        return _per_million(row.output_picousd)
+
+    def create(self, actor: Actor, form: Any) -> Price:
+        data = form.cleaned_data
+        return services.add_price(
+            actor=actor,
+            model=data["model"],
+            endpoint=data["endpoint"],
+            effective_from=data["effective_from"],
+            source=data["source"],
+            figures=form.figures(),
+        )
+
+
+@admin.register(AccessGrant)
+class AccessGrantAdmin(LobbyModelAdmin[AccessGrant]):
+    view_action = "registry.view"
+    manage_action = "access.grant"
+    deletes = True
+    list_display = ["model", "tenant", "project", "expires_at", "granted_by", "created_at"]
+    list_filter = ["tenant", "expires_at"]
+    list_select_related = ["model", "tenant", "project", "granted_by"]
+    search_fields = ["model__slug", "model__name", "tenant__name", "tenant__slug", "project__name"]
+    autocomplete_fields = ["model", "tenant", "project"]
+    fields = ["model", "tenant", "project", "expires_at"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ["model", "tenant", "project"] if obj else []
+
+    def create(self, actor: Actor, form: Any) -> AccessGrant:
+        return services.grant_access(actor=actor, **form.cleaned_data)
+
+    def update(self, actor: Actor, row: AccessGrant, form: Any) -> AccessGrant:
+        return services.grant_access(
+            actor=actor,
+            tenant=row.tenant,
+            model=row.model,
+            project=row.project,
+            expires_at=form.cleaned_data["expires_at"],
+        )
+
+    def remove(self, actor: Actor, row: AccessGrant) -> None:
+        services.revoke_access(actor=actor, grant=row)
+
+
+def _per_million(picousd: int) -> str:
+    return f"{usd_per_mtok(picousd):f}"
