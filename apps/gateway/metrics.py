@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -50,8 +52,23 @@ close_failures = Counter(
 _TOKENS = {kind: tokens.labels(kind) for kind in ("input", "output", "cached", "cache_write", "reasoning")}
 
 
+@cache
+def _attempts_of(provider: str, outcome: str) -> Counter:
+    return attempts.labels(provider, outcome)
+
+
+@cache
+def _requests_of(operation: str, outcome: str, status: int) -> Counter:
+    return requests.labels(operation, outcome, str(status))
+
+
+@cache
+def _duration_of(operation: str) -> Histogram:
+    return duration.labels(operation)
+
+
 def count_attempt(provider: str, outcome: str, usage: Usage, cost_picousd: int, first_token_ms: int | None) -> None:
-    attempts.labels(provider, outcome).inc()
+    _attempts_of(provider, outcome).inc()
     _TOKENS["input"].inc(usage.input_tokens)
     _TOKENS["output"].inc(usage.output_tokens)
     if usage.cached_tokens:
@@ -66,8 +83,8 @@ def count_attempt(provider: str, outcome: str, usage: Usage, cost_picousd: int, 
 
 
 def count_request(operation: str, outcome: str, status: int, seconds: float) -> None:
-    requests.labels(operation, outcome, str(status)).inc()
-    duration.labels(operation).observe(seconds)
+    _requests_of(operation, outcome, status).inc()
+    _duration_of(operation).observe(seconds)
 
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -6,16 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Literal
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
+from apps.gateway.transport import Transport
 from apps.models.providers.base import ProviderError
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
-# Shorter than the servers' own: a connection that the upstream is about to close is not picked for a new request.
-KEEPALIVE_SECONDS = 15.0
 
 Phase = Literal["connect", "first_byte", "idle", "total"]
 
@@ -95,7 +92,7 @@ class UpstreamClient:
 
     def __init__(self, sandbox: httpx.AsyncBaseTransport) -> None:
         self._sandbox = sandbox
-        self._network = AiohttpTransport(client=_new_session)
+        self._network = Transport()
 
     async def send(self, request: httpx.Request, *, simulated: bool, connect_timeout: float) -> httpx.Response:
         """The response's head; its body is still to be read. Raises ``ProviderError``; the watch bounds the rest."""
@@ -103,22 +100,11 @@ class UpstreamClient:
         request.extensions["timeout"] = {"connect": connect_timeout}
         try:
             return await transport.handle_async_request(request)
-        except (httpx.TransportError, aiohttp.ClientError, OSError) as error:
+        except httpx.TransportError as error:
             raise _failure(error) from error
 
     async def aclose(self) -> None:
         await self._network.aclose()
-
-
-def _new_session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        # The gateway's own admission bounds what is in flight; a second bound here would only queue in the dark.
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
-        # An upstream's cookie must not travel from one tenant's call to another's.
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        read_bufsize=2**18,
-    )
 
 
 async def read_all(response: httpx.Response, limit: int) -> bytes:
@@ -142,17 +128,18 @@ async def chunks(response: httpx.Response) -> AsyncIterator[bytes]:
     try:
         async for chunk in stream:
             yield chunk
-    except (httpx.TransportError, aiohttp.ClientError, OSError) as error:
+    except httpx.TransportError as error:
         raise ProviderError("disconnected", "The upstream broke off its answer.", phase="stream") from error
 
 
-def _failure(error: Exception) -> ProviderError:
-    """What a failure before the response's head means: aiohttp's own exception tells more than httpx's."""
-    cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError | OSError) else error
-    if isinstance(cause, aiohttp.ConnectionTimeoutError):
-        return ProviderError("timeout", "The upstream did not accept the connection in time.", phase="connect")
-    if isinstance(cause, aiohttp.ClientConnectorError):
-        return ProviderError("unreachable", "The upstream cannot be reached.", phase="connect")
-    if isinstance(cause, aiohttp.ClientConnectionError | OSError):
-        return ProviderError("disconnected", "The upstream closed the connection before it answered.")
-    return ProviderError("malformed", "The upstream's answer is not HTTP as it should be.")
+def _failure(error: httpx.TransportError) -> ProviderError:
+    """What a failure before the response's head means."""
+    match error:
+        case httpx.ConnectTimeout():
+            return ProviderError("timeout", "The upstream did not accept the connection in time.", phase="connect")
+        case httpx.ConnectError():
+            return ProviderError("unreachable", "The upstream cannot be reached.", phase="connect")
+        case httpx.ReadError():
+            return ProviderError("disconnected", "The upstream closed the connection before it answered.")
+        case _:
+            return ProviderError("malformed", "The upstream's answer is not HTTP as it should be.")

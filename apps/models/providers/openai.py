@@ -175,105 +175,102 @@ def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
     return msgspec.Raw(_encode(merged))
 
 
-# A delta that carries text, under each name that servers give it: written compactly or with a space after the colon.
-_TEXT_MARKS = tuple(
-    (b'"%s":%s"' % (name, space), b'"%s":%s""' % (name, space))
-    for name in (b"content", b"reasoning_content", b"reasoning", b"arguments", b"refusal")
-    for space in (b"", b" ")
-)
-# A line of its own: the model's text cannot hold a raw line break.
-_DONE = re.compile(rb"(?:\A|\n)data: ?\[DONE\]").search
-_COMPACT_MARKS = _TEXT_MARKS[0::2]
-_SPACED_MARKS = _TEXT_MARKS[1::2]
+# Where a delta carries text, under each name that servers give it. Within a JSON string every quote is escaped, so no
+# text of a model can look like one of these. The byte after tells an empty text: a quote.
+_OTHER_TEXT = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|refusal)": ?"(?!")').search
+
+
+# Stands in for a mark until the stream has shown its style: no event holds it.
+_UNKNOWN = b"\x00"
 
 
 class OpenAIStreamDecoder:
     """Passes whole events on as they come, and reads usage, errors and the end on the way.
 
     An event that is only the usage we asked for is taken out when the caller did not ask for it, and so is an error
-    event: what the caller is told of it is not for the decoder to say. Text deltas are
-    counted by searching for their marks: within a JSON string a quote is escaped, so a mark can not be faked by the
-    model's text.
+    event: what the caller is told of it is not for the decoder to say. Nearly all events are a piece of text and
+    nothing else; they are told by their bytes, and only the others are parsed.
     """
 
-    __slots__ = ("_marks", "_tail", "_wants_usage", "error", "finished", "output_tokens", "usage")
+    __slots__ = (
+        "_content",
+        "_null",
+        "_separator",
+        "_tail",
+        "_wants_usage",
+        "error",
+        "finished",
+        "output_tokens",
+        "usage",
+    )
 
     def __init__(self, *, wants_usage: bool) -> None:
         self._wants_usage = wants_usage
-        self._tail = b""
-        self._marks: tuple[tuple[bytes, bytes], ...] | None = None
+        self._tail = bytearray()
+        self._separator = b""
+        self._content = _UNKNOWN
+        self._null = _UNKNOWN
         self.usage: Usage | None = None
         self.finished = False
         self.output_tokens = 0
         self.error: ProviderError | None = None
 
     def feed(self, block: bytes) -> bytes:
-        if self._tail:
-            block = self._tail + block
-        if b"\r" in block:
-            end = max(block.rfind(b"\n\n") + 2, block.rfind(b"\r\n\r\n") + 4 if b"\r\n\r\n" in block else 0)
-            end = 0 if end == 1 else end
-        else:
-            end = block.rfind(b"\n\n") + 2
-            if end == 1:
-                end = 0
-        if end == len(block):
-            self._tail = b""
-        else:
-            self._tail = block[end:]
-            block = block[:end]
-            if len(self._tail) > MAX_EVENT_BYTES:
-                raise ProviderError("malformed", f"The upstream sent an event of more than {MAX_EVENT_BYTES:,} bytes.")
-        if not block:
-            return block
-        self.output_tokens += self._count(block)
-        if (
-            b'"usage":{' in block
-            or b'"usage": {' in block
-            or b'"error":' in block
-            or (b'"usage"' in block and self._wants_slow(block))
-        ):
-            block = self._read_events(block)
-        if b"[DONE]" in block and _DONE(block):
-            self.finished = True
+        tail = self._tail
+        if tail:
+            if b"\n" not in block:
+                tail += block
+                self._check_size()
+                return b""
+            block = bytes(tail) + block
+            tail.clear()
+        if not self._separator or self._content is _UNKNOWN:
+            self._learn_style(block)
+        separator = self._separator or b"\n\n"
+        events = block.split(separator)
+        rest = events.pop()
+        if rest:
+            tail += rest
+            self._check_size()
+            block = block[: len(block) - len(rest)]
+        content, null = self._content, self._null
+        unwanted: list[int] = []
+        for number, event in enumerate(events):
+            start = event.find(content)
+            if (
+                start >= 0
+                and event[start + len(content) : start + len(content) + 1] != b'"'
+                and (event.endswith(null) or b'"usage"' not in event)
+            ):
+                self.output_tokens += 1
+            elif not self._read(event):
+                unwanted.append(number)
+        if unwanted:
+            return b"".join(event + separator for number, event in enumerate(events) if number not in unwanted)
         return block
 
-    @staticmethod
-    def _wants_slow(block: bytes) -> bool:
-        """Whether usage is written in some unusual spacing, rather than as the ``null`` that most chunks carry."""
-        return block.count(b'"usage":null') + block.count(b'"usage": null') != block.count(b'"usage"')
+    def _learn_style(self, block: bytes) -> None:
+        """A server writes all its events alike: the first line's end and the first key's colon show how."""
+        line = block.find(b"\n")
+        if line > 0 and not self._separator:
+            self._separator = b"\r\n\r\n" if block[line - 1 : line] == b"\r" else b"\n\n"
+        colon = block.find(b'":')
+        if colon >= 0:
+            space = b" " if block[colon + 2 : colon + 3] == b" " else b""
+            self._content = b'"content":%s"' % space
+            self._null = b'"usage":%snull}' % space
 
-    def _count(self, block: bytes) -> int:
-        marks = self._marks
-        if marks is None:
-            # A server writes all its events in one style, and the first key of the first event shows it.
-            colon = block.find(b'":')
-            if colon < 0:
-                return 0
-            marks = self._marks = _SPACED_MARKS if block[colon + 2 : colon + 3] == b" " else _COMPACT_MARKS
-        count = 0
-        for mark, empty in marks:
-            found = block.count(mark)
-            if found:
-                count += found - block.count(empty)
-        return count
-
-    def _read_events(self, block: bytes) -> bytes:
-        separator = b"\r\n\r\n" if b"\r\n\r\n" in block else b"\n\n"
-        kept: list[bytes] = []
-        for event in block.split(separator):
-            if not event.strip():
-                continue
-            if self._read(event):
-                kept.append(event + separator)
-        return b"".join(kept)
+    def _check_size(self) -> None:
+        if len(self._tail) > MAX_EVENT_BYTES:
+            raise ProviderError("malformed", f"The upstream sent an event of more than {MAX_EVENT_BYTES:,} bytes.")
 
     def _read(self, event: bytes) -> bool:
-        """Read one event; False when it is not for the caller."""
-        data = b"\n".join(
-            line[5:].strip() for line in event.replace(b"\r\n", b"\n").split(b"\n") if line.startswith(b"data:")
-        )
-        if not data or data == b"[DONE]":
+        """Read an event that is more, or less, than a piece of text; False when it is not for the caller."""
+        lines = event.replace(b"\r\n", b"\n").split(b"\n")
+        data = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
+        if data == b"[DONE]":
+            self.finished = True
+        if not data or self.finished:
             return True
         try:
             parsed = _decode_event(data)
@@ -284,6 +281,8 @@ class OpenAIStreamDecoder:
         if bytes(parsed.error) != b"null":
             self.error = _error_event(parsed.error)
             return False
+        if _OTHER_TEXT(data):
+            self.output_tokens += 1
         return parsed.usage is None or self._wants_usage or bool(parsed.choices)
 
 

@@ -1,0 +1,187 @@
+"""The HTTP/1.1 transport against servers that answer byte by byte, in every framing, and wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from apps.gateway.transport import HIGH_WATER, KEEPALIVE_SECONDS, Transport
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[str]:
+    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await handler(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(run, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def replying(*replies: bytes, pieces: int = 0) -> Handler:
+    """Answers each request on a connection with the next reply, then closes."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for reply in replies:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next((int(line.split(b":")[1]) for line in head.split(b"\r\n") if b"ontent-" in line), 0)
+            await reader.readexactly(length)
+            step = pieces or len(reply)
+            for start in range(0, len(reply), step):
+                writer.write(reply[start : start + step])
+                await writer.drain()
+
+    return handler
+
+
+async def fetch(transport: Transport, url: str, body: bytes = b"{}") -> tuple[int, bytes]:
+    request = httpx.Request("POST", url, content=body)
+    request.extensions["timeout"] = {"connect": 2.0}
+    response = await transport.handle_async_request(request)
+    return response.status_code, await response.aread()
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 3])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        OK + b"content-length: 5\r\n\r\nhello",
+        OK + b"transfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\ntrailer: 1\r\n\r\n",
+        OK + b"connection: close\r\n\r\nhello",
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"content-length: 5\r\n\r\nhello",
+        b"HTTP/1.0 200 OK\r\n\r\nhello",
+    ],
+)
+async def test_every_framing_is_read_however_it_is_cut(reply: bytes, pieces: int) -> None:
+    transport = Transport()
+    async with serving(replying(reply, pieces=pieces)) as url:
+        assert await fetch(transport, url) == (200, b"hello")
+    await transport.aclose()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        OK + b"content-length: 9\r\n\r\nhello",
+        OK + b"transfer-encoding: chunked\r\n\r\n9\r\nhel",
+        OK + b"transfer-encoding: chunked\r\n\r\n3\r\nhel\r\n",
+        OK + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+async def test_a_body_that_breaks_off_is_an_error(reply: bytes) -> None:
+    transport = Transport()
+    async with serving(replying(reply)) as url:
+        with pytest.raises(httpx.TransportError):
+            await fetch(transport, url)
+    await transport.aclose()
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (b"", httpx.ReadError),
+        (b"HTTP/1.1 200", httpx.ReadError),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", httpx.RemoteProtocolError),
+        (OK + b"x: " + b"y" * 70_000 + b"\r\n\r\n", httpx.RemoteProtocolError),
+        (OK + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n", httpx.RemoteProtocolError),
+    ],
+)
+async def test_a_head_that_is_none_is_an_error(reply: bytes, error: type[httpx.TransportError]) -> None:
+    transport = Transport()
+    async with serving(replying(reply)) as url:
+        with pytest.raises(error):
+            await fetch(transport, url)
+    await transport.aclose()
+
+
+async def test_a_connection_is_used_again_and_never_with_an_unread_answer() -> None:
+    connections = 0
+    first = OK + b"content-length: 5\r\n\r\nfirst"
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await replying(*[first] * 5)(reader, writer)
+
+    transport = Transport()
+    async with serving(handler) as url:
+        for _ in range(3):
+            assert await fetch(transport, url) == (200, b"first")
+        assert connections == 1
+        request = httpx.Request("POST", url, content=b"{}")
+        request.extensions["timeout"] = {"connect": 2.0}
+        response = await transport.handle_async_request(request)
+        await asyncio.sleep(0.05)  # the whole answer is here, and nobody reads it
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        await response.stream.aclose()
+        assert await fetch(transport, url) == (200, b"first")
+        assert connections == 2
+    await transport.aclose()
+
+
+async def test_bytes_that_answer_nothing_end_the_connection() -> None:
+    transport = Transport()
+    async with serving(replying(OK + b"content-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n", b"")) as url:
+        assert await fetch(transport, url) == (200, b"ok")
+        await asyncio.sleep(0.05)
+        with pytest.raises(httpx.TransportError):
+            await fetch(transport, url)
+    await transport.aclose()
+
+
+async def test_an_idle_connection_that_the_server_closed_is_not_picked() -> None:
+    transport = Transport()
+    async with serving(replying(OK + b"content-length: 2\r\n\r\nok")) as url:
+        for _ in range(3):
+            assert await fetch(transport, url) == (200, b"ok")
+            await asyncio.sleep(0.05)
+    await transport.aclose()
+    assert KEEPALIVE_SECONDS < 5  # the idle limit of many servers
+
+
+async def test_a_reader_that_is_slow_holds_the_upstream_back() -> None:
+    written = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + b"transfer-encoding: chunked\r\n\r\n")
+        for _ in range(1000):
+            writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+            await writer.drain()
+            written += 65536
+
+    transport = Transport()
+    async with serving(handler) as url:
+        request = httpx.Request("POST", url, content=b"")
+        request.extensions["timeout"] = {"connect": 2.0}
+        response = await transport.handle_async_request(request)
+        for _ in range(20):
+            await asyncio.sleep(0.02)
+        held = written
+        await asyncio.sleep(0.1)
+        assert written == held < 1000 * 65536
+        assert held > HIGH_WATER
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        await response.stream.aclose()
+    await transport.aclose()
+
+
+async def test_a_refused_connection_is_a_connect_error(free_port: int) -> None:
+    with pytest.raises(httpx.ConnectError):
+        await fetch(Transport(), f"http://127.0.0.1:{free_port}/v1")
