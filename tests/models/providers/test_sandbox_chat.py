@@ -125,13 +125,16 @@ async def test_it_stops_before_a_stop_sequence(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
 async def test_it_stops_at_the_maximum_of_tokens(sandbox: Sandbox, field: str) -> None:
+    def most(size: int) -> dict[str, Any]:
+        return {field: size}
+
     whole = await sandbox.say("What is a budget?")
-    cut = await sandbox.chat("What is a budget?", **{field: 7})
+    cut = await sandbox.chat("What is a budget?", **most(7))
     choice = cut["choices"][0]
     assert choice["finish_reason"] == "length"
     assert cut["usage"]["completion_tokens"] == 7
     assert whole.startswith(choice["message"]["content"])
-    exact = await sandbox.chat("What is a budget?", **{field: tokens.count(whole)})
+    exact = await sandbox.chat("What is a budget?", **most(tokens.count(whole)))
     assert exact["choices"][0]["finish_reason"] == "stop"
 
 
@@ -302,9 +305,8 @@ async def test_its_models_are_listed(sandbox: Sandbox) -> None:
 
 def official_client(tmp_path: Path) -> openai.AsyncOpenAI:
     transport = SandboxTransport(first_token_seconds=0, tokens_per_second=math.inf, docs=write_docs(tmp_path))
-    return openai.AsyncOpenAI(
-        api_key="none", base_url="http://sandbox/v1", http_client=httpx.AsyncClient(transport=transport), max_retries=0
-    )
+    http_client: Any = httpx.AsyncClient(transport=transport)
+    return openai.AsyncOpenAI(api_key="none", base_url="http://sandbox/v1", http_client=http_client, max_retries=0)
 
 
 async def test_the_official_client_understands_it(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ async def test_a_chat_model_does_not_embed_and_the_other_way_round(sandbox: Sand
 
 async def test_the_official_client_decodes_it(tmp_path: Path) -> None:
     transport = SandboxTransport(first_token_seconds=0, docs=tmp_path)
-    http_client = httpx.AsyncClient(transport=transport)
+    http_client: Any = httpx.AsyncClient(transport=transport)
     async with openai.AsyncOpenAI(api_key="none", base_url="http://sandbox/v1", http_client=http_client) as client:
         answer = await client.embeddings.create(model="sandbox-embed", input=["one two"])
     assert answer.data[0].embedding == pytest.approx(embed("one two"), abs=1e-6)

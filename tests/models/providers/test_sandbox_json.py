@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped]
 
 from apps.models.providers.sandbox.filler import Facts, Filler, SchemaError
 from tests.models.providers.sandbox_client import Sandbox, joined, write_docs

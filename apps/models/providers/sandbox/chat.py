@@ -300,8 +300,8 @@ class Completion:
         request = self.request
         if request.temperature and request.seed is None:
             return random.Random()  # noqa: S311
-        said = "\0".join(message.text for message in request.messages)
-        return random.Random(f"{request.seed}:{index if request.temperature != 0 else 0}:{self._model}:{said}")  # noqa: S311
+        choice = 0 if request.temperature == 0 else index
+        return random.Random(f"{request.seed}:{choice}:{self._model}:{self._asked}")  # noqa: S311
 
     # How it is counted and written.
 

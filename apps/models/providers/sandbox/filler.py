@@ -135,6 +135,8 @@ class Filler:
 
     def _resolve(self, schema: Any, path: str, depth: int) -> Mapping[str, Any]:
         """The schema with its references followed and its ``allOf`` merged in."""
+        if depth > MAX_DEPTH:
+            raise SchemaError(f"The references at {path} lead in a circle.")
         for _ in range(MAX_DEPTH):
             if schema is True or schema == {}:
                 return {}
@@ -151,7 +153,7 @@ class Filler:
                     self._nodes += 1
                     if self._nodes > MAX_NODES:
                         raise SchemaError(f"The schema asks for more than the sandbox makes, at {path}.")
-                    merged = self._merge(merged, self._resolve(part, path, depth), path)
+                    merged = self._merge(merged, self._resolve(part, path, depth + 1), path)
                 schema = merged
             else:
                 return schema
@@ -332,6 +334,10 @@ class Filler:
             candidates += [start - unit * (index + number) for number in range(3)]
         if floor is not None and ceiling is not None and step is None:
             candidates.append(floor + (ceiling - floor) / (2 + index))
+        if floor is not None:
+            candidates += [math.ceil(floor / unit) * unit, floor]
+        if ceiling is not None:
+            candidates += [math.floor(ceiling / unit) * unit, ceiling]
         candidates += [unit * (index + 1), Fraction(0), -unit * (index + 1)]
         for candidate in candidates:
             if allowed(candidate):

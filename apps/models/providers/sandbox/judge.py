@@ -62,7 +62,7 @@ class Verdict:
 
     def scaled(self, low: float, high: float, *, whole: bool) -> float:
         value = low + self.quality * (high - low)
-        return float(round(value)) if whole else round(value, 2)
+        return round(value) if whole else round(value, 2)
 
 
 def judge(text: str) -> Verdict:
@@ -134,8 +134,8 @@ def _sections(text: str) -> dict[str, str]:
             marks.append((match.start(), match.end(), "" if match[1] else label))
     marks.sort()
     parts: dict[str, str] = {}
-    for (_, start, name), (end, _, _) in zip(marks, [*marks[1:], (len(text), 0, "")], strict=True):
-        content = text[start:end].strip()
+    for number, (_, start, name) in enumerate(marks):
+        content = text[start : marks[number + 1][0] if number + 1 < len(marks) else None].strip()
         if name and content:
             parts[name] = content
     return parts

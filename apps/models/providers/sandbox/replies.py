@@ -60,7 +60,7 @@ _TALK: Final[tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]] = tuple(
         (
             r"(?:who|what) are you|what(?:'s| is) your name|are you (?:real|human|a bot|an ai|chatgpt|gpt|claude)",
             (
-                "I am Lobby's **sandbox**: a small deterministic program that behaves like a language model. I stream, "
+                "I am Lobby's **sandbox**: a small program that simulates a language model. I stream, "
                 "call tools, fill JSON schemas and count tokens, yet I understand nothing. "
                 "For real work choose another model.",
             ),

@@ -116,9 +116,9 @@ class SandboxTransport(httpx.AsyncBaseTransport):
         model = test_cards.take_from_model(asked.model, cards)
         _known(model, (EMBED_MODEL,))
         texts = [test_cards.take(text, cards) for text in _texts(asked.input)]
+        await self._fail(cards)
         if not texts or len(texts) > _MAX_INPUTS or not all(texts):
             raise WireError(400, f"input is 1 to {_MAX_INPUTS:,} texts, none of them empty.", param="input")
-        await self._fail(cards)
         await _sleep(self._first if cards.first is None else cards.first)
         data: list[dict[str, Any]] = []
         for index, text in enumerate(texts):
