@@ -37,6 +37,13 @@ async def test_a_question_about_lobby_is_answered_from_the_section_that_fits_and
     assert "make run" in other
 
 
+async def test_what_lobby_is_is_answered_by_how_its_documentation_begins(sandbox: Sandbox) -> None:
+    for question in ("What is Lobby?", "lobby"):
+        answer = await sandbox.say(question)
+        assert "Lobby is the front door." in answer
+        assert "`README.md`" in answer
+
+
 async def test_more_goes_on_with_the_next_section_until_there_is_none(sandbox: Sandbox) -> None:
     talk = ["What does a request hold, to not overspend?"]
     talk.append(await sandbox.say(*talk))

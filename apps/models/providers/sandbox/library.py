@@ -48,7 +48,10 @@ class Library:
 
     def search(self, question: str, most: int = 5) -> list[Section]:
         """The sections that answer ``question`` best; none if nothing in it is spoken of here."""
-        asked = set(terms(question)) - _TOO_COMMON
+        asked = set(terms(question))
+        if asked and asked <= _TOO_COMMON:  # “What is Lobby?”: its documentation begins with that
+            return self.sections[:most]
+        asked -= _TOO_COMMON
         total = len(self.sections)
         scored = []
         for section, length in zip(self.sections, self._lengths, strict=True):
