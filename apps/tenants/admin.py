@@ -16,6 +16,7 @@ from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
 
 from apps.tenants import apikeys, money, services
 from apps.tenants.access import Actor
@@ -34,7 +35,7 @@ STATUS_TONES = {
 
 
 class ReasonForm(BaseDialogForm):  # type: ignore[misc]
-    reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 2}))
+    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}))
 
 
 def _dialog(title: str, description: str, submit: str, form_class: Any = BaseDialogForm) -> dict[str, Any]:
@@ -184,7 +185,7 @@ class MembershipAdmin(LobbyModelAdmin[Membership]):
 class UserForm(ServiceForm):
     password = forms.CharField(
         required=False,
-        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
         help_text="Empty: they come in by single sign-on, or choose one through “forgot password”.",
     )
 
@@ -324,7 +325,9 @@ class RateLimitAdmin(LobbyModelAdmin[RateLimit]):
 class BudgetForm(ServiceForm):
     """Dollars for people; the row has picodollars."""
 
-    amount = forms.DecimalField(label="Amount in USD", min_value=0, max_digits=19, decimal_places=12)
+    amount = forms.DecimalField(
+        label="Amount in USD", min_value=0, max_digits=19, decimal_places=12, widget=UnfoldAdminDecimalFieldWidget
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

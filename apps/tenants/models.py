@@ -156,6 +156,7 @@ class ApiKey(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        verbose_name = "API key"
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix})"
@@ -181,7 +182,9 @@ class RateLimit(models.Model):
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="rate_limits")
     project = models.ForeignKey(Project, null=True, blank=True, on_delete=models.CASCADE, related_name="rate_limits")
-    api_key = models.ForeignKey(ApiKey, null=True, blank=True, on_delete=models.CASCADE, related_name="rate_limits")
+    api_key = models.ForeignKey(
+        ApiKey, verbose_name="API key", null=True, blank=True, on_delete=models.CASCADE, related_name="rate_limits"
+    )
     user = models.ForeignKey(User, null=True, blank=True, on_delete=models.CASCADE, related_name="rate_limits")
     model = models.SlugField(max_length=200, blank=True, help_text="A model's name; empty means every model.")
     metric = models.CharField(max_length=12, choices=Metric.choices)
@@ -206,7 +209,9 @@ class Budget(models.Model):
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="budgets")
     project = models.ForeignKey(Project, null=True, blank=True, on_delete=models.CASCADE, related_name="budgets")
-    api_key = models.ForeignKey(ApiKey, null=True, blank=True, on_delete=models.CASCADE, related_name="budgets")
+    api_key = models.ForeignKey(
+        ApiKey, verbose_name="API key", null=True, blank=True, on_delete=models.CASCADE, related_name="budgets"
+    )
     period = models.CharField(max_length=10, choices=BudgetPeriod.choices, default=BudgetPeriod.MONTH)
     amount_picousd = models.BigIntegerField("amount, in picodollars", validators=[MinValueValidator(0)])
     thresholds = models.JSONField(default=list, blank=True, help_text="Percentages at which owners are told.")

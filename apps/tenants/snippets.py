@@ -19,7 +19,8 @@ class Snippet(TypedDict):
 
 def chat_snippets(*, base_url: str, key: str, model: str = EXAMPLE_MODEL) -> list[Snippet]:
     """A streaming chat call in curl, Python and JavaScript. ``key`` is a plaintext key or ``$LOBBY_API_KEY``."""
-    body = json.dumps({"model": model, "stream": True, "messages": [{"role": "user", "content": QUESTION}]})
+    message = json.dumps({"role": "user", "content": QUESTION})
+    body = f'{{"model": {json.dumps(model)}, "stream": true,\n       "messages": [{message}]}}'
     from_environment = key.startswith("$")
     python_key = 'os.environ["LOBBY_API_KEY"]' if from_environment else json.dumps(key)
     script_key = "process.env.LOBBY_API_KEY" if from_environment else json.dumps(key)
