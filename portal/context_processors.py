@@ -38,6 +38,7 @@ NAV: tuple[NavEntry, ...] = (
     NavEntry("Playground", "playground:index", "message-square-text", "g p", ""),
     NavEntry("Keys", "tenants:key-list", "key-round", "g k", "Build"),
     NavEntry("Projects", "tenants:project-list", "folder-kanban", "g j", "Build"),
+    NavEntry("Members", "tenants:member-list", "users", "g t", "Build"),
     NavEntry("API docs", "api:docs", "book-open", "g d", "Build", external=True),
     NavEntry("Usage", "gateway:usage", "chart-column", "g u", "Operate"),
     NavEntry("Requests", "gateway:request-list", "activity", "g r", "Operate"),
