@@ -48,7 +48,7 @@ def fill(directory: Path, requests: int) -> int:
     with Spool(directory, max_bytes=1 << 40) as spool:
         for number in range(requests):
             tenant = choose.randrange(1, 21)
-            who = {
+            who: dict[str, Any] = {
                 "request_id": f"{now + number:012x}{choose.getrandbits(80):020x}",
                 "at": now + number * 3 * 3_600_000 // requests,
                 "tenant_id": tenant,

@@ -83,6 +83,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Right answers in all, the warm-up's included."""
     errors: dict[str, int]
     seconds: float
+    span: float = 0.0
+    """Seconds of the whole load, the warm-up included."""
     per_second: float
     latency: Latency | None
     chunks: int = 0
@@ -295,6 +297,7 @@ class Driver:
             answers=self.answers,
             errors=dict(self.errors),
             seconds=round(seconds, 3),
+            span=round(span, 3),
             per_second=round(self.requests / seconds, 1),
             latency=distribution(self.latencies),
             chunks=self.chunks,

@@ -22,6 +22,8 @@ from tests.fakes.process import FakeOpenAI
 CONNECTIONS: Final = (1, 16, 64)
 SLOW_TARGET: Final = 1000
 """Slow streams that a worker must carry."""
+LEAST_CORE_SHARE: Final = 0.85
+REFUSALS: Final = frozenset({"status 429", "status 503"})
 STREAM_CONNECTIONS: Final = 16
 STREAM_CHUNKS: Final = 50
 OPEN_CONNECTIONS: Final = 256
@@ -67,6 +69,9 @@ class Measured(msgspec.Struct, kw_only=True):
     """Processor time of the server per plain request: what a noisy machine disturbs least."""
     cpu_ms_stream: float = 0.0
     """The same per stream."""
+    core_share: float = 1.0
+    """The least share of its core that the subject got while it was asked for all it could do. Well below 1 means that
+    other work had the rest, and that its throughput is not what it could be."""
 
 
 class SlowRun(msgspec.Struct, kw_only=True):
@@ -143,7 +148,7 @@ def measure_fake(upstream: FakeOpenAI, plan: Plan) -> Measured:
 
 def measure_proxy(subject: Subject, upstream: FakeOpenAI, plan: Plan) -> Measured:
     """A proxy that has been started."""
-    measure = _Measurer(plan, subject.port, subject.key, subject.model, subject.pid)
+    measure = _Measurer(plan, subject.port, subject.key, subject.model, subject.pid, subject.cpu_seconds_beside)
     direct = _Measurer(plan, upstream.port, "sk-direct", MODEL, upstream.pid)
     throughput = {connections: measure.requests(connections) for connections in CONNECTIONS}
     cpu_ms = measure.cpu_ms
@@ -162,6 +167,7 @@ def measure_proxy(subject: Subject, upstream: FakeOpenAI, plan: Plan) -> Measure
         half_direct=direct.at_rate(rate),
         one_direct=direct.requests(1),
         loaded_mb=procfs.rss_mb(subject.pid),
+        core_share=min(measure.shares),
         cpu_ms=cpu_ms,
         cpu_ms_stream=cpu_ms_stream,
     )
@@ -187,20 +193,48 @@ def problems(found: Report) -> list[str]:
         if measured is not None:
             runs = [(f"{connections} connections", run) for connections, run in measured.throughput.items()]
             runs += [("streams", measured.streams), ("half load", measured.half)]
-            told += [f"{measured.name}, {what}: {run.errors}" for what, run in runs if run.errors]
+            told += [f"{measured.name}, {what}: {wrong}" for what, run in runs if (wrong := _wrong(run))]
             told += [f"{measured.name}, {what}: no right answer" for what, run in runs if not run.requests]
     if found.ledger != found.upstream_count:
         told.append(f"the ledger has {found.ledger}, the upstream counted {found.upstream_count}")
     for run in found.slow:
         result = run.result
-        if run.streams > SLOW_TARGET:  # Beyond the promise is where it may refuse; the table tells.
+        if run.streams > SLOW_TARGET:  # Beyond the promise is where it may fail; the table tells.
             continue
-        if result.errors or result.chunks_missing or result.chunks_out_of_order or result.requests != run.streams:
+        if _wrong(result) or result.chunks_missing or result.chunks_out_of_order:
             told.append(
                 f"{run.streams} slow streams: {result.requests} complete, {result.chunks_missing} chunks missing, "
                 f"{result.chunks_out_of_order} out of order, {result.errors}"
             )
     return told
+
+
+def refused(result: Result) -> int:
+    """Requests that were turned away for want of capacity: a right answer, and one that a busy machine provokes."""
+    return sum(count for error, count in result.errors.items() if error in REFUSALS)
+
+
+def _wrong(result: Result) -> dict[str, int]:
+    return {error: count for error, count in result.errors.items() if error not in REFUSALS}
+
+
+def cautions(found: Report) -> list[str]:
+    """What else the reader must know before believing the figures."""
+    told = contended(found)
+    for measured in (found.lobby, found.litellm):
+        if measured is not None:
+            turned_away = sum(refused(run) for run in (*measured.throughput.values(), measured.streams, measured.half))
+            told += [f"{measured.name} refused {turned_away:,} requests as overloaded"] * bool(turned_away)
+    return told
+
+
+def contended(found: Report) -> list[str]:
+    """Which subjects had to share their core with other work, so that their throughput is not to be compared."""
+    return [
+        f"{measured.name} got only {measured.core_share:.0%} of its core: something else ran on this machine"
+        for measured in (found.lobby, found.litellm)
+        if measured is not None and measured.core_share < LEAST_CORE_SHARE
+    ]
 
 
 def machine() -> dict[str, str]:
@@ -233,11 +267,16 @@ def busy(seconds: float = 1.0) -> float:
 class _Measurer:
     """The single measurements against one server."""
 
-    def __init__(self, plan: Plan, port: int, key: str, model: str, pid: int) -> None:
+    def __init__(
+        self, plan: Plan, port: int, key: str, model: str, pid: int, beside: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self._plan = plan
         self._pid = pid
+        self._beside = beside
         self.cpu_ms = 0.0
         """Processor time of the server per request in the last measurement, in milliseconds."""
+        self.shares: list[float] = []
+        """Of its core, in each measurement of what it can do at most."""
         self._port = port
         self._key = key
         self._model = model
@@ -279,9 +318,11 @@ class _Measurer:
 
     def _median(self, spec: Spec, key: Callable[[Result], float]) -> Result:
         """The middle one of the rounds; an error in any of them is kept."""
-        used = procfs.cpu_seconds(self._pid)
+        used, beside = procfs.cpu_seconds(self._pid), self._beside()
         results = [load.run(spec, cpu=LOAD_CPU) for _ in range(self._plan.rounds)]
-        used = procfs.cpu_seconds(self._pid) - used
+        used, beside = procfs.cpu_seconds(self._pid) - used, self._beside() - beside
+        if spec.kind == "closed" and spec.connections > 1:
+            self.shares.append(round((used + beside) / sum(result.span for result in results), 2))
         self.cpu_ms = round(used * 1000 / max(1, sum(result.answers for result in results)), 4)
         middle = statistics.median_low([key(result) for result in results])
         chosen = next(result for result in results if key(result) == middle)

@@ -104,6 +104,14 @@ class Subject(abc.ABC):
         os.sched_setaffinity(process.pid, {PROXY_CPU})
         self._processes.append(process)
 
+    def cpu_seconds_beside(self) -> float:
+        """Processor time used on the server's core by what runs beside it."""
+        return sum(
+            procfs.cpu_seconds(process.pid)
+            for process in self._processes[1:]
+            if PROXY_CPU in os.sched_getaffinity(process.pid)
+        )
+
     def stop(self) -> None:
         """Ends every process, the last one started first."""
         for process in reversed(self._processes):

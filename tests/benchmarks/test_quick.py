@@ -119,7 +119,10 @@ def test_a_quick_run_of_lobby_is_right_in_every_answer(tmp_path: Path) -> None:
     assert found.lobby is not None
     assert found.lobby.streams.requests > 0
     (slow,) = found.slow
-    assert (slow.result.requests, slow.result.chunks) == (50, 500)
+    # On a busy machine some may be turned away; what was begun is complete.
+    assert slow.result.requests + measure.refused(slow.result) == 50
+    assert slow.result.chunks == 10 * slow.result.requests > 0
+    assert found.ledger == found.upstream_count
     assert found.heavy_imports == []
 
 
@@ -183,10 +186,29 @@ def test_the_report_judges_each_target(tmp_path: Path) -> None:
     assert "MISSED" in report.text(found)
 
 
+def test_figures_taken_while_other_work_ran_are_not_compared() -> None:
+    found = Report(
+        date="2026-01-01",
+        machine=measure.machine(),
+        busy_before=0,
+        plan=QUICK,
+        fake=subject("fake", 1000),
+        lobby=subject("Lobby", 100),
+        litellm=subject("LiteLLM", 1),
+    )
+    assert next(target for target in report.targets(found) if ">= 60 x" in target.wanted).met is True
+    assert found.litellm is not None
+    found.litellm.core_share = 0.3
+    assert next(target for target in report.targets(found) if ">= 60 x" in target.wanted).met is None
+    assert "CAREFUL: LiteLLM got only 30% of its core" in report.text(found)
+
+
 def test_a_wrong_answer_spoils_the_run() -> None:
     wrong = subject("Lobby", 1)
     wrong.streams = result(1, 1, errors={"wrong chunks": 2})
     found = Report(
         date="2026-01-01", machine={}, busy_before=0, plan=QUICK, fake=subject("fake", 1), lobby=wrong, litellm=None
     )
+    wrong.half = result(1, 1, errors={"status 503": 3})
     assert measure.problems(found) == ["Lobby, streams: {'wrong chunks': 2}"]
+    assert measure.cautions(found) == ["Lobby refused 3 requests as overloaded"]
