@@ -18,7 +18,6 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 from apps.tenants.errors import DomainError, NotFound
 
@@ -108,6 +107,8 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
             got_request_exception.send(sender=handle, request=getattr(context.get("request"), "_request", None))
             log.error("api_unhandled_error", error=type(error).__name__, exc_info=error)
             body = problem(500, "internal_error", "Something went wrong on our side.", remedy="Try again later.")
+    from rest_framework.views import set_rollback  # which imports, by the settings, this module
+
     set_rollback()
     if body["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.setdefault("Retry-After", "2")
