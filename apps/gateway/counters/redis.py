@@ -37,9 +37,10 @@ from apps.gateway.counters.base import (
     Unseeded,
 )
 
-CONNECT_SECONDS = 0.25
-SOCKET_SECONDS = 0.2
-CALL_SECONDS = 0.5
+# Short, yet longer than a busy event loop may be late by: its own delays must not look like an outage of Redis.
+CONNECT_SECONDS = 0.5
+SOCKET_SECONDS = 0.5
+CALL_SECONDS = 1.0
 
 SETTLED_SECONDS = 900.0
 """For how long a settled lease is remembered, so that a repeated settlement books once. Memory grows by about 150 bytes

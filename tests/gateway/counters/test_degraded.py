@@ -25,6 +25,11 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.02)
 
 
+def primary_of(server: RedisServer) -> RedisCounters:
+    """Patient enough for a busy machine, where our own loop may be late."""
+    return RedisCounters(server.url, connect_seconds=2, socket_seconds=2, call_seconds=3)
+
+
 def budget_of(amount: int) -> BudgetWindow:
     return BudgetWindow("b", amount, True, time.time() + 3_600)
 
@@ -35,7 +40,7 @@ async def count_admitted(desk: Desk, budget: BudgetWindow, *, asks: int, cost: i
 
 
 async def test_refusing_says_so_at_once_while_redis_is_away(redis_server: RedisServer) -> None:
-    counters = FallbackCounters(RedisCounters(redis_server.url), policy="refuse", retry_seconds=0.1)
+    counters = FallbackCounters(primary_of(redis_server), policy="refuse", retry_seconds=0.1)
     desk = Desk(counters)
     await desk.admitted(desk.ask(REQUESTS))
     redis_server.freeze()
@@ -60,7 +65,7 @@ async def test_refusing_says_so_at_once_while_redis_is_away(redis_server: RedisS
 
 
 async def test_a_local_lease_admits_its_share_of_limits_and_budgets_and_no_more(redis_server: RedisServer) -> None:
-    counters = FallbackCounters(RedisCounters(redis_server.url), policy="lease", share=0.1, retry_seconds=60)
+    counters = FallbackCounters(primary_of(redis_server), policy="lease", share=0.1, retry_seconds=60)
     desk = Desk(counters)
     budget = budget_of(1_000)
     redis_server.stop()
@@ -75,7 +80,7 @@ async def test_a_local_lease_admits_its_share_of_limits_and_budgets_and_no_more(
 
 
 async def test_several_outages_of_a_period_share_one_lease_of_its_budget(redis_server: RedisServer) -> None:
-    counters = FallbackCounters(RedisCounters(redis_server.url), policy="lease", share=0.2, retry_seconds=0.05)
+    counters = FallbackCounters(primary_of(redis_server), policy="lease", share=0.2, retry_seconds=0.05)
     desk = Desk(counters)
     budget = budget_of(1_000)
     admitted = 0
@@ -97,7 +102,7 @@ async def test_several_outages_of_a_period_share_one_lease_of_its_budget(redis_s
 
 
 async def test_settlements_of_an_outage_are_booked_once_when_redis_is_back(redis_server: RedisServer) -> None:
-    primary = RedisCounters(redis_server.url)
+    primary = primary_of(redis_server)
     counters = FallbackCounters(primary, policy="lease", share=0.5, retry_seconds=0.05)
     desk = Desk(counters)
     budget = budget_of(1_000)
@@ -127,7 +132,7 @@ async def test_settlements_of_an_outage_are_booked_once_when_redis_is_back(redis
 
 
 async def test_what_is_owed_is_booked_at_the_latest_when_the_process_ends(redis_server: RedisServer) -> None:
-    counters: Counters = FallbackCounters(RedisCounters(redis_server.url), policy="refuse", retry_seconds=3_600)
+    counters: Counters = FallbackCounters(primary_of(redis_server), policy="refuse", retry_seconds=3_600)
     desk = Desk(counters)
     budget = budget_of(1_000)
     await counters.seed({"b": (0, budget.ends_at)})
@@ -137,7 +142,7 @@ async def test_what_is_owed_is_booked_at_the_latest_when_the_process_ends(redis_
     await desk.settle(ask, cost=70)
     redis_server.thaw()
     await counters.aclose()
-    check = RedisCounters(redis_server.url)
+    check = primary_of(redis_server)
     assert await check.spent(("b",)) == {"b": (70, 0)}
     await check.aclose()
 
