@@ -399,6 +399,11 @@ SPOOL_DIR = DATA_DIR / "spool"
 SPOOL_MAX_BYTES = env.int("SPOOL_MAX_BYTES", 2 * 1024**3, minimum=1024**2)
 GATEWAY_MAX_BODY_BYTES = env.int("GATEWAY_MAX_BODY_BYTES", 20 * 1024**2, minimum=1024)
 GATEWAY_MAX_IN_FLIGHT = env.int("GATEWAY_MAX_IN_FLIGHT", 4096, minimum=1)
+# While Redis is away: refuse with 503, or let each process admit a share of every limit and budget on its own.
+COUNTERS_ON_FAILURE = env.choice("COUNTERS_ON_FAILURE", "refuse", ("refuse", "lease"))
+COUNTERS_LEASE_SHARE = env.float("COUNTERS_LEASE_SHARE", 0.1)
+if not 0 < COUNTERS_LEASE_SHARE <= 1:
+    raise ImproperlyConfigured(f"COUNTERS_LEASE_SHARE={COUNTERS_LEASE_SHARE} has to be above 0 and at most 1.")
 # On SIGTERM readiness goes off for this long before the server stops accepting, so that a balancer can notice.
 DRAIN_SECONDS = env.int("DRAIN_SECONDS", 5 if PRODUCTION else 0)
 PORTAL_URL = env.url("PORTAL_URL", f"http://localhost:{PORT}", schemes=("http", "https")).rstrip("/")

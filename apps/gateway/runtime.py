@@ -77,9 +77,13 @@ class TokenBucket:
 def _make_counters() -> Counters:
     if not settings.REDIS_URL:
         return MemoryCounters()
-    from apps.gateway.counters.redis import RedisCounters  # the Redis client is not loaded where it is not used
+    # The Redis client is not loaded where it is not used.
+    from apps.gateway.counters.degraded import FallbackCounters
+    from apps.gateway.counters.redis import RedisCounters
 
-    return RedisCounters(settings.REDIS_URL)
+    return FallbackCounters(
+        RedisCounters(settings.REDIS_URL), policy=settings.COUNTERS_ON_FAILURE, share=settings.COUNTERS_LEASE_SHARE
+    )
 
 
 class Runtime:
