@@ -82,7 +82,9 @@ def _make_counters() -> Counters:
     from apps.gateway.counters.redis import RedisCounters
 
     return FallbackCounters(
-        RedisCounters(settings.REDIS_URL), policy=settings.COUNTERS_ON_FAILURE, share=settings.COUNTERS_LEASE_SHARE
+        RedisCounters(settings.REDIS_URL),
+        policy="lease" if settings.COUNTERS_ON_FAILURE == "lease" else "refuse",
+        share=settings.COUNTERS_LEASE_SHARE,
     )
 
 
