@@ -6,6 +6,9 @@ from portal import views
 
 app_name = "portal"
 urlpatterns = [
+    path("", views.home, name="home"),
+    path("live/", views.home_live, name="home-live"),
+    path("search/", views.search, name="search"),
     path("workspace/", views.switch_workspace, name="switch"),
     path("styleguide/", views.styleguide, name="styleguide"),
 ]

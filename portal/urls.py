@@ -9,6 +9,8 @@ urlpatterns = [
     path("", include("portal.page_urls")),
     path("", include("apps.tenants.urls")),
     path("", include("apps.models.urls")),
+    path("", include("apps.gateway.urls")),
+    path("", include("apps.playground.urls")),
     # Somebody who could change their own address could be invited in another's place: an administrator changes it.
     path("accounts/email/", page_not_found, {"exception": Http404()}),
     path("accounts/", include("allauth.urls")),
