@@ -10,6 +10,7 @@ import os
 import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -129,7 +130,7 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 DATABASE_URL = env.url(
-    "DATABASE_URL", f"sqlite:///{DATA_DIR / 'lobby.db'}", schemes=("sqlite", "postgres", "postgresql")
+    "DATABASE_URL", f"sqlite:///{quote(str(DATA_DIR / 'lobby.db'))}", schemes=("sqlite", "postgres", "postgresql")
 )
 if PRODUCTION and not DATABASE_URL.startswith("postgres"):
     raise ImproperlyConfigured(
@@ -194,7 +195,7 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5 if PRODUCTION else 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 MLFLOW_TRACKING_URI = env.url("MLFLOW_TRACKING_URI", schemes=("http", "https"))
-ARCHIVE_URL = env.url("ARCHIVE_URL", f"file://{DATA_DIR / 'archive'}", schemes=("file", "s3"))
+ARCHIVE_URL = env.url("ARCHIVE_URL", f"file://{quote(str(DATA_DIR / 'archive'))}", schemes=("file", "s3"))
 
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = [
@@ -406,8 +407,9 @@ if not 0 < COUNTERS_LEASE_SHARE <= 1:
     raise ImproperlyConfigured(f"COUNTERS_LEASE_SHARE={COUNTERS_LEASE_SHARE} has to be above 0 and at most 1.")
 # On SIGTERM readiness goes off for this long before the server stops accepting, so that a balancer can notice.
 DRAIN_SECONDS = env.int("DRAIN_SECONDS", 5 if PRODUCTION else 0)
-PORTAL_URL = env.url("PORTAL_URL", f"http://localhost:{PORT}", schemes=("http", "https")).rstrip("/")
-GATEWAY_PUBLIC_URL = env.url("GATEWAY_PUBLIC_URL", f"http://localhost:{PORT}/v1", schemes=("http", "https"))
+_shown_host = "localhost" if HOST in {"127.0.0.1", "0.0.0.0", "::1", "::"} else f"[{HOST}]" if ":" in HOST else HOST  # noqa: S104
+PORTAL_URL = env.url("PORTAL_URL", f"http://{_shown_host}:{PORT}", schemes=("http", "https")).rstrip("/")
+GATEWAY_PUBLIC_URL = env.url("GATEWAY_PUBLIC_URL", f"{PORTAL_URL}/v1", schemes=("http", "https"))
 
 # The registry: upstream servers that the operator's environment names, and private addresses that providers may have.
 OPENAI_BASE_URL = env.url("OPENAI_BASE_URL", "https://api.openai.com/v1", schemes=("http", "https"))

@@ -87,6 +87,10 @@ class Supervisor:
             *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}"),
             *("--artifacts-destination", str(home / "artifacts")),
             log=self.data_dir / "logs" / "mlflow.log",
+            # Its start takes many seconds of two cores, which the first visitor should not feel.
+            niceness=10,
+            # Seven processes of 150 MB for jobs that Celery does here.
+            environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         )
 
     def choose_mlflow(self) -> None:
@@ -220,8 +224,9 @@ class Supervisor:
         self.console.say("Stopping. Ctrl-C again kills what is left.")
         # With the port closed, nobody waits for an answer that will not come.
         self.listener.close()
+        grace = self.settings.DRAIN_SECONDS + self.settings.WEB_GRACE_SECONDS + 2
         drainer = self.children.pop("drainer", None)
-        await asyncio.gather(*(child.stop(self.settings.WEB_GRACE_SECONDS + 2) for child in self.children.values()))
+        await asyncio.gather(*(child.stop(grace) for child in self.children.values()))
         if drainer is not None:
             # Last: the web's final lines are in the spool by now.
             self.children["drainer"] = drainer

@@ -29,6 +29,7 @@ class Program:
     environment: Mapping[str, str]
     log: Path | None = None
     pass_fds: tuple[int, ...] = field(default=())
+    niceness: int = 0
 
 
 def describe(status: int) -> str:
@@ -94,6 +95,9 @@ class Child:
                 os.close(output)
         self._watchdog.add(process.pid)
         self._process = process
+        if self.program.niceness:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.setpriority(os.PRIO_PROCESS, process.pid, self.program.niceness)
         self.ended.clear()
         reader = asyncio.get_running_loop().create_task(self._show(process.stdout)) if process.stdout else None
         if self._stopping.is_set():

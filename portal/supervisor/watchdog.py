@@ -81,6 +81,9 @@ class Watchdog:
             os.write(self._sink, line.encode())
 
     def close(self) -> None:
+        """Every child has ended: so may the watchdog."""
         os.close(self._sink)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
