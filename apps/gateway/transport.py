@@ -194,9 +194,13 @@ class _Body(httpx.AsyncByteStream):
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Not bounded by itself: the gateway's admission bounds what is in flight."""
+    """Not bounded by itself: the gateway's admission bounds what is in flight.
 
-    def __init__(self) -> None:
+    ``resolve`` gives the addresses to connect to, or raises ``OSError``; it may block, and runs in a thread.
+    """
+
+    def __init__(self, resolve: Callable[[str, str, int], list[str]]) -> None:
+        self._resolve = resolve
         self._idle: defaultdict[Origin, list[_Connection]] = defaultdict(list)
         self._origins: dict[_Connection, Origin] = {}
         self._ssl: ssl.SSLContext | None = None
@@ -240,20 +244,32 @@ class Transport(httpx.AsyncBaseTransport):
         return None
 
     async def _connect(self, origin: Origin, seconds: float | None) -> _Connection:
-        scheme, host, port = origin
-        if scheme == "https" and self._ssl is None:
+        if origin[0] == "https" and self._ssl is None:
             self._ssl = httpx.create_ssl_context(trust_env=False)
         try:
             async with asyncio.timeout(seconds):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    _Connection, host, port, ssl=self._ssl if scheme == "https" else None
-                )
+                connection = await self._connect_to_any(origin)
         except TimeoutError:
             raise httpx.ConnectTimeout("the connection was not accepted in time") from None
         except OSError as error:
             raise httpx.ConnectError(str(error)) from error
         self._origins[connection] = origin
         return connection
+
+    async def _connect_to_any(self, origin: Origin) -> _Connection:
+        """The first of the host's addresses that accepts; by address, so that none but a checked one is reached."""
+        scheme, host, port = origin
+        loop = asyncio.get_running_loop()
+        failure = OSError(f"{host} has no address")
+        for address in await loop.run_in_executor(None, self._resolve, scheme, host, port):
+            tls = {"ssl": self._ssl, "server_hostname": host} if scheme == "https" else {}
+            try:
+                _, connection = await loop.create_connection(_Connection, address, port, **tls)
+            except OSError as error:
+                failure = error
+            else:
+                return connection
+        raise failure
 
     def _release(self, connection: _Connection) -> None:
         origin = self._origins.get(connection)

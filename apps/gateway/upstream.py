@@ -9,7 +9,9 @@ from typing import Literal
 import httpx
 
 from apps.gateway.transport import Transport
+from apps.models.errors import UrlRefused
 from apps.models.providers.base import ProviderError
+from apps.models.urls_guard import check_url, resolve
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
@@ -92,7 +94,7 @@ class UpstreamClient:
 
     def __init__(self, sandbox: httpx.AsyncBaseTransport) -> None:
         self._sandbox = sandbox
-        self._network = Transport()
+        self._network = Transport(_checked_addresses)
 
     async def send(self, request: httpx.Request, *, simulated: bool, connect_timeout: float) -> httpx.Response:
         """The response's head; its body is still to be read. Raises ``ProviderError``; the watch bounds the rest."""
@@ -130,6 +132,15 @@ async def chunks(response: httpx.Response) -> AsyncIterator[bytes]:
             yield chunk
     except httpx.TransportError as error:
         raise ProviderError("disconnected", "The upstream broke off its answer.", phase="stream") from error
+
+
+def _checked_addresses(scheme: str, host: str, port: int) -> list[str]:
+    """Where a provider's host is now, each address checked: a name may have changed its mind since it was saved."""
+    shown = f"[{host}]" if ":" in host else host
+    try:
+        return resolve(check_url(f"{scheme}://{shown}:{port}"))
+    except UrlRefused as error:
+        raise OSError(error.message) from None
 
 
 def _failure(error: httpx.TransportError) -> ProviderError:

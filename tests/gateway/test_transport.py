@@ -11,6 +11,12 @@ import pytest
 
 from apps.gateway.transport import HIGH_WATER, KEEPALIVE_SECONDS, Transport
 
+
+def plainly(scheme: str, host: str, port: int) -> list[str]:
+    """Resolve without a guard: these tests are about what comes after."""
+    return [host]
+
+
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -68,7 +74,7 @@ async def fetch(transport: Transport, url: str, body: bytes = b"{}") -> tuple[in
     ],
 )
 async def test_every_framing_is_read_however_it_is_cut(reply: bytes, pieces: int) -> None:
-    transport = Transport()
+    transport = Transport(plainly)
     async with serving(replying(reply, pieces=pieces)) as url:
         assert await fetch(transport, url) == (200, b"hello")
     await transport.aclose()
@@ -84,7 +90,7 @@ async def test_every_framing_is_read_however_it_is_cut(reply: bytes, pieces: int
     ],
 )
 async def test_a_body_that_breaks_off_is_an_error(reply: bytes) -> None:
-    transport = Transport()
+    transport = Transport(plainly)
     async with serving(replying(reply)) as url:
         with pytest.raises(httpx.TransportError):
             await fetch(transport, url)
@@ -102,7 +108,7 @@ async def test_a_body_that_breaks_off_is_an_error(reply: bytes) -> None:
     ],
 )
 async def test_a_head_that_is_none_is_an_error(reply: bytes, error: type[httpx.TransportError]) -> None:
-    transport = Transport()
+    transport = Transport(plainly)
     async with serving(replying(reply)) as url:
         with pytest.raises(error):
             await fetch(transport, url)
@@ -118,7 +124,7 @@ async def test_a_connection_is_used_again_and_never_with_an_unread_answer() -> N
         connections += 1
         await replying(*[first] * 5)(reader, writer)
 
-    transport = Transport()
+    transport = Transport(plainly)
     async with serving(handler) as url:
         for _ in range(3):
             assert await fetch(transport, url) == (200, b"first")
@@ -135,7 +141,7 @@ async def test_a_connection_is_used_again_and_never_with_an_unread_answer() -> N
 
 
 async def test_bytes_that_answer_nothing_end_the_connection() -> None:
-    transport = Transport()
+    transport = Transport(plainly)
     async with serving(replying(OK + b"content-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n", b"")) as url:
         assert await fetch(transport, url) == (200, b"ok")
         await asyncio.sleep(0.05)
@@ -145,7 +151,7 @@ async def test_bytes_that_answer_nothing_end_the_connection() -> None:
 
 
 async def test_an_idle_connection_that_the_server_closed_is_not_picked() -> None:
-    transport = Transport()
+    transport = Transport(plainly)
     async with serving(replying(OK + b"content-length: 2\r\n\r\nok")) as url:
         for _ in range(3):
             assert await fetch(transport, url) == (200, b"ok")
@@ -166,7 +172,7 @@ async def test_a_reader_that_is_slow_holds_the_upstream_back() -> None:
             await writer.drain()
             written += 65536
 
-    transport = Transport()
+    transport = Transport(plainly)
     async with serving(handler) as url:
         request = httpx.Request("POST", url, content=b"")
         request.extensions["timeout"] = {"connect": 2.0}
@@ -184,4 +190,20 @@ async def test_a_reader_that_is_slow_holds_the_upstream_back() -> None:
 
 async def test_a_refused_connection_is_a_connect_error(free_port: int) -> None:
     with pytest.raises(httpx.ConnectError):
-        await fetch(Transport(), f"http://127.0.0.1:{free_port}/v1")
+        await fetch(Transport(plainly), f"http://127.0.0.1:{free_port}/v1")
+
+
+async def test_an_address_that_the_guard_refuses_is_not_connected_to() -> None:
+    reached = False
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal reached
+        reached = True
+
+    def refusing(scheme: str, host: str, port: int) -> list[str]:
+        raise OSError("refused")
+
+    async with serving(handler) as url:
+        with pytest.raises(httpx.ConnectError, match="refused"):
+            await fetch(Transport(refusing), url)
+    assert not reached
