@@ -262,9 +262,14 @@ class Transport(httpx.AsyncBaseTransport):
         loop = asyncio.get_running_loop()
         failure = OSError(f"{host} has no address")
         for address in await loop.run_in_executor(None, self._resolve, scheme, host, port):
-            tls = {"ssl": self._ssl, "server_hostname": host} if scheme == "https" else {}
             try:
-                _, connection = await loop.create_connection(_Connection, address, port, **tls)
+                _, connection = await loop.create_connection(
+                    _Connection,
+                    address,
+                    port,
+                    ssl=self._ssl if scheme == "https" else None,
+                    server_hostname=host if scheme == "https" else None,
+                )
             except OSError as error:
                 failure = error
             else:

@@ -152,7 +152,7 @@ def test_a_large_body_within_the_limit_passes(world: World) -> None:
     ],
 )
 def test_a_missing_or_wrong_key_says_what_to_do(world: World, headers: dict[str, str], says: str) -> None:
-    raw = {name: value.replace("KEY", world.key).encode("latin-1") for name, value in headers.items()}
+    raw = [(name.encode(), value.replace("KEY", world.key).encode("latin-1")) for name, value in headers.items()]
     response = httpx.post(world.lobby.base_url + "/chat/completions", json=chat(), headers=raw)
     assert refusal(response)[0] == 401
     assert says in response.json()["error"]["message"]

@@ -151,7 +151,7 @@ result = services.create_api_key(actor=actor, project=project, name="test", **ke
         headers = {"content-type": "application/json", **bearer(key or self.key), **options.pop("headers", {})}
         return httpx.post(self.lobby.base_url + path, content=content, headers=headers, timeout=30, **options)
 
-    def model(self, *, base_url: str = "", fallback: bool = False, **endpoint: int) -> str:
+    def model(self, *, base_url: str = "", fallback: bool = False, **endpoint: Any) -> str:
         """A new model, served by the fake upstream or by ``base_url``, with these settings of its endpoint; with
         ``fallback`` the fake upstream comes second. Known to the gateway when this returns.
         """
