@@ -7,7 +7,7 @@ a fact; a step then says less, and no step is made up.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apps.gateway.ledger.pricing import PriceTerms
@@ -278,11 +278,11 @@ def _attempt_step(
 
 
 def _settlement(request: RequestLog, why: Mapping[str, Any], records: Sequence[UsageRecord]) -> Step:
-    title = f"{request.input_tokens:,} tokens in, {request.output_tokens:,} out: {format_usd(request.cost_picousd)}"
+    title = f"Settled: {request.input_tokens:,} tokens in, {request.output_tokens:,} out"
     notes = [_USAGE_NOTES[UsageStatus(record.status)] for record in records[-1:]]
     held = int((why.get("held") or {}).get("cost_picousd", 0)) if why.get("budgets") else 0
     if held > request.cost_picousd:
-        notes.append(f"{format_usd(held - request.cost_picousd)} of the hold was given back.")
+        notes.append("The rest of the hold was given back.")
     return Step("settlement", "receipt-text", title, "ok", " ".join(notes))
 
 
@@ -355,7 +355,7 @@ def _bars(request: RequestLog, attempts: Sequence[Mapping[str, Any]]) -> tuple[B
             continue
         bars.append(bar(f"{prefix}waiting for the first token", "wait", start, int(first)))
         bars.append(bar(f"{prefix}streaming", "answer", start + int(first), max(ms - int(first), 0)))
-    return tuple(bars)
+    return tuple(replace(each, label=_sentence(each.label)) for each in bars)
 
 
 def _sentence(text: str) -> str:

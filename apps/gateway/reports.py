@@ -6,7 +6,7 @@ Every function makes a number of queries that does not depend on how much usage,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -58,6 +58,17 @@ class Delta:
     tone: str = ""
 
     @classmethod
+    def of_rates(cls, now: float | None, before: float | None) -> Delta:
+        """Of two shares, of which less is better: in percentage points."""
+        if now is None or before is None:
+            return cls()
+        points = (now - before) * 100
+        if abs(points) < 0.05:
+            return cls("0 pts", "flat")
+        text = f"{points:+.1f} pts".replace("-", "\N{MINUS SIGN}")
+        return cls(text, "up", "bad") if points > 0 else cls(text, "down", "good")
+
+    @classmethod
     def of(cls, now: float | None, before: float | None, *, more_is: str = "") -> Delta:
         """``more_is``: good, bad, or neither."""
         if not before or now is None:
@@ -94,7 +105,7 @@ class UsageReport:
             "requests": Delta.of(now.requests, before.requests),
             "tokens": Delta.of(now.total_tokens, before.total_tokens),
             "cost": Delta.of(now.cost_picousd, before.cost_picousd),
-            "errors": Delta.of(error_rate(now), error_rate(before), more_is="bad"),
+            "errors": Delta.of_rates(error_rate(now), error_rate(before)),
             "first_token": Delta.of(now.mean_first_token_ms, before.mean_first_token_ms, more_is="bad"),
         }
 
@@ -174,12 +185,8 @@ def dollars(picousd: int) -> float:
     return float(to_usd(picousd))
 
 
-def spend_chart(report: UsageReport, links: Sequence[str] = ()) -> dict[str, Any]:
+def spend_chart(report: UsageReport, links: Sequence[str], name: Callable[[UsageGroup], str]) -> dict[str, Any]:
     """Spend over time, stacked by group: the dearest by name, the others together."""
-    return _stacked(report, links, lambda sums: dollars(sums.cost_picousd))
-
-
-def _stacked(report: UsageReport, links: Sequence[str], value: Any) -> dict[str, Any]:
     places = {place: at for at, place in enumerate(report.period.buckets())}
     named = report.groups if len(report.groups) <= CHARTED_GROUPS + 1 else report.groups[:CHARTED_GROUPS]
     lines: dict[int | str, list[float]] = {group.key: [0.0] * len(places) for group in named}
@@ -187,8 +194,8 @@ def _stacked(report: UsageReport, links: Sequence[str], value: Any) -> dict[str,
     for point in report.points:
         at = places.get(report.period.place(point.bucket))
         if at is not None:
-            lines.get(point.key, others)[at] += value(point.sums)
-    series = [{"name": group.label, "values": lines[group.key]} for group in named]
+            lines.get(point.key, others)[at] += dollars(point.sums.cost_picousd)
+    series = [{"name": name(group), "values": lines[group.key]} for group in named]
     if len(named) < len(report.groups):
         series.append({"name": f"{len(report.groups) - len(named)} others", "values": others})
     return {"labels": report.period.labels(), "series": series, "links": list(links), "stacked": True}

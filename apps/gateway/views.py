@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -30,12 +31,20 @@ from apps.tenants.selectors import keys_for
 from apps.tenants.views.requests import Here, tenant_page
 
 ALL_TENANTS = "all"
+TABLE_HEADS = {
+    GroupBy.TENANT: "Tenant",
+    GroupBy.MODEL: "Model",
+    GroupBy.PROJECT: "Project",
+    GroupBy.KEY: "Key",
+    GroupBy.USER: "Member",
+    GroupBy.STATUS: "Count",
+}
 GROUPS = [
-    (GroupBy.MODEL, "Model", "By model"),
-    (GroupBy.PROJECT, "Project", "By project"),
-    (GroupBy.KEY, "Key", "By key"),
-    (GroupBy.USER, "Member", "By member"),
-    (GroupBy.STATUS, "Count", "By how it was counted"),
+    (GroupBy.MODEL, "By model"),
+    (GroupBy.PROJECT, "By project"),
+    (GroupBy.KEY, "By key"),
+    (GroupBy.USER, "By member"),
+    (GroupBy.STATUS, "By how it was counted"),
 ]
 # A group's parameter in the URL of the requests behind it.
 DRILL = {GroupBy.MODEL: "model", GroupBy.PROJECT: "project", GroupBy.KEY: "key", GroupBy.USER: "member"}
@@ -74,13 +83,15 @@ def usage(request: HttpRequest, here: Here) -> HttpResponse:
     tenant = None if across else here.tenant
     now = timezone.now()
     period = period_from(request.GET, tenant, now)
-    groups = [(GroupBy.TENANT, "Tenant", "By tenant"), *GROUPS] if across else GROUPS
+    groups = [(GroupBy.TENANT, "By tenant"), *GROUPS] if across else GROUPS
     group_by = _group_by(request, GroupBy.TENANT if across else GroupBy.MODEL, groups)
     project = None if across else _chosen_project(request, here)
     filters = UsageFilters(project_id=project and project.pk, model_id=_model_id(request))
     report = reports.usage_report(here.actor, tenant, period, group_by, now, filters)
     if request.GET.get("export") == "csv":
         return _usage_csv(report, across=across)
+    other = GroupBy.PROJECT if group_by == GroupBy.MODEL else GroupBy.MODEL
+    others = selectors.usage_by(here.actor, tenant, period.since, period.until, other, filters)
     may_see_requests = not across and can(here.actor, "request.view", here.tenant)
     base = _drill_base(period, project, request.GET.get("model", ""))
     links = _bucket_links(period, base) if may_see_requests else []
@@ -91,15 +102,16 @@ def usage(request: HttpRequest, here: Here) -> HttpResponse:
         "across": across,
         "may_see_platform": can(here.actor, "platform.view"),
         "group_by": group_by,
-        "group_label": next(label for key, label, _ in groups if key == group_by),
-        "groups": [(key, text) for key, _, text in groups],
-        "rows": _rows(report, base if may_see_requests else None),
-        "more_groups": max(len(report.groups) - SHOWN_GROUPS, 0),
+        "groups": groups,
+        "tables": [
+            _table(group_by, report.groups, report, base if may_see_requests else None),
+            _table(other, others, report, base if may_see_requests else None),
+        ],
         "total": report.total,
         "error_rate": reports.error_rate(report.total),
         "deltas": report.deltas(),
-        "compared": "the month before" if period.key in ("month", "last_month") else "the days before",
-        "spend": reports.spend_chart(report, links),
+        "compared": "on the month before" if period.key in ("month", "last_month") else "on the days before",
+        "spend": reports.spend_chart(report, links, partial(_group_name, group_by)),
         "tokens": reports.tokens_chart(report, links),
         "requests": reports.requests_chart(report, links),
         "statuses": [{"label": group.label, "value": group.sums.requests} for group in report.statuses],
@@ -113,9 +125,9 @@ def usage(request: HttpRequest, here: Here) -> HttpResponse:
     return render(request, "gateway/usage.html", context)
 
 
-def _group_by(request: HttpRequest, default: GroupBy, groups: list[tuple[GroupBy, str, str]]) -> GroupBy:
+def _group_by(request: HttpRequest, default: GroupBy, groups: list[tuple[GroupBy, str]]) -> GroupBy:
     asked = request.GET.get("by", "")
-    return next((key for key, _, _ in groups if key == asked), default)
+    return next((key for key, _ in groups if key == asked), default)
 
 
 def _chosen_project(request: HttpRequest, here: Here) -> Any:
@@ -155,25 +167,28 @@ def _bucket_links(period: Period, base: dict[str, str]) -> list[str]:
     return links
 
 
-def _rows(report: UsageReport, base: dict[str, str] | None) -> list[dict[str, Any]]:
-    """The groups as table rows, with their share of the cost, or of the requests where nothing costs."""
+def _table(
+    group_by: GroupBy, groups: list[UsageGroup], report: UsageReport, base: dict[str, str] | None
+) -> dict[str, Any]:
+    """The groups as rows, with their share of the cost, or of the requests where nothing costs."""
     costly = report.total.cost_picousd > 0
     whole = report.total.cost_picousd if costly else report.total.requests
     path = reverse("gateway:request-list")
     rows = []
-    for group in report.groups[:SHOWN_GROUPS]:
+    for group in groups[:SHOWN_GROUPS]:
         part = group.sums.cost_picousd if costly else group.sums.requests
         rows.append(
             {
-                "label": _group_name(report.group_by, group),
+                "label": _group_name(group_by, group),
                 "sums": group.sums,
                 "error_rate": reports.error_rate(group.sums),
                 "share": part / whole if whole else None,
                 "bar": min(part * 1000 // whole, 1000) if whole else 0,
-                "url": _drill_url(path, report.group_by, group, base),
+                "url": _drill_url(path, group_by, group, base),
             }
         )
-    return rows
+    label = TABLE_HEADS[group_by]
+    return {"id": group_by, "label": label, "rows": rows, "more": max(len(groups) - SHOWN_GROUPS, 0)}
 
 
 def _group_name(group_by: GroupBy, group: UsageGroup) -> str:

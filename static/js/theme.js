@@ -46,11 +46,30 @@
     return `rgb(${goal.join(" ")})`;
   }
 
+  function hue([r, g, b]) {
+    const high = Math.max(r, g, b);
+    const span = high - Math.min(r, g, b);
+    if (span < 24) return null; // a grey has none
+    const sixth = high === r ? ((g - b) / span) % 6 : high === g ? (b - r) / span + 2 : (r - g) / span + 4;
+    return (sixth * 60 + 360) % 360;
+  }
+
+  // The first series of a chart has the brand's colour. Another that looks the same gets the blue that it replaced.
+  function keepApart(rgb) {
+    const own = hue(rgb);
+    if (own === null) return;
+    for (const [name, other] of [["--series-2", 173], ["--series-3", 35], ["--series-4", 337], ["--series-5", 204], ["--series-6", 263], ["--series-7", 73]]) {
+      const apart = Math.abs(own - other);
+      if (Math.min(apart, 360 - apart) < 20) root.style.setProperty(name, "light-dark(#4a5fe8, #98a5ff)");
+    }
+  }
+
   function brand(hex) {
     if (!/^#[0-9a-f]{6}$/i.test(hex || "")) return;
     const rgb = channels(hex);
     const white = [255, 255, 255];
     const ink = [18, 18, 21];
+    keepApart(rgb);
     root.style.setProperty("--brand-fill", hex);
     root.style.setProperty("--brand-ink", contrast(rgb, white) >= 4.5 ? "#ffffff" : "#121215");
     root.style.setProperty("--brand-text-light", readable(rgb, white, [0, 0, 0], 5));
