@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -220,7 +221,7 @@ def test_key_of_an_archived_project_manages_nothing(cast: Cast) -> None:
 
 @pytest.mark.parametrize("model", SCOPED, ids=lambda model: str(model.__name__))
 def test_query_without_a_scope_raises(cast: Cast, model: Any) -> None:
-    for ask in (
+    asks: tuple[Callable[[], Any], ...] = (
         lambda: model.objects.all(),
         lambda: model.objects.filter(pk=1),
         lambda: model.objects.get(pk=1),
@@ -232,7 +233,8 @@ def test_query_without_a_scope_raises(cast: Cast, model: Any) -> None:
         lambda: model.objects.in_bulk([1]),
         lambda: model.objects.raw("SELECT 1"),
         lambda: model._default_manager.all(),
-    ):
+    )
+    for ask in asks:
         with pytest.raises(ScopeError, match=model.__name__):
             ask()
     assert model.objects.unscoped("test").exists() in {True, False}

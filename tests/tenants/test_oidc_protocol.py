@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -36,8 +38,10 @@ def idp(settings: Any, db: None) -> Iterator[Provider]:
 def leave(client: Client, query: str = "") -> str:
     """Press the button: the provider's address with its parameters."""
     answer = client.post(LOGIN + query)
-    assert answer.status_code == 302
-    return str(answer["Location"])
+    assert answer.status_code == 200
+    found = re.search(r'http-equiv="refresh" content="0;url=([^"]+)"', answer.content.decode())
+    assert found
+    return html.unescape(found[1])
 
 
 def sign_in(client: Client, idp: Provider, query: str = "") -> Any:

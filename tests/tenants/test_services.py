@@ -153,7 +153,7 @@ def test_offboarding_revokes_every_key(cast: Cast) -> None:
         ("cost_center", "x" * 51),
     ],
 )
-def test_bad_value_is_refused_and_named(cast: Cast, field: str, value: object) -> None:
+def test_bad_value_is_refused_and_named(cast: Cast, field: str, value: Any) -> None:
     with pytest.raises(Invalid) as refusal:
         services.update_tenant(actor=OPERATOR, tenant=cast.retail, **{field: value})
     assert refusal.value.field == field

@@ -14,7 +14,10 @@ from allauth.socialaccount.models import SocialApp, SocialLogin, SocialToken
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
 
 from apps.tenants.oidc.tokens import TokenError, check_id_token, nonce_for
 
@@ -80,8 +83,17 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
 
 
 @login_not_required  # type: ignore[untyped-decorator]
+@never_cache
 def login(request: HttpRequest, provider_id: str) -> HttpResponseBase:
-    return _answer(OAuth2LoginView, request, provider_id)
+    """Off to the provider, by way of a page that goes on by itself.
+
+    Not by a redirect: the button is a form, and a browser holds what a form leads to, redirects included, to the
+    page's ``form-action 'self'``. Where the provider's sign-in page lives is only known once it was asked.
+    """
+    answer = _answer(OAuth2LoginView, request, provider_id)
+    if isinstance(answer, HttpResponseRedirect):
+        return render(request, "socialaccount/leaving.html", {"url": answer.url})
+    return answer
 
 
 @login_not_required  # type: ignore[untyped-decorator]
