@@ -426,3 +426,5 @@ LOBBY_ALLOWED_PRIVATE_HOSTS = env.list(
 # Discovered models: callable by every active tenant at once, or proposed, for a service admin to approve and grant.
 DISCOVERED_MODELS_OPEN = env.bool("LOBBY_DISCOVERED_MODELS_OPEN", default=not PRODUCTION)
 SANDBOX_ENABLED = env.bool("LOBBY_SANDBOX", default=not PRODUCTION)
+if DEMO and not SANDBOX_ENABLED:
+    raise ImproperlyConfigured("DEMO needs the sandbox, which LOBBY_SANDBOX switches off. Set DEMO=false as well.")

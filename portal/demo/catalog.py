@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from apps.models import services
-from apps.models.models import Endpoint, Model, Provider
+from apps.models import sandbox_models, services
+from apps.models.models import Endpoint, Model
 from apps.models.prices import Figures
 from apps.models.sandbox_models import SLUG as SANDBOX
 from apps.models.types import Lifecycle, ModelKind
@@ -107,7 +107,7 @@ MODELS = (
 
 def seed_models(actor: Actor, now: datetime, since: datetime) -> None:
     """Register the models, with prices from ``since`` on."""
-    provider = Provider.objects.get(slug=SANDBOX)
+    provider = sandbox_models.register(actor=actor)
     for plan in MODELS:
         model = services.create_model(
             actor=actor,

@@ -69,7 +69,7 @@ def test_whatever_is_logged_is_one_object(message: str, facts: dict[str, Any]) -
 
 @given(message=st.text(), arguments=st.tuples(anything, anything))
 def test_arguments_that_do_not_fit_their_message_are_still_one_object(message: str, arguments: tuple[Any, ...]) -> None:
-    loaded = event(lambda logger: logger.warning("%d %s" + message, *arguments)  # noqa: G003)
+    loaded = event(lambda logger: logger.warning("%d %s" + message, *arguments))  # noqa: G003
     assert "event" in loaded
 
 

@@ -35,9 +35,9 @@ def wait_for(condition: Callable[[], object], what: str, within: float = WITHIN)
 class Supervised:
     """A supervisor under test, and what it printed."""
 
-    def __init__(self, data_dir: Path, port: int | None = None, **environment: str) -> None:
+    def __init__(self, data_dir: Path, **environment: str) -> None:
         self.data_dir = data_dir
-        self.port = port or free_port()
+        self.port = free_port()
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, "-m", "portal.supervisor"],

@@ -29,11 +29,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self._migrate()
+        if settings.DEMO and not is_seeded():
+            self._say("step", "Making the demonstration: five lines of business and two months of usage.")
+            call_command("demo", "seed", verbosity=0)
         facts: dict[str, Any] = {"found": [found.line for found in register_from_environment()]}
         if settings.DEMO:
-            if not is_seeded():
-                self._say("step", "Making the demonstration: five lines of business and two months of usage.")
-                call_command("demo", "seed", verbosity=0)
             facts |= {
                 "logins": [{"email": person.email, "role": person.shown} for person in PEOPLE if person.shown],
                 "password": demo_password(),
