@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -100,9 +101,11 @@ def test_a_key_stays_inside_its_project(api: Api) -> None:
 def test_writing_by_session_needs_the_csrf_token(api: Api) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(api.cast["owner"], backend=BACKEND)
-    send = lambda **headers: client.patch(  # noqa: E731
-        "/api/projects/claims/triage", {"name": "Other"}, content_type="application/json", headers=headers
-    )
+
+    def send(**headers: str) -> Any:
+        path, kind = "/api/projects/claims/triage", "application/json"
+        return client.patch(path, {"name": "Other"}, content_type=kind, headers=headers)
+
     refused = send()
     assert refused.status_code == 403
     assert refused.json()["code"] == "csrf_failed"

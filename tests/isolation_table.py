@@ -1,0 +1,282 @@
+"""What each role may do on each route: the expectations that ``tests/test_isolation.py`` holds every route to.
+
+One row per route, by its URL name; a route without a row fails the run. To add one:
+
+    "tenants:widget-list": page(GET=MEMBERS),                          a page without an object
+    "tenants:widget-detail": page(WIDGET, GET=MEMBERS, POST=ADMINS),   one with: WIDGET names own, foreign, missing
+    "api:widget-list": api(GET=MEMBERS, POST=to(ADMINS, {...})),       a body where the answer depends on it
+
+``GET=MEMBERS`` names the roles that are let in. Everybody else has to be refused: anonymous callers and bad keys with
+401 (a page: by the way to the login), the rest with 403 or 404 (a page that acts may also go back with a message),
+and whatever the answer, the audit trail must not have grown. On an object of another tenant, whoever is no platform
+staff has to get exactly the answer of an object that does not exist; and no answer to them may hold a word of the other
+tenant's (see ``CANARY``). ``hidden`` are roles for which even their own tenant's object does not exist (404).
+
+Not here, because they do not exist yet: websockets, tasks, exports, archive paths. Each gets a table of its own beside
+this one when it comes. The admin's routes share one rule, and so do the entrance's (see the test).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+# A word in everything of the other tenant that has a name: its own slugs, which a caller may type, are without it.
+CANARY = "zqxcanary"
+
+ANONYMOUS = "anonymous"
+PEOPLE = ("viewer", "reviewer", "developer", "scientist", "owner", "service_engineer", "service_admin")
+KEYS = ("key:inference", "key:reading", "key:management", "key:revoked")
+ROLES = (ANONYMOUS, *PEOPLE, *KEYS)
+PLATFORM = frozenset({"service_engineer", "service_admin"})
+
+NOBODY: frozenset[str] = frozenset()
+SERVICE_ADMIN = frozenset({"service_admin"})
+STAFF = PLATFORM
+ADMINS = frozenset({"owner", "service_admin"})
+ADMINS_AND_ENGINEERS = ADMINS | STAFF
+MEMBERS = frozenset(PEOPLE)
+READERS = MEMBERS | {"key:reading", "key:management"}  # of the API
+BUILDERS = frozenset({"developer", "scientist", "owner"})
+BUILDERS_AND_STAFF = BUILDERS | STAFF
+KEY_READERS = BUILDERS_AND_STAFF | {"key:reading", "key:management"}
+KEY_CREATORS = BUILDERS | {"service_admin", "key:management"}
+PROJECT_CHANGERS = frozenset({"developer", "owner", "service_admin", "key:management"})
+
+T = TypeVar("T")
+World = Any  # tests.test_isolation.World: what the cast has, own and foreign
+Which = str  # "own", "foreign" or "missing"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The route's arguments for an object of one's own tenant, of another, and for none."""
+
+    arguments: Callable[[World, Which], dict[str, Any]]
+    platform: bool = False  # an object of the platform's: there is no foreign one
+    placed: bool = False  # looked for in the place where one works: even the platform's staff find none elsewhere
+
+
+@dataclass(frozen=True)
+class Act:
+    roles: frozenset[str]
+    body: Callable[[World, Which], dict[str, Any]] | None = None
+    refers: bool = False  # the body names an object: own, foreign or missing
+    audited: bool = True  # a page's act that leaves an entry in the audit trail
+
+
+@dataclass(frozen=True)
+class Row:
+    is_api: bool
+    target: Target | None
+    acts: Mapping[str, Act]
+    hidden: frozenset[str] = field(default_factory=frozenset)
+    absent: frozenset[int] = frozenset({404})  # how what does not exist is answered
+
+
+def _row(is_api: bool, target: Target | None, hidden: frozenset[str], acts: dict[str, Any]) -> Row:
+    return Row(is_api, target, {name: act if isinstance(act, Act) else Act(act) for name, act in acts.items()}, hidden)
+
+
+def api(target: Target | None = None, *, hidden: frozenset[str] = NOBODY, **acts: frozenset[str] | Act) -> Row:
+    return _row(True, target, hidden, acts)
+
+
+def page(target: Target | None = None, *, hidden: frozenset[str] = NOBODY, **acts: frozenset[str] | Act) -> Row:
+    return _row(False, target, hidden, acts)
+
+
+def to(roles: frozenset[str], body: dict[str, Any] | Callable[[World, Which], dict[str, Any]]) -> Act:
+    """With a body; a function of (world, which) makes one that refers to something."""
+    if callable(body):
+        return Act(roles, body, refers=True)
+    return Act(roles, lambda world, which: body)
+
+
+def _pick(which: Which, own: T, foreign: T, missing: T) -> T:
+    return {"own": own, "foreign": foreign, "missing": missing}[which]
+
+
+def _tenant(which: Which) -> str:
+    return _pick(which, "claims", "lending", "nowhere")
+
+
+def _project(which: Which) -> dict[str, str]:
+    tenant, project = _pick(which, ("claims", "triage"), ("lending", "loans"), ("nowhere", "loans"))
+    return {"tenant": tenant, "project": project}
+
+
+def _by(name: str, kind: str, missing: Any) -> Target:
+    """Arguments ``{name: …}`` from the world's ``own`` and ``foreign`` objects of ``kind``."""
+    return Target(lambda world, which: {name: _pick(which, world.own.get(kind), world.foreign.get(kind), missing)})
+
+
+TENANT = Target(lambda world, which: {"tenant": _tenant(which)})
+PROJECT = Target(lambda world, which: _project(which))
+MEMBER = Target(
+    lambda world, which: {
+        "tenant": _tenant(which),
+        "user": _pick(which, world.own["member"], world.foreign["member"], 999_999),
+    }
+)
+MEMBER_OF_PLACE = Target(_by("user", "member", 999_999).arguments, placed=True)
+KEY = _by("prefix", "key", "aaaaaaaaaa")
+LIMIT, LIMIT_PK = _by("id", "limit", 999_999), _by("pk", "limit", 999_999)
+BUDGET, BUDGET_PK = _by("id", "budget", 999_999), _by("pk", "budget", 999_999)
+GRANT = _by("id", "grant", 999_999)
+AUDIT = _by("sequence", "audit", 999_999)
+REQUEST, REQUEST_ID = _by("id", "request", "0" * 32), _by("request_id", "request", "0" * 32)
+# What is proposed is for the platform's staff: to tenants it is as if there were none.
+MODEL, MODEL_SLUG = _by("model", "model", "acme/nope:1b"), _by("slug", "model", "acme/nope:1b")
+PROVIDER = Target(lambda world, which: {"provider": _pick(which, "upstream", "nowhere", "nowhere")}, platform=True)
+ENDPOINT = Target(lambda world, which: {"id": _pick(which, world.own["endpoint"], 999_999, 999_999)}, platform=True)
+
+NO_MEMBERS = frozenset({"key:reading", "key:management"})  # a key knows its project, not the people
+NO_KEYS = frozenset({"viewer", "reviewer"})
+ONLY_ADMINS = frozenset({"viewer", "reviewer", "developer", "scientist", "key:reading", "key:management"})
+
+API: dict[str, Row] = {
+    "api:me": api(GET=READERS),
+    "api:tenant-list": api(GET=READERS, POST=to(SERVICE_ADMIN, {"slug": "new", "name": "New"})),
+    "api:tenant-detail": api(TENANT, GET=READERS, PATCH=to(ADMINS, {"cost_center": "CC-1"})),
+    "api:tenant-suspend": api(TENANT, POST=to(SERVICE_ADMIN, {"reason": "unpaid"})),
+    "api:tenant-reactivate": api(TENANT, POST=to(SERVICE_ADMIN, {})),
+    "api:tenant-offboard": api(TENANT, POST=to(SERVICE_ADMIN, {})),
+    "api:project-list": api(
+        GET=READERS,
+        POST=to(ADMINS, lambda world, which: {"tenant": _tenant(which), "slug": "new", "name": "New"}),
+    ),
+    "api:project-detail": api(PROJECT, GET=READERS, PATCH=to(PROJECT_CHANGERS, {"description": "Other."})),
+    "api:project-archive": api(PROJECT, POST=to(ADMINS, {})),
+    "api:project-restore": api(PROJECT, POST=to(ADMINS, {})),
+    "api:member-list": api(
+        GET=READERS,
+        POST=to(
+            ADMINS,
+            lambda world, which: {"tenant": _tenant(which), "email": "new@example.com", "role": "viewer"},
+        ),
+    ),
+    "api:member-detail": api(
+        MEMBER, hidden=NO_MEMBERS, GET=MEMBERS, PATCH=to(ADMINS, {"role": "reviewer"}), DELETE=ADMINS
+    ),
+    "api:key-list": api(
+        GET=KEY_READERS,
+        POST=to(
+            KEY_CREATORS,
+            lambda world, which: {
+                "project": "{tenant}/{project}".format(**_project(which)),
+                "name": "new",
+                "scopes": ["management:read"],
+            },
+        ),
+    ),
+    "api:key-detail": api(KEY, hidden=NO_KEYS, GET=KEY_READERS),
+    "api:key-revoke": api(KEY, hidden=NO_KEYS, POST=to(ADMINS | {"key:management"}, {})),
+    # The key rotated may call models, the management key may not: no key gives what it has not.
+    "api:key-rotate": api(KEY, hidden=NO_KEYS, POST=to(ADMINS, {})),
+    "api:limit-list": api(
+        GET=READERS,
+        POST=to(
+            ADMINS_AND_ENGINEERS, lambda world, which: {"tenant": _tenant(which), "metric": "requests", "limit": 5}
+        ),
+    ),
+    "api:limit-detail": api(
+        LIMIT, GET=READERS, PATCH=to(ADMINS_AND_ENGINEERS, {"limit": 7}), DELETE=ADMINS_AND_ENGINEERS
+    ),
+    "api:budget-list": api(
+        GET=READERS, POST=to(ADMINS, lambda world, which: {"tenant": _tenant(which), "amount_usd": "5"})
+    ),
+    "api:budget-detail": api(BUDGET, GET=READERS, PATCH=to(ADMINS, {"amount_usd": "7"}), DELETE=ADMINS),
+    "api:audit-list": api(GET=ADMINS_AND_ENGINEERS),
+    "api:audit-detail": api(AUDIT, hidden=ONLY_ADMINS, GET=ADMINS_AND_ENGINEERS),
+    "api:provider-list": api(
+        GET=STAFF, POST=to(STAFF, {"slug": "new", "name": "New", "base_url": "https://192.0.43.7/v1"})
+    ),
+    "api:provider-detail": api(PROVIDER, GET=STAFF, PATCH=to(STAFF, {"name": "Other"})),
+    "api:provider-credential": api(PROVIDER, PUT=to(STAFF, {"secret": "sk-isolation-0123456789"})),
+    "api:provider-enable": api(PROVIDER, POST=to(STAFF, {})),
+    "api:provider-disable": api(PROVIDER, POST=to(STAFF, {})),
+    "api:endpoint-list": api(
+        GET=STAFF,
+        POST=to(STAFF, {"model": "acme/writer:8b", "provider": "upstream", "upstream_model": "writer-9b"}),
+    ),
+    "api:endpoint-detail": api(ENDPOINT, GET=STAFF, PATCH=to(STAFF, {"priority": 3})),
+    "api:endpoint-enable": api(ENDPOINT, POST=to(STAFF, {})),
+    "api:endpoint-disable": api(ENDPOINT, POST=to(STAFF, {})),
+    "api:model-list": api(GET=READERS, POST=to(STAFF, {"slug": "new", "name": "New"})),
+    "api:model-detail": api(MODEL, GET=READERS, PATCH=to(STAFF, {"publisher": "Acme"})),
+    "api:price-list": api(
+        GET=STAFF,
+        POST=to(STAFF, {"model": "acme/writer:8b", "input_usd_per_mtok": "1", "output_usd_per_mtok": "2"}),
+    ),
+    "api:grant-list": api(
+        GET=READERS,
+        POST=to(STAFF, lambda world, which: {"tenant": _tenant(which), "model": "acme/writer:8b"}),
+    ),
+    "api:grant-detail": api(GRANT, GET=READERS, DELETE=STAFF),
+    "api:usage-summary": api(GET=READERS),
+    "api:usage-series": api(GET=READERS),
+    "api:request-list": api(GET=KEY_READERS),
+    "api:request-detail": api(REQUEST, hidden=NO_KEYS, GET=KEY_READERS),
+}
+
+PAGES: dict[str, Row] = {
+    "portal:switch": page(
+        POST=Act(MEMBERS, lambda world, which: {"tenant": _tenant(which), "project": ""}, refers=True, audited=False)
+    ),
+    "portal:styleguide": page(GET=STAFF),
+    "portal:home": page(GET=MEMBERS),
+    "portal:home-live": page(GET=MEMBERS),
+    "portal:search": page(GET=MEMBERS),
+    "gateway:usage": page(GET=MEMBERS),
+    "gateway:model-speed": page(MODEL_SLUG, GET=MEMBERS),
+    "gateway:request-list": page(GET=BUILDERS_AND_STAFF),
+    "gateway:request-detail": page(REQUEST_ID, hidden=NO_KEYS, GET=BUILDERS_AND_STAFF),
+    "playground:index": page(GET=MEMBERS),
+    "playground:render": page(POST=Act(MEMBERS, lambda world, which: {"text": "Hello"}, audited=False)),
+    # What the ledger does not have yet is waited for: 204, for another tenant's as for what never was.
+    "playground:figures": replace(
+        page(REQUEST_ID, hidden=NO_KEYS, GET=BUILDERS_AND_STAFF), absent=frozenset({204, 404})
+    ),
+    "tenants:key-list": page(GET=BUILDERS_AND_STAFF),
+    "tenants:key-create": page(GET=BUILDERS | {"service_admin"}),
+    "tenants:key-detail": page(KEY, hidden=NO_KEYS, GET=BUILDERS_AND_STAFF),
+    "tenants:key-revoke": page(KEY, hidden=NO_KEYS, POST=ADMINS),
+    "tenants:key-rotate": page(KEY, hidden=NO_KEYS, POST=to(ADMINS, {"overlap": "24"})),
+    "tenants:project-list": page(GET=MEMBERS),
+    "tenants:project-create": page(GET=ADMINS, POST=to(ADMINS, {"name": "New", "slug": "new", "environment": "dev"})),
+    "tenants:project-detail": page(PROJECT, GET=MEMBERS),
+    "tenants:project-edit": page(
+        PROJECT,
+        GET=PROJECT_CHANGERS - {"key:management"},
+        POST=to(PROJECT_CHANGERS - {"key:management"}, {"name": "Other", "environment": "dev"}),
+    ),
+    "tenants:project-archive": page(PROJECT, POST=ADMINS),
+    "tenants:limit-set": page(PROJECT, GET=ADMINS_AND_ENGINEERS),
+    "tenants:limit-delete": page(LIMIT_PK, POST=ADMINS_AND_ENGINEERS),
+    "tenants:budget-set": page(PROJECT, GET=ADMINS),
+    "tenants:budget-delete": page(BUDGET_PK, POST=ADMINS),
+    "tenants:member-list": page(GET=MEMBERS),
+    "tenants:member-add": page(GET=ADMINS),
+    "tenants:member-role": page(MEMBER_OF_PLACE, POST=to(ADMINS, {"role": "reviewer"})),
+    "tenants:member-remove": page(MEMBER_OF_PLACE, POST=ADMINS),
+    "models:list": page(GET=MEMBERS),
+    "models:card": page(MODEL_SLUG, GET=MEMBERS),
+}
+
+ROWS = {**API, **PAGES}
+
+# Nothing of any tenant is behind these: a description of the API, and the answer to what does not exist.
+PUBLIC = {"api:schema", "api:docs", "api:redoc", "api:unknown"}
+
+# What needs the gateway running: these are called at a live Lobby, below.
+LIVE = {"playground:run"}
+
+# /v1, which stands beside Django's routes. Whose keys are let in; sessions never are.
+V1 = {
+    "/v1/models": frozenset({"key:inference", "key:foreign"}),
+    "/v1/models/{id}": frozenset({"key:inference", "key:foreign"}),
+    "/v1/chat/completions": frozenset({"key:inference", "key:foreign"}),
+    "/v1/embeddings": frozenset({"key:inference", "key:foreign"}),
+}

@@ -1,0 +1,484 @@
+"""Tenant isolation: every route x role x {own, foreign, missing}, against the table in ``tests/isolation_table.py``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import unquote, urlencode
+
+import httpx
+import pytest
+from django.core.cache import cache
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+from pytest_django import DjangoDbBlocker, Settings
+
+from apps.gateway.models import RequestLog, UsageRecord, UsageRollup
+from apps.models import services as registry
+from apps.models.models import Model, Provider
+from apps.tenants import services
+from apps.tenants.access import Actor
+from apps.tenants.models import AuditEntry, Project, Tenant, User
+from tests.cast import Cast, assemble
+from tests.isolation_table import (
+    ANONYMOUS,
+    CANARY,
+    KEYS,
+    LIVE,
+    PLATFORM,
+    PUBLIC,
+    ROLES,
+    ROWS,
+    V1,
+    Act,
+    Row,
+    Which,
+)
+from tests.live import LobbyFactory
+
+pytestmark = pytest.mark.django_db  # makes the run prepare a database; the world outlives the single test
+
+OPERATOR = Actor.system("test")
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+LET_IN = range(200, 400)
+# Routes of Django's and allauth's own that share one rule each: see the tests below.
+ENTRANCE = re.compile(r"^accounts/")
+ADMIN = re.compile(r"^admin/")
+
+
+@dataclass
+class World:
+    """The cast with one of everything in each tenant, by kind."""
+
+    cast: Cast
+    own: dict[str, Any] = field(default_factory=dict)
+    foreign: dict[str, Any] = field(default_factory=dict)
+    clients: dict[str, Client] = field(default_factory=dict)
+
+    def client(self, role: str) -> Client:
+        if role not in self.clients:
+            client = Client()
+            if role.startswith("key:"):
+                client = Client(headers={"Authorization": f"Bearer {self.cast.keys[role[4:]]}"})
+            elif role != ANONYMOUS:
+                client.force_login(self.cast[role], backend=BACKEND)
+                if role in PLATFORM:
+                    client.post("/workspace/", {"tenant": "claims"})
+            self.clients[role] = client
+        return self.clients[role]
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[World]:
+    """One world for all: every call's effects are undone, and the world itself at the end."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        cache.clear()
+        world = _furnished()
+        for role in ROLES:
+            world.client(role)  # signed in here: what a test does is undone when it ends
+        yield world
+        transaction.set_rollback(True)
+
+
+@pytest.fixture(autouse=True)
+def patience(settings: Settings) -> None:
+    settings.API_REQUESTS_PER_MINUTE = settings.API_FAILED_KEYS_PER_MINUTE = 10**9
+
+
+def _furnished() -> World:
+    cast = assemble()
+    Tenant.objects.for_tenant(cast.lending).update(name=f"Lending {CANARY}", cost_center=CANARY)
+    Project.objects.for_tenant(cast.lending).update(name=f"Loans {CANARY}", description=CANARY)
+    User.objects.filter(pk=cast["outsider"].pk).update(name=f"Outsider {CANARY}", email=f"outsider@{CANARY}.example")
+    for row in (cast.lending, cast.loans, cast["outsider"]):
+        row.refresh_from_db()
+    provider = registry.create_provider(
+        actor=OPERATOR, slug="upstream", name="Upstream", base_url="https://192.0.43.7/v1", credential_source="none"
+    )
+    writer = registry.create_model(actor=OPERATOR, slug="acme/writer:8b", name="Acme Writer", lifecycle="approved")
+    secret = registry.create_model(actor=OPERATOR, slug="acme/next:1b", name=f"Next {CANARY}", lifecycle="proposed")
+    endpoint = registry.create_endpoint(actor=OPERATOR, model=writer, provider=provider, upstream_model="writer-8b")
+    world = World(cast)
+    world.own |= {"member": cast["viewer"].pk, "model": writer.slug, "endpoint": endpoint.pk}
+    world.foreign |= {"member": cast["outsider"].pk, "model": secret.slug}
+    _furnish(world.own, cast.claims, cast.triage, cast["owner"], writer, provider, "own")
+    _furnish(world.foreign, cast.lending, cast.loans, cast["outsider"], writer, provider, CANARY)
+    return world
+
+
+def _furnish(
+    kinds: dict[str, Any], tenant: Tenant, project: Project, admin: User, model: Model, provider: Provider, word: str
+) -> None:
+    actor = Actor.of_user(admin)
+    key = services.create_api_key(actor=actor, project=project, name=f"Key {word}", scopes=["inference"]).api_key
+    kinds["key"] = key.prefix
+    limit = services.set_rate_limit(
+        actor=actor, tenant=tenant, project=project, metric="requests", limit=100, model=f"m-{word}"
+    )
+    kinds["limit"] = limit.pk
+    kinds["budget"] = services.set_budget(
+        actor=actor, tenant=tenant, project=project, amount_picousd=10**12, thresholds=[50]
+    ).pk
+    kinds["grant"] = registry.grant_access(actor=OPERATOR, tenant=tenant, project=project, model=model).pk
+    kinds["audit"] = AuditEntry.objects.for_tenant(tenant).order_by("-sequence")[0].sequence
+    kinds["request"] = ("a" if word == "own" else "b") * 32
+    now = timezone.now() - timedelta(hours=1)
+    log = RequestLog(
+        request_id=kinds["request"],
+        at=now,
+        tenant=tenant,
+        project=project,
+        api_key=key,
+        user=admin,
+        model_slug=f"model-{word}",
+        operation="chat.completions",
+        outcome="ok",
+        http_status=200,
+        why={"route": word},
+    )
+    log.save()
+    record = UsageRecord(
+        attempt_id=kinds["request"],
+        request_id=kinds["request"],
+        at=now,
+        tenant=tenant,
+        project=project,
+        api_key=key,
+        user=admin,
+        model=model,
+        status="measured",
+        outcome="ok",
+        http_status=200,
+        streamed=False,
+        upstream_request_id=word,
+    )
+    record.save()
+    bucket = now.replace(minute=0, second=0, microsecond=0)
+    for granularity in ("hour", "day"):
+        UsageRollup.objects.create(
+            granularity=granularity,
+            bucket=bucket,
+            tenant_id=tenant.pk,
+            project_id=project.pk,
+            api_key_id=key.pk,
+            user_id=admin.pk,
+            model_id=model.pk,
+            status="measured",
+            requests=1,
+        )
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    """(path, name) of every route that Django resolves."""
+
+    def walk(resolver: URLResolver, path: str, spaces: str) -> Iterator[tuple[str, str]]:
+        for each in resolver.url_patterns:
+            below = path + str(each.pattern)
+            if isinstance(each, URLPattern):
+                yield below, f"{spaces}{each.name}"
+            else:
+                yield from walk(each, below, spaces + (f"{each.namespace}:" if each.namespace else ""))
+
+    yield from walk(get_resolver(), "", "")
+
+
+def test_every_route_has_a_row_and_every_row_a_route() -> None:
+    ours = {name: path for path, name in routes() if not ENTRANCE.match(path) and not ADMIN.match(path)}
+    without = {name: path for name, path in ours.items() if name not in {*ROWS, *PUBLIC, *LIVE}}
+    assert not without, f"Give these routes a row in tests/isolation_table.py: {without}"
+    assert not {*ROWS, *PUBLIC, *LIVE} - set(ours), "These rows have no route any more."
+
+
+def test_every_method_of_the_api_has_an_expectation() -> None:
+    for path, name in routes():
+        if name not in ROWS or not ROWS[name].is_api:
+            continue
+        view = next(each for each in _patterns() if each[0] == name)[1]
+        methods = {each.upper() for each in ("get", "post", "put", "patch", "delete") if hasattr(view, each)}
+        assert methods == set(ROWS[name].acts), f"{name} ({path})"
+
+
+def _patterns() -> Iterator[tuple[str, Any]]:
+    def walk(resolver: URLResolver, spaces: str) -> Iterator[tuple[str, Any]]:
+        for each in resolver.url_patterns:
+            if isinstance(each, URLPattern):
+                yield f"{spaces}{each.name}", getattr(each.callback, "view_class", each.callback)
+            else:
+                yield from walk(each, spaces + (f"{each.namespace}:" if each.namespace else ""))
+
+    yield from walk(get_resolver(), "")
+
+
+@dataclass
+class Answer:
+    status: int
+    text: str
+    location: str
+    acted: bool  # the audit trail has grown
+
+    @property
+    def is_login(self) -> bool:
+        return self.status == 302 and "/accounts/login/" in self.location
+
+
+def _send(world: World, row: Row, name: str, method: str, act: Act, role: str, which: Which) -> Answer:
+    """One call, all of whose effects are undone."""
+    path = reverse(name, kwargs=row.target.arguments(world, which) if row.target else {})
+    body = act.body(world, which) if act.body else {}
+    client = world.client(role)
+    trail = AuditEntry.objects.unscoped("test")
+    before = trail.count()
+    with transaction.atomic():
+        if method == "GET":
+            response = client.get(path)
+        elif row.is_api:
+            response = client.generic(method, path, json.dumps(body), content_type="application/json")
+        else:
+            kind = "application/x-www-form-urlencoded"
+            response = client.generic(method, path, urlencode(body), content_type=kind)
+        acted = trail.count() > before
+        transaction.set_rollback(True)
+    location = response.headers.get("Location", "")
+    return Answer(response.status_code, response.content.decode(), location, acted)
+
+
+def _looks(answer: Answer, world: World, row: Row, act: Act, which: Which) -> tuple[int, str]:
+    """Status and words, without what the caller itself had asked for and what changes from call to call."""
+    text = answer.text if row.is_api else re.sub(r"<[^>]*>|\s+", " ", answer.text)
+    text += f" -> {unquote(answer.location)}"
+    given = list((row.target.arguments(world, which) if row.target else {}).values())
+    given += list((act.body(world, which) if act.body else {}).values())
+    for value in sorted((part for each in given for part in str(each).split("/")), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "…", text) if value else text
+    return answer.status, text
+
+
+CASES = [(name, method) for name, row in ROWS.items() for method in row.acts]
+
+
+@pytest.mark.parametrize(("name", "method"), CASES, ids=[f"{name}-{method}" for name, method in CASES])
+def test_route(world: World, name: str, method: str) -> None:
+    row = ROWS[name]
+    act = row.acts[method]
+    wrong: list[str] = []
+    for role in ROLES:
+        refers = row.target is not None or act.refers
+        answers = {
+            which: _send(world, row, name, method, act, role, which)
+            for which in (("own", "foreign", "missing") if refers else ("own",))
+        }
+        for which, answer in answers.items():
+            expected = _expectation(row, method, act, role, which, answer)
+            if expected:
+                wrong.append(f"{role}, {which}: got {answer.status}, expected {expected}")
+            if role not in PLATFORM and CANARY in answer.text.lower():
+                wrong.append(f"{role}, {which}: the answer holds a word of the other tenant's")
+        if refers and role not in PLATFORM:
+            foreign, missing = (_looks(answers[which], world, row, act, which) for which in ("foreign", "missing"))
+            if foreign != missing:
+                wrong.append(f"{role}: foreign differs from missing:\n  {foreign}\n  {missing}"[:1500])
+    assert not wrong, "\n".join([f"{method} {name}", *wrong])
+
+
+def _expectation(row: Row, method: str, act: Act, role: str, which: Which, answer: Answer) -> str:
+    """Empty when the answer is what it has to be; otherwise what it has to be."""
+    status = answer.status
+    reads = method == "GET"
+    may = role in act.roles and _exists(row, act, role, which)
+    if may:
+        did = row.is_api or reads or answer.acted or not act.audited
+        return "" if status in LET_IN and not answer.is_login and did else "to be let in"
+    if answer.acted:
+        return "nothing to be done"
+    if not row.is_api and (role == ANONYMOUS or role in KEYS):
+        return "" if answer.is_login or (status == 404 and row.target is None) else "the way to the login"
+    if role in {ANONYMOUS, "key:revoked"}:
+        return "" if status == 401 else "401"
+    if role == "key:inference" or (role == "key:reading" and not reads):
+        return "" if status == 403 else "403: no such scope"
+    if row.target is not None and row.target.platform and role not in act.roles:
+        wanted = {403}
+    elif row.target is not None and not _exists(row, act, role, which):
+        wanted = set(row.absent)
+    elif row.target is None and not _exists(row, act, role, which):
+        wanted = {403, 404, 422}
+    else:
+        wanted = {404} if role in row.hidden else {403}
+        if not row.is_api:
+            wanted |= {404} if reads else {302, 404}
+    return "" if status in wanted else f"one of {sorted(wanted)}"
+
+
+def _exists(row: Row, act: Act, role: str, which: Which) -> bool:
+    """For this role."""
+    if which == "own" or (row.target is None and not act.refers):
+        return True
+    elsewhere = row.target is not None and (row.target.platform or row.target.placed)
+    return which == "foreign" and role in PLATFORM and not elsewhere
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role not in PLATFORM])
+def test_the_admin_is_for_the_platforms_staff(world: World, role: str) -> None:
+    client = world.client(role)
+    for path, name in routes():
+        if not ADMIN.match(path) or name in {"admin:login", "admin:jsi18n", "admin:logout"}:
+            continue
+        url = "/" + re.sub(r"<[^>]+>|\(\?P<url>[^)]*\)\$?", "1", path).replace("^", "").replace("$", "")
+        url = re.sub(r"\(\?P<app_label>([a-z_]+)[^)]*\)", r"\1", url)
+        for method in ("get", "post"):
+            response = getattr(client, method)(url)
+            assert response.status_code in {302, 403, 404}, f"{method} {url}: {response.status_code}"
+            if response.status_code == 302:
+                assert "login" in response.headers["Location"], url
+            assert CANARY not in response.content.decode().lower()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_entrance_tells_nothing_of_any_tenant(world: World, role: str) -> None:
+    client = world.client(role)
+    for path, name in routes():
+        if not ENTRANCE.match(path) or "logout" in name:
+            continue
+        url = "/" + re.sub(r"<[^>]+>|\(\?P<[^)]*\)", "x", path).replace("^", "").replace("$", "")
+        response = client.get(url)
+        assert response.status_code < 500, url
+        if role not in PLATFORM:
+            assert CANARY not in response.content.decode().lower(), url
+
+
+QUERIES = (
+    "tenant=lending",
+    "tenant=all",
+    "project=loans",
+    f"search={CANARY[:5]}",
+    f"q={CANARY[:5]}",
+    "page_size=200",
+    "export=csv",
+    *(f"{name}={kind}" for name in ("group_by", "by") for kind in ("project", "key", "user", "model")),
+    "view=platform",
+)
+
+
+@pytest.mark.parametrize("role", ["owner", "key:management"])
+def test_no_list_holds_anything_foreign_whatever_is_asked_of_it(world: World, role: str) -> None:
+    """Filters, searches, exports and groupings stay inside one's own tenant."""
+    client = world.client(role)
+    wrong: list[str] = []
+    for name, row in ROWS.items():
+        if row.target is not None or "GET" not in row.acts or (role.startswith("key:") and not row.is_api):
+            continue
+        for query in (*QUERIES, f"key={world.foreign['key']}", f"user={world.cast['outsider'].pk}"):
+            response = client.get(f"{reverse(name)}?{query}")
+            assert response.status_code < 500, f"{name}?{query}"
+            text = b"".join(response) if response.streaming else response.content
+            if CANARY in text.decode().lower():
+                wrong.append(f"{name}?{query}")
+    assert not wrong, f"These answers hold words of the other tenant's: {wrong}"
+
+
+def test_v1_is_as_isolated(live_lobby: LobbyFactory) -> None:
+    """The gateway's routes, of a running Lobby: keys of two tenants, a revoked one, and every session."""
+    from apps.gateway import asgi
+
+    assert set(asgi._PARSERS) | {"/v1/models", "/v1/models/{id}"} == set(V1), "Give each route of /v1 a row."
+    lobby = live_lobby(start=False)
+    source = """
+import json
+from apps.models import services as registry
+from apps.tenants.access import Actor
+from tests.cast import assemble
+actor = Actor.system("test")
+cast = assemble()
+provider = registry.create_provider(actor=actor, slug="box", name="Box", base_url="sandbox:", kind="sandbox")
+for slug, tenant, kind in (("own", cast.claims, "chat"), ("theirs", cast.lending, "chat"),
+                           ("own-vec", cast.claims, "embedding"), ("theirs-vec", cast.lending, "embedding")):
+    model = registry.create_model(actor=actor, slug=slug, name=slug, lifecycle="approved", kind=kind)
+    registry.create_endpoint(
+        actor=actor, model=model, provider=provider, upstream_model={"chat": "sandbox-chat"}.get(kind, "sandbox-embed")
+    )
+    registry.grant_access(actor=actor, tenant=tenant, model=model)
+from importlib import import_module
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+sessions = {}
+for role, user in cast.people.items():
+    store = import_module(settings.SESSION_ENGINE).SessionStore()
+    store[SESSION_KEY] = str(user.pk)
+    store[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    store[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    store.save()
+    sessions[role] = store.session_key
+print(json.dumps({"keys": cast.keys, "sessions": sessions}))
+"""
+    made = json.loads(lobby.python(source).strip().splitlines()[-1])
+    keys: dict[str, str] = made["keys"]
+    lobby.start()
+    with httpx.Client(base_url=lobby.url, timeout=30) as client:
+        for path, allowed in V1.items():
+            for role in (ANONYMOUS, "key:inference", "key:reading", "key:management", "key:revoked", "key:foreign"):
+                headers = {"Authorization": f"Bearer {keys[role[4:]]}"} if role != ANONYMOUS else {}
+                own, foreign = ("theirs", "own") if role == "key:foreign" else ("own", "theirs")
+                answers = {
+                    which: _call_v1(client, path, headers, model)
+                    for which, model in (("own", own), ("foreign", foreign), ("missing", "nosuch"))
+                }
+                where = f"{path} as {role}"
+                if role not in allowed:
+                    wanted = 401 if role in {ANONYMOUS, "key:revoked"} else 403
+                    assert {answer.status_code for answer in answers.values()} == {wanted}, where
+                    continue
+                assert answers["own"].status_code == 200, f"{where}: {answers['own'].text}"
+                if path == "/v1/models":
+                    listed = {model["id"] for model in answers["own"].json()["data"]}
+                    assert listed == {own, f"{own}-vec"}, where
+                    continue
+                assert answers["foreign"].status_code == answers["missing"].status_code == 404, where
+                words = [
+                    re.sub(r"'(own|theirs|nosuch)(-vec)?'", "…", answers[each].text) for each in ("foreign", "missing")
+                ]
+                assert words[0] == words[1], where
+
+        for role, session in made["sessions"].items():
+            runs = {
+                which: _run_in_playground(client, session, project, model)
+                for which, project, model in (
+                    ("own", "triage", "own"),
+                    ("foreign", "loans", "own"),
+                    ("missing", "nowhere", "own"),
+                    ("foreign model", "triage", "theirs"),
+                    ("missing model", "triage", "nosuch"),
+                )
+            }
+            assert runs["foreign"].status_code == runs["missing"].status_code == 403, role
+            assert runs["foreign"].text == runs["missing"].text, role
+            if role in {"developer", "scientist", "owner"}:
+                assert runs["own"].status_code == 200, f"{role}: {runs['own'].text}"
+                assert runs["foreign model"].status_code == runs["missing model"].status_code == 404, role
+            else:
+                assert runs["own"].status_code == 403, role
+            # A session is no credential of /v1.
+            assert client.get("/v1/models", headers={"Cookie": f"sessionid={session}"}).status_code == 401, role
+
+
+def _run_in_playground(client: httpx.Client, session: str, project: str, model: str) -> httpx.Response:
+    token = "a" * 32
+    cookies = {"sessionid": session, "csrftoken": token}
+    headers = {"X-CSRFToken": token, "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+    form = {"project": project, "model": model, "message": "Hello"}
+    return client.post("/playground/run/", data=form, headers=headers)
+
+
+def _call_v1(client: httpx.Client, path: str, headers: dict[str, str], model: str) -> httpx.Response:
+    if path == "/v1/chat/completions":
+        body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+        return client.post(path, headers=headers, json=body)
+    if path == "/v1/embeddings":
+        name = f"{model}-vec" if model != "nosuch" else model
+        return client.post(path, headers=headers, json={"model": name, "input": "Hello"})
+    return client.get(path.replace("{id}", model), headers=headers)
