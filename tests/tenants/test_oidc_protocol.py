@@ -240,3 +240,9 @@ def test_signed_in_person_connects_their_own_account(cast: Cast, idp: Provider) 
     again = Client()
     sign_in(again, idp)
     assert again.session["_auth_user_id"] == str(cast.alice.pk)
+
+
+def test_page_of_connections_offers_the_sign_on(cast: Cast, idp: Provider) -> None:
+    page = cast.client("alice").get(reverse("socialaccount_connections"))
+    assert page.status_code == 200
+    assert "/accounts/oidc/sso/login/?process=connect" in page.content.decode()
