@@ -90,7 +90,7 @@ class Library:
             if match is None:
                 lines.append(line)
                 continue
-            self._add(path, headings, "\n".join(lines).strip())
+            self._add(path, headings, "\n".join(lines).strip("\n").rstrip())
             headings = [*headings[: len(match[1]) - 1], match[2]]
             lines = []
 
