@@ -48,6 +48,12 @@ class FakeOpenAI:
         return f"{self.base}/v1"
 
     @property
+    def count_file(self) -> Path:
+        if self._count_file is None:
+            raise ValueError("this fake was started without a count file")
+        return self._count_file
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
@@ -94,11 +100,9 @@ class FakeOpenAI:
 
     def attempts(self) -> list[Attempt]:
         """Every attempt so far, from the count file."""
-        if self._count_file is None:
-            raise ValueError("this fake was started without a count file")
         if self.running:
             self.count()
-        return read_attempts(self._count_file)
+        return read_attempts(self.count_file)
 
     def count(self) -> dict[str, Any]:
         """The running totals; syncs the count file."""

@@ -21,16 +21,18 @@ from tests.servers import die_with_parent
 _LOOP = """
 import json, sys
 import django; django.setup()
+from django.db import connection
 for line in sys.stdin:
     scope = {}
     exec(json.loads(line), scope)
+    connection.close()
     print(json.dumps(scope.get("result"), default=str), flush=True)
 """
 _PRELUDE = """
-from decimal import Decimal
 from apps.tenants.access import Actor
 from apps.tenants.models import *
 from apps.tenants import services
+from apps.tenants.money import to_picousd
 from apps.models.models import *
 from apps.models import services as registry
 from apps.models.prices import Figures
@@ -86,10 +88,20 @@ class World:
 
     def start(self) -> None:
         """Arrange the Lobby, which was made but not started, then start it."""
-        self.lobby.manage("providers", "discover")
-        self.shell.run("services.create_tenant(actor=actor, slug='acme', name='Acme')")
-        self.key = self.project()
+        self.arrange()
         self.lobby.start()
+
+    def arrange(self) -> None:
+        """The fake's models, and the tenant ``acme`` with a project; ``key`` is a key of it."""
+        self.shell.run(
+            """
+from io import StringIO
+from django.core.management import call_command
+call_command("providers", "discover", stdout=StringIO())
+services.create_tenant(actor=actor, slug='acme', name='Acme')
+"""
+        )
+        self.key = self.project()
 
     def close(self) -> None:
         self.shell.close()
@@ -112,7 +124,7 @@ project = services.create_project(actor=actor, tenant=tenant, slug=slug, name=sl
 for limit in limits:
     services.set_rate_limit(actor=actor, tenant=tenant, project=project, **limit)
 if budget is not None:
-    services.set_budget(actor=actor, tenant=tenant, project=project, amount_usd=Decimal(budget), period="month")
+    services.set_budget(actor=actor, tenant=tenant, project=project, amount_picousd=to_picousd(budget), period="month")
 result = services.create_api_key(actor=actor, project=project, name="test", **key_facts).plaintext
 """,
             tenant_slug=tenant,
