@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Min, Q, Sum
 
 from apps.gateway.ledger.calendar import DayBuckets, hour_start
 from apps.gateway.ledger.lines import Intent, Settlement
@@ -29,6 +29,7 @@ from apps.gateway.ledger.reader import StoredRequestLine
 from apps.gateway.models import Granularity, RequestLog, UsageRecord, UsageRollup
 from apps.gateway.types import Outcome
 from apps.models.models import Price
+from apps.tenants.models import ApiKey
 
 _encode = msgspec.json.Encoder().encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,6 +38,9 @@ _request_id = operator.attrgetter("request_id")
 ERRORS = frozenset({Outcome.UPSTREAM_ERROR.value, Outcome.INTERRUPTED.value})
 # SQLite's least bound on the variables of a statement; small statements of one shape are prepared once and reused.
 _SQLITE_VARIABLES = 999
+
+
+KEY_USE_RESOLUTION = timedelta(minutes=1)
 
 
 class Column(NamedTuple):
@@ -276,7 +280,20 @@ def _write_records(cursor: CursorWrapper, settlements: Iterable[Settlement], day
     for (attempt_id,) in inserted:
         rollups.add(first[attempt_id])
     _ROLLUPS.insert(cursor, rollups.rows())
+    _mark_keys_used(first[attempt_id] for (attempt_id,) in inserted)
     return len(inserted)
+
+
+def _mark_keys_used(settlements: Iterable[Settlement]) -> None:
+    """When each key was last used, to the minute: a busy key's row is not written with every batch."""
+    last: dict[int, int] = {}
+    for line in settlements:
+        if line.api_key_id:
+            last[line.api_key_id] = max(line.at, last.get(line.api_key_id, 0))
+    for key_id in sorted(last):
+        moment = at(last[key_id])
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=moment - KEY_USE_RESOLUTION)
+        ApiKey.objects.unscoped("the drainer").filter(stale, pk=key_id).update(last_used_at=moment)
 
 
 def _used_by(request_ids: Sequence[str]) -> dict[str, dict[str, Any]]:

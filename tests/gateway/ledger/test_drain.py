@@ -21,7 +21,7 @@ from apps.gateway.ledger.quarantine import Finding, read_findings
 from apps.gateway.ledger.spool import Spool
 from apps.gateway.models import Granularity, RequestLog, UsageRecord
 from apps.models.models import Model, Price
-from apps.tenants.models import Tenant
+from apps.tenants.models import ApiKey, Project, Tenant
 from tests.gateway.ledger import books
 from tests.gateway.ledger.books import dead_segment, encoded, intent, request, settlement, whole
 
@@ -414,3 +414,22 @@ def test_memory_is_bounded_however_big_the_backlog(
     peak = count_allocated(lambda: Drainer(spool, batch_lines=200).run())
     assert len(books.records()) == 6000
     assert peak < size / 1.5
+
+
+def test_a_key_knows_to_the_minute_when_it_was_last_used(spool: Path) -> None:
+    tenant = Tenant.objects.create(slug="acme", name="Acme")
+    project = Project.objects.create(tenant=tenant, slug="app", name="App")
+    key = ApiKey.objects.create(project=project, name="k", prefix="k" * 10, secret_hmac="0" * 64)
+    began = 1_790_000_000_000
+
+    def used_at(number: int, at: int) -> datetime | None:
+        dead_segment(spool, encoded(settlement(number, api_key_id=key.pk, at=at)), sequence=number)
+        drain_once(spool)
+        key.refresh_from_db()
+        return key.last_used_at
+
+    first = datetime.fromtimestamp(began / 1000, UTC)
+    assert used_at(1, began) == first
+    assert used_at(2, began + 30_000) == first  # within the minute: not worth a write
+    assert used_at(3, began + 90_000) == datetime.fromtimestamp((began + 90_000) / 1000, UTC)
+    assert used_at(4, began) != first  # a late line does not turn it back
