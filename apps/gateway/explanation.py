@@ -118,10 +118,9 @@ def explain(request: RequestLog, records: Sequence[UsageRecord]) -> Explanation:
     why: Mapping[str, Any] = request.why
     told = [attempt for attempt in why.get("attempts", ()) if isinstance(attempt, dict)]
     by_id = {record.attempt_id: record for record in records}
-    steps = [_caller(request, why), _model(request, why)]
+    steps: list[Step | None] = [_caller(request, why), _model(request, why)]
     if request.error_code not in MODEL_CODES:
         steps += [_limits(request, why), _budgets(request, why), _route(request, why)]
-    steps = [step for step in steps if step is not None]
     if told:
         steps += [
             _attempt(number, len(told), attempt, by_id.get(str(attempt.get("id", ""))))

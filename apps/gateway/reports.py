@@ -156,7 +156,7 @@ def statuses_of(
     found = selectors.usage_by(actor, tenant, period.since, period.until, GroupBy.STATUS, filters)
     order = list(UsageStatus.values)
     return sorted(
-        (UsageGroup(group.key, str(UsageStatus(group.key).label), group.sums) for group in found),
+        (UsageGroup(group.key, str(UsageStatus(str(group.key)).label), group.sums) for group in found),
         key=lambda group: order.index(str(group.key)),
     )
 
