@@ -9,12 +9,18 @@ from typing import Protocol
 class PriceRow(Protocol):
     """The columns of a ``Price`` that the formula reads; an empty special rate falls back to its general one."""
 
-    input_picousd: int
-    output_picousd: int
-    cached_input_picousd: int | None
-    cache_write_picousd: int | None
-    reasoning_picousd: int | None
-    request_picousd: int
+    @property
+    def input_picousd(self) -> int: ...
+    @property
+    def output_picousd(self) -> int: ...
+    @property
+    def cached_input_picousd(self) -> int | None: ...
+    @property
+    def cache_write_picousd(self) -> int | None: ...
+    @property
+    def reasoning_picousd(self) -> int | None: ...
+    @property
+    def request_picousd(self) -> int: ...
 
 
 class TokenCounts(Protocol):
