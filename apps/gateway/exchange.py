@@ -307,6 +307,9 @@ class Exchange:
             async for block in stream:
                 out = decoder.feed(block)
                 runtime.progress.set_output(slot, decoder.output_tokens)
+                if decoder.usage is not None:  # what the upstream told stands, should this process die now
+                    runtime.progress.set_input(slot, decoder.usage.input_tokens)
+                    runtime.progress.set_output(slot, decoder.usage.output_tokens)
                 if decoder.finished or decoder.error is not None:
                     break
                 if not out:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,10 +40,13 @@ class Books:
         seconds = ((attempt.ended_ns or 0) - attempt.arrived_ns) / 1e9
         return min(sent, round(sent * ON_ITS_WAY / seconds) + 1)
 
-    def check(self) -> None:
-        """Exactly the upstream's attempts; measured tokens to the token; the others off by what was in flight."""
+    def check(self, *, elsewhere: Collection[str] = ()) -> None:
+        """Exactly the upstream's attempts; measured tokens to the token; the others off by what was in flight.
+
+        ``elsewhere`` are attempts at other upstreams.
+        """
         assert sorted(self.theirs.keys() - self.ours.keys()) == [], "the upstream served them, the ledger has none"
-        for attempt_id in self.ours.keys() - self.theirs.keys():
+        for attempt_id in self.ours.keys() - self.theirs.keys() - set(elsewhere):
             # Killed, or refused a connection, between the intent and the dispatch: nothing was had.
             record = self.ours[attempt_id]
             assert (record["http_status"], record["output_tokens"]) == (0, 0), record
