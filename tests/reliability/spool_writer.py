@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -37,7 +38,12 @@ def main(directory: Path, seed: int, requests: int) -> None:
         if number < requests and (not in_flight or (act < 0.35 and len(in_flight) < 40)):
             number += 1
             attempt = f"{seed:08x}{number:024x}"
-            who = {"request_id": f"r{attempt[1:]}", "tenant_id": 1 + seed % 3, "project_id": 2, "api_key_id": 3}
+            who: dict[str, Any] = {
+                "request_id": f"r{attempt[1:]}",
+                "tenant_id": 1 + seed % 3,
+                "project_id": 2,
+                "api_key_id": 3,
+            }
             at = time.time_ns() // 1_000_000 - choose.randrange(3 * 86_400_000)
             begun = Intent(
                 **who,
@@ -60,7 +66,7 @@ def main(directory: Path, seed: int, requests: int) -> None:
         else:
             begun, slot, output = in_flight.pop(choose.randrange(len(in_flight)))
             who = {name: getattr(begun, name) for name in ("request_id", "at", "tenant_id", "project_id", "api_key_id")}
-            used = {
+            used: dict[str, Any] = {
                 "outcome": "ok",
                 "http_status": 200,
                 "input_tokens": 9,

@@ -67,6 +67,6 @@ def _ms(moment: datetime) -> int:
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):  # unknown (ZoneInfoNotFoundError is a KeyError), or no name at all
         log.error("unknown_time_zone", zone=name)
         return ZoneInfo("UTC")

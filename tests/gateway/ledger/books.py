@@ -25,21 +25,37 @@ def encoded(*lines: AnyLine) -> bytes:
 
 
 def intent(number: int, **fields: Any) -> Intent:
-    known = {"request_id": f"{number:032x}", "attempt_id": f"a{number:031x}", "at": NOW_MS + number, "tenant_id": 1}
+    known: dict[str, Any] = {
+        "request_id": f"{number:032x}",
+        "attempt_id": f"a{number:031x}",
+        "at": NOW_MS + number,
+        "tenant_id": 1,
+    }
     known |= {"project_id": 2, "api_key_id": 3, "model_id": 4, "endpoint_id": 5, "input_tokens": 11}
     known |= {"model_slug": "small", "operation": "chat.completions", "streamed": True}
     return Intent(**(known | fields))
 
 
 def settlement(number: int, **fields: Any) -> Settlement:
-    known = {"request_id": f"{number:032x}", "attempt_id": f"a{number:031x}", "at": NOW_MS + number, "tenant_id": 1}
+    known: dict[str, Any] = {
+        "request_id": f"{number:032x}",
+        "attempt_id": f"a{number:031x}",
+        "at": NOW_MS + number,
+        "tenant_id": 1,
+    }
     known |= {"project_id": 2, "api_key_id": 3, "model_id": 4, "endpoint_id": 5, "http_status": 200}
     known |= {"input_tokens": 10 + number, "output_tokens": number, "cost_picousd": 1000 + number, "duration_ms": 7}
     return Settlement(**({"status": "measured", "outcome": "ok"} | known | fields))
 
 
 def request(number: int, **fields: Any) -> RequestLine:
-    known = {"request_id": f"{number:032x}", "at": NOW_MS + number, "tenant_id": 1, "project_id": 2, "api_key_id": 3}
+    known: dict[str, Any] = {
+        "request_id": f"{number:032x}",
+        "at": NOW_MS + number,
+        "tenant_id": 1,
+        "project_id": 2,
+        "api_key_id": 3,
+    }
     known |= {
         "operation": "chat.completions",
         "outcome": "ok",
@@ -77,11 +93,11 @@ def keep(spool: Path, copy: Path) -> None:
 
 
 def records() -> list[dict[str, Any]]:
-    return list(UsageRecord.objects.unscoped("test").order_by("attempt_id").values())
+    return [dict(row) for row in UsageRecord.objects.unscoped("test").order_by("attempt_id").values()]
 
 
 def requests() -> list[dict[str, Any]]:
-    return list(RequestLog.objects.unscoped("test").order_by("request_id").values())
+    return [dict(row) for row in RequestLog.objects.unscoped("test").order_by("request_id").values()]
 
 
 def rollups() -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -233,12 +234,12 @@ while True:
 
 @pytest.mark.parametrize("round_", range(8))
 def test_what_an_append_returned_from_survives_sigkill(tmp_path: Path, round_: int) -> None:
-    process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, bufsize=0)
     assert process.stdout is not None
     wanted = random.Random(round_).randrange(1, 5000) * 9
     told = bytearray()
     while len(told) < wanted:
-        told += process.stdout.read1(65536)
+        told += os.read(process.stdout.fileno(), 65536)
     process.send_signal(signal.SIGKILL)
     told += process.stdout.read()
     process.wait()
