@@ -10,7 +10,7 @@ WORKERS ?= 2
 
 export HOST PORT DATA_DIR PYTHON
 
-.PHONY: help run test test-embedded test-postgres check lint types imports migrations format lock bench clean
+.PHONY: help run test test-embedded test-postgres check lint types imports migrations format lock bench fuzz clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,10 @@ lock: ## Write the lock files anew; LOCK_ARGS=--upgrade for newer versions.
 bench: ## Measure Lobby beside its upstream and LiteLLM; see docs/benchmarks.md.
 	@scripts/environment.sh dev
 	$(PY) -m tests.benchmarks
+
+fuzz: ## Try every operation of the management API with many more examples (FUZZ_EXAMPLES each) than the suite does.
+	@scripts/environment.sh dev
+	API_FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(PYTEST) -W error tests/security/test_api_fuzz.py $(PYTEST_ARGS)
 
 clean: ## Remove the environment and caches. Data stays.
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

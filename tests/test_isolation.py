@@ -449,7 +449,7 @@ print(json.dumps({"keys": cast.keys, "sessions": sessions}))
                 which: _run_in_playground(client, session, project, model)
                 for which, project, model in (
                     ("own", "triage", "own"),
-                    ("foreign", "loans", "own"),
+                    ("foreign", "triage" if role == "outsider" else "loans", "own"),
                     ("missing", "nowhere", "own"),
                     ("foreign model", "triage", "theirs"),
                     ("missing model", "triage", "nosuch"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.test import Client
 
 from tests.api.client import Api
 
@@ -117,3 +118,8 @@ def test_a_bad_time_is_a_400(api: Api, moment: str) -> None:
 def test_ids_beyond_the_databases_numbers_are_just_missing(api: Api) -> None:
     for path in (f"limits/{10**30}", f"members/claims/{10**30}", f"budgets/{2**63}", "keys/%00", "tenants/%00"):
         assert api.get(path, by="owner").code == "not_found", path
+
+
+def test_what_django_refuses_by_itself_is_a_problem_under_api_and_a_page_elsewhere(api: Api) -> None:
+    assert api.get("me", by="owner", Host="#(").code == "malformed_request"
+    assert Client().get("/keys/", headers={"Host": "#("}).headers["Content-Type"].startswith("text/html")

@@ -1,0 +1,243 @@
+"""A list costs as many queries with 3 rows as with 300. A list without an entry here fails the run.
+
+To add one: give its URL name a builder that makes ``count`` rows for tenant ``claims`` (straight in the tables: this is
+about reading).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.gateway.models import RequestLog, UsageRollup
+from apps.models.models import AccessGrant, Endpoint, Model, Price, Provider
+from apps.tenants import audit
+from apps.tenants.access import Actor
+from apps.tenants.models import ApiKey, Budget, Membership, Project, RateLimit, Tenant, User
+from tests.cast import Cast
+from tests.isolation_table import ROWS
+from tests.test_isolation import BACKEND, routes
+
+Builder = Callable[[Cast, int], None]
+
+
+def tenants(cast: Cast, count: int) -> None:
+    Tenant.objects.bulk_create([Tenant(slug=f"t{n}", name=f"Tenant {n}") for n in range(count)])
+
+
+def projects(cast: Cast, count: int) -> None:
+    Project.objects.bulk_create([Project(tenant=cast.claims, slug=f"p{n}", name=f"Project {n}") for n in range(count)])
+
+
+def users(count: int) -> list[User]:
+    return User.objects.bulk_create([User(email=f"u{n}@example.org", name=f"User {n}") for n in range(count)])
+
+
+def members(cast: Cast, count: int) -> None:
+    rows = [Membership(tenant=cast.claims, user=user, role="viewer") for user in users(count)]
+    Membership.objects.bulk_create(rows)
+
+
+def keys(cast: Cast, count: int) -> None:
+    projects(cast, count)
+    people = users(count)
+    rows = Project.objects.for_tenant(cast.claims).filter(slug__startswith="p")
+    ApiKey.objects.bulk_create(
+        [
+            ApiKey(project=row, name=f"Key {n}", prefix=f"k{n:09}", scopes=["inference"], created_by=people[n])
+            for n, row in enumerate(rows)
+        ]
+    )
+
+
+def limits(cast: Cast, count: int) -> None:
+    keys(cast, count)
+    RateLimit.objects.bulk_create(
+        [
+            RateLimit(
+                tenant=cast.claims, project=key.project, api_key=key, user=key.created_by, metric="requests", limit=9
+            )
+            for key in ApiKey.objects.for_tenant(cast.claims).filter(prefix__startswith="k0")
+        ]
+    )
+
+
+def budgets(cast: Cast, count: int) -> None:
+    keys(cast, count)
+    Budget.objects.bulk_create(
+        [
+            Budget(tenant=cast.claims, project=key.project, api_key=key, amount_picousd=1)
+            for key in ApiKey.objects.for_tenant(cast.claims).filter(prefix__startswith="k0")
+        ]
+    )
+
+
+def audit_entries(cast: Cast, count: int) -> None:
+    for n in range(count):
+        audit.record(Actor.system("test"), "project.updated", cast.triage, {"n": n}, cast.claims)
+
+
+def providers(cast: Cast, count: int) -> None:
+    Provider.objects.bulk_create(
+        [
+            Provider(slug=f"up{n}", name=f"Upstream {n}", kind="openai_compatible", base_url="https://192.0.43.7")
+            for n in range(count)
+        ]
+    )
+
+
+def endpoints(cast: Cast, count: int) -> None:
+    """A provider, a model, an endpoint, a price and a grant of each."""
+    providers(cast, count)
+    models = Model.objects.bulk_create([Model(slug=f"m{n}", name=f"Model {n}") for n in range(count)])
+    found = Provider.objects.filter(slug__startswith="up").order_by("pk")
+    rows = Endpoint.objects.bulk_create(
+        [
+            Endpoint(model=model, provider=provider, upstream_model=model.slug)
+            for model, provider in zip(models, found, strict=True)
+        ]
+    )
+    Price.objects.bulk_create(
+        [Price(model=row.model, endpoint=row, input_picousd=1, created_by=cast["owner"]) for row in rows]
+    )
+    projects(cast, count)
+    mine = Project.objects.for_tenant(cast.claims).filter(slug__startswith="p")
+    AccessGrant.objects.bulk_create(
+        [
+            AccessGrant(tenant=cast.claims, project=project, model=model, granted_by=cast["owner"])
+            for project, model in zip(mine, models, strict=True)
+        ]
+    )
+
+
+def requests(cast: Cast, count: int) -> None:
+    keys(cast, count)
+    RequestLog.objects.bulk_create(
+        [
+            RequestLog(
+                request_id=f"{n:032}", at=timezone.now() - timedelta(seconds=n), tenant=cast.claims,
+                project=key.project, api_key=key, user=key.created_by, model_slug=f"m{n}",
+                operation="chat.completions", outcome="ok", http_status=200,
+            )
+            for n, key in enumerate(ApiKey.objects.for_tenant(cast.claims).filter(prefix__startswith="k0"))
+        ]
+    )  # fmt: skip
+
+
+def usage(cast: Cast, count: int) -> None:
+    keys(cast, count)
+    endpoints_models = Model.objects.bulk_create([Model(slug=f"m{n}", name=f"Model {n}") for n in range(count)])
+    day = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    found = ApiKey.objects.for_tenant(cast.claims).filter(prefix__startswith="k0")
+    UsageRollup.objects.bulk_create(
+        [
+            UsageRollup(
+                granularity=granularity, bucket=day, tenant_id=cast.claims.pk, project_id=key.project_id,
+                api_key_id=key.pk, user_id=key.created_by_id or 0, model_id=model.pk, status="measured", requests=1,
+                cost_picousd=10**9,
+            )
+            for key, model in zip(found, endpoints_models, strict=True)
+            for granularity in ("hour", "day")
+        ]
+    )  # fmt: skip
+
+
+LISTS: dict[str, Builder] = {
+    "api:tenant-list": tenants,
+    "api:project-list": projects,
+    "api:member-list": members,
+    "api:key-list": keys,
+    "api:limit-list": limits,
+    "api:budget-list": budgets,
+    "api:audit-list": audit_entries,
+    "api:provider-list": providers,
+    "api:endpoint-list": endpoints,
+    "api:model-list": endpoints,
+    "api:price-list": endpoints,
+    "api:grant-list": endpoints,
+    "api:usage-summary": usage,
+    "api:usage-series": usage,
+    "api:request-list": requests,
+    "tenants:key-list": keys,
+    "tenants:project-list": projects,
+    "tenants:member-list": members,
+    "models:list": endpoints,
+    "gateway:usage": usage,
+    "gateway:request-list": requests,
+    "portal:home": usage,
+    "portal:home-live": usage,
+    "playground:index": endpoints,
+}
+QUERIES = {"api:usage-summary": "?group_by=project"}
+
+
+def is_list(name: str) -> bool:
+    row = ROWS.get(name)
+    lists = name.endswith(("-list", ":list"))
+    return lists and row is not None and row.target is None and "GET" in row.acts
+
+
+def test_every_list_has_an_entry() -> None:
+    without = [name for _, name in routes() if is_list(name) and name not in LISTS]
+    assert not without, f"Give these lists an entry in {__name__}: {without}"
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("part", ["service_admin", "owner"])
+def test_a_list_costs_the_same_with_3_and_300_rows(cast: Cast, name: str, part: str) -> None:
+    if part == "owner" and name in {"api:provider-list", "api:endpoint-list", "api:price-list"}:
+        part = "service_engineer"
+    client = Client()
+    client.force_login(cast[part], backend=BACKEND)
+    client.post("/workspace/", {"tenant": "claims"})
+    url = reverse(name) + QUERIES.get(name, "?page_size=200" if _takes_page_size(name) else "")
+
+    def cost() -> tuple[int, list[str]]:
+        cache.clear()
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
+            response = client.get(url)
+        assert response.status_code == 200
+        return len(captured), [query["sql"][:200] for query in captured.captured_queries]
+
+    LISTS[name](cast, 3)
+    cost()  # what is read once per process
+    few, _ = cost()
+    _forget(cast)
+    LISTS[name](cast, 300)
+    many, queries = cost()
+    assert many == few, "\n".join(queries[-40:])
+
+
+def _takes_page_size(name: str) -> bool:
+    return name.startswith("api:") and name.endswith("-list")
+
+
+def _forget(cast: Cast) -> None:
+    """The three rows, so that the 300 can have their names."""
+    for rows in (
+        UsageRollup.objects.unscoped("test"),
+        RequestLog.objects.unscoped("test"),
+        Price.objects.all(),
+        AccessGrant.objects.unscoped("test"),
+        Endpoint.objects.all(),
+        Model.objects.all(),
+        Provider.objects.all(),
+        RateLimit.objects.unscoped("test"),
+        Budget.objects.unscoped("test"),
+        ApiKey.objects.unscoped("test").filter(prefix__startswith="k0"),
+        Membership.objects.unscoped("test").filter(user__email__endswith="@example.org"),
+        User.objects.filter(email__endswith="@example.org"),
+        Project.objects.unscoped("test").filter(slug__startswith="p"),
+        Tenant.objects.unscoped("test").filter(slug__startswith="t"),
+    ):
+        rows.delete()
