@@ -2,12 +2,12 @@
 
 from django.urls import path
 
-from apps.gateway import views
+from apps.gateway.views import requests, usage
 
 app_name = "gateway"
 urlpatterns = [
-    path("usage/", views.usage, name="usage"),
-    path("usage/models/<path:slug>/speed/", views.model_speed, name="model-speed"),
-    path("requests/", views.request_list, name="request-list"),
-    path("requests/<str:request_id>/", views.request_detail, name="request-detail"),
+    path("usage/", usage.usage, name="usage"),
+    path("usage/models/<path:slug>/speed/", usage.model_speed, name="model-speed"),
+    path("requests/", requests.request_list, name="request-list"),
+    path("requests/<str:request_id>/", requests.request_detail, name="request-detail"),
 ]

@@ -97,6 +97,8 @@ def test_viewer_sees_figures_and_no_requests(usage: Usage, cast: Cast) -> None:
     assert page.context["total"].requests == 1
     assert page.context["recent"] == []
     assert "Last requests" not in page.content.decode()
+    assert "LOBBY_API_KEY" not in page.content.decode()
+    assert "ask a tenant admin" in page.content.decode()
 
 
 def test_somebody_without_a_tenant_reads_what_to_do(cast: Cast) -> None:

@@ -1,0 +1,1 @@
+"""The pages of the ledger: usage, requests, the speed of a model."""
