@@ -30,7 +30,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def fill(directory: Path, requests: int) -> int:
-    """Write a spool of so many requests: 20 tenants, 5 projects and 10 keys each, 8 models, over 3 hours. Its bytes."""
+    """Write a spool of so many requests: of 20 tenants with 5 projects of 2 keys each, a key calling 2 models, over 3 hours.
+
+    Returns its bytes.
+    """
     from apps.gateway.ledger.lines import Intent, RequestLine, Settlement
     from apps.gateway.ledger.spool import Spool
 
@@ -47,17 +50,17 @@ def fill(directory: Path, requests: int) -> int:
     }
     with Spool(directory, max_bytes=1 << 40) as spool:
         for number in range(requests):
-            tenant = choose.randrange(1, 21)
+            tenant, key = choose.randrange(1, 21), choose.randrange(10)
             who: dict[str, Any] = {
                 "request_id": f"{now + number:012x}{choose.getrandbits(80):020x}",
                 "at": now + number * 3 * 3_600_000 // requests,
                 "tenant_id": tenant,
-                "project_id": tenant * 5 + choose.randrange(5),
-                "api_key_id": tenant * 10 + choose.randrange(10),
+                "project_id": tenant * 5 + key // 2,
+                "api_key_id": tenant * 10 + key,
             }
             attempt: dict[str, Any] = {
                 "attempt_id": f"{who['at']:012x}{choose.getrandbits(80):020x}",
-                "model_id": choose.randrange(1, 9),
+                "model_id": 1 + (key + choose.randrange(2)) % 8,
                 "endpoint_id": 3,
                 "price_id": 4,
                 "streamed": number % 2 == 0,

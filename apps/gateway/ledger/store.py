@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Count, Min, Q, Sum
+from django.db.models import Count, Min, Sum
 
 from apps.gateway.ledger.calendar import DayBuckets, hour_start
 from apps.gateway.ledger.lines import Intent, Settlement
@@ -153,6 +153,11 @@ _ROLLUPS = Table(
     ),
 )
 
+_KEYS_USED = (
+    f'UPDATE "{ApiKey._meta.db_table}" SET "last_used_at" = used.column2 FROM (VALUES {{rows}}) AS used'  # noqa: S608
+    ' WHERE "id" = used.column1 AND ("last_used_at" IS NULL OR "last_used_at" < used.column3)'
+)
+
 RollupKey = tuple[str, int, datetime, int, int, int, int, str]
 
 
@@ -280,20 +285,22 @@ def _write_records(cursor: CursorWrapper, settlements: Iterable[Settlement], day
     for (attempt_id,) in inserted:
         rollups.add(first[attempt_id])
     _ROLLUPS.insert(cursor, rollups.rows())
-    _mark_keys_used(first[attempt_id] for (attempt_id,) in inserted)
+    _mark_keys_used(cursor, (first[attempt_id] for (attempt_id,) in inserted))
     return len(inserted)
 
 
-def _mark_keys_used(settlements: Iterable[Settlement]) -> None:
+def _mark_keys_used(cursor: CursorWrapper, settlements: Iterable[Settlement]) -> None:
     """When each key was last used, to the minute: a busy key's row is not written with every batch."""
     last: dict[int, int] = {}
     for line in settlements:
         if line.api_key_id:
             last[line.api_key_id] = max(line.at, last.get(line.api_key_id, 0))
-    for key_id in sorted(last):
-        moment = at(last[key_id])
-        stale = Q(last_used_at=None) | Q(last_used_at__lt=moment - KEY_USE_RESOLUTION)
-        ApiKey.objects.unscoped("the drainer").filter(stale, pk=key_id).update(last_used_at=moment)
+    # One statement for all keys. VALUES names its columns column1, column2, ... on both databases.
+    for batch in in_batches(sorted(last.items()), _SQLITE_VARIABLES // 3):
+        values = [(key_id, _text(at(moment)), _text(at(moment) - KEY_USE_RESOLUTION)) for key_id, moment in batch]
+        row = "(%s, %s::timestamptz, %s::timestamptz)" if connection.vendor == "postgresql" else "(%s, %s, %s)"
+        rows = ", ".join([row] * len(values))
+        cursor.execute(_KEYS_USED.format(rows=rows), list(chain.from_iterable(values)))
 
 
 def _used_by(request_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
