@@ -14,9 +14,11 @@ import structlog
 from django.conf import settings
 
 from apps.gateway import metrics, wire
+from apps.gateway.answer import Receive, Send, send_error
 from apps.gateway.auth import authenticate, check_active
+from apps.gateway.books import new_id
 from apps.gateway.errors import GatewayError, InvalidRequest, Unavailable
-from apps.gateway.exchange import Exchange, Receive, Send, new_id, send_error
+from apps.gateway.exchange import Exchange
 from apps.gateway.runtime import Runtime
 from apps.gateway.snapshot import ModelFacts, Principal
 

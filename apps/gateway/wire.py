@@ -7,12 +7,13 @@ know and names the one that is wrong; once into raw top-level fields, which pass
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from apps.gateway.errors import InvalidRequest
+from apps.models.providers.base import Operation
 
 # What an image, a sound or a file may cost in tokens at the most, whatever its bytes: an upper bound for the hold.
 # Source: the largest tile count of the published vision pricing (high detail), rounded up.
@@ -100,7 +101,7 @@ class ChatRequest(msgspec.Struct):
     prompt: PromptReference | None = None
     lobby: dict[str, Any] | None = None
 
-    operation = "chat.completions"
+    operation: ClassVar[Operation] = "chat.completions"
 
     @property
     def max_output(self) -> int | None:
@@ -132,7 +133,7 @@ class EmbeddingRequest(msgspec.Struct):
     user: str | None = None
     lobby: dict[str, Any] | None = None
 
-    operation = "embeddings"
+    operation: ClassVar[Operation] = "embeddings"
     max_output = 0
     choices = 1
     streams = False

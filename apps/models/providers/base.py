@@ -38,12 +38,13 @@ class Target:
 class UpstreamCall:
     """A call in the front dialect: the caller's top-level fields, each still raw JSON, and what Lobby adds to them."""
 
-    operation: Literal["chat.completions", "embeddings"]
+    operation: Operation
     fields: dict[str, msgspec.Raw]
     stream: bool = False
     max_output_tokens: int | None = None
 
 
+Operation = Literal["chat.completions", "embeddings"]
 ErrorKind = Literal[
     "caller", "credential", "rate_limited", "overloaded", "unreachable", "disconnected", "timeout", "malformed"
 ]

@@ -1,0 +1,115 @@
+"""Admission: one question to every limit and budget that covers a request, and its answer in words."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from apps.gateway.counters.base import Admitted, Ask, CountersUnavailable, Denied, Unseeded
+from apps.gateway.errors import LimitExceeded, Unavailable
+from apps.gateway.snapshot import ASSUMED_MAX_OUTPUT_TOKENS, Plan
+from apps.gateway.wire import Request, input_bounds
+from apps.models.providers.base import UpstreamCall
+from apps.tenants.money import format_usd
+
+if TYPE_CHECKING:
+    from apps.gateway.runtime import Runtime
+
+# How long an admission may outlive its request when the process forgets it, beyond the endpoint's total timeout.
+LEASE_GRACE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A request that may go ahead. ``admitted`` is None where no limit and no budget covers it."""
+
+    ask: Ask
+    admitted: Admitted | None
+    call: UpstreamCall
+    estimate: int  # of the input's tokens, for a record that nothing better is known of
+
+
+async def admit(
+    runtime: Runtime, plan: Plan, request: Request, fields: dict[str, msgspec.Raw], *, request_id: str, now: float
+) -> Admission:
+    """Ask every limit and budget at once. Raises ``LimitExceeded``, or ``Unavailable`` when they cannot be asked."""
+    bound, estimate = input_bounds(fields)
+    asked = request.max_output
+    per_choice = asked if asked is not None else plan.model.max_output_tokens or ASSUMED_MAX_OUTPUT_TOKENS
+    prices = [endpoint.price_at(now).terms for endpoint in plan.candidates]
+    output = per_choice * request.choices
+    ask = Ask(
+        lease=request_id,
+        now=now,
+        limits=plan.limits,
+        budgets=tuple(budget.window(now) for budget in plan.budgets),
+        tokens=bound + output,
+        cost=max(price.bound(bound, output) for price in prices),
+        # Who names no maximum takes less than the model's: an answer of one token is the least worth asking for.
+        minimum_tokens=bound + output if asked is not None else bound + request.choices,
+        token_cost=max(price.dearest_output for price in prices),
+        lease_seconds=plan.candidates[0].total_timeout + LEASE_GRACE_SECONDS,
+    )
+    admitted, granted = None, per_choice
+    if plan.limits or plan.budgets:
+        admitted = await _ask_counters(runtime, plan, ask)
+        granted = (admitted.tokens - bound) // request.choices
+    capped = asked is None and plan.capped and (granted < per_choice or plan.model.max_output_tokens is None)
+    call = UpstreamCall(
+        request.operation, fields, stream=request.streams, max_output_tokens=granted if capped else None
+    )
+    return Admission(ask, admitted, call, estimate)
+
+
+async def _ask_counters(runtime: Runtime, plan: Plan, ask: Ask) -> Admitted:
+    try:
+        result = await runtime.counters.admit(ask)
+        if isinstance(result, Unseeded):
+            await runtime.seed_budgets(plan, result.keys)
+            result = await runtime.counters.admit(ask)
+    except asyncio.CancelledError:
+        await runtime.settle_counters(ask, tokens=0, cost=0)  # it may have been admitted: give all of it back
+        raise
+    except CountersUnavailable:
+        raise Unavailable(
+            "Limits and budgets cannot be checked right now. Try again in a moment.",
+            code="counters_unavailable",
+            retry_after=1.0,
+        ) from None
+    if isinstance(result, Admitted):
+        return result
+    if isinstance(result, Denied):
+        raise _denial(plan, ask, result)
+    raise Unavailable("The budgets' spend is not known yet. Try again in a moment.", retry_after=1.0)
+
+
+def _denial(plan: Plan, ask: Ask, denied: Denied) -> LimitExceeded:
+    """Which rule denied, with what was left, and who can change it."""
+    rule = plan.rules.get(denied.key)
+    if rule is not None:
+        wants = ""
+        if any(limit.key == denied.key and limit.metric == "tokens" for limit in plan.limits):
+            wants = (
+                f" This request may use up to {ask.minimum_tokens:,} tokens and {max(denied.left, 0):,} are left;"
+                " a shorter input or a smaller max_completion_tokens asks for less."
+            )
+        again = "" if denied.too_large else f"Try again in {max(1, round(denied.retry_after + 0.499)):,} s, or a"
+        return LimitExceeded(
+            f"Rate limit reached: {rule.text}.{wants} {again or 'A'}sk {rule.owner} for more.",
+            code="request_over_limit" if denied.too_large else None,
+            retry_after=denied.retry_after,
+            rule=rule.text,
+        )
+    budget = next(b for b in plan.budgets if b.window(ask.now).key == denied.key)
+    return LimitExceeded(
+        f"The {budget.rule.text} cannot cover this request: it may cost up to {format_usd(ask.cost)} and"
+        f" {format_usd(max(denied.left, 0))} is left. Ask {budget.rule.owner} for more, or send a smaller"
+        " max_completion_tokens.",
+        type="insufficient_quota",
+        code="budget_exceeded",
+        retry_after=denied.retry_after,
+        rule=budget.rule.text,
+    )

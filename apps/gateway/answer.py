@@ -1,0 +1,144 @@
+"""The answer: what leaves towards the caller, and a provider's failure in the caller's words."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from apps.gateway.counters.base import Admitted, Remaining
+from apps.gateway.errors import GatewayError, UpstreamFailed
+from apps.models.providers.base import ProviderError
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Header = tuple[bytes, bytes]
+
+_STREAM_HEADERS: list[Header] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Answer:
+    """One response. ``begun`` once its head has left: from then on nothing can be tried again."""
+
+    __slots__ = ("_ended", "_request_id", "_send", "admitted", "begun")
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._ended = False
+        self.admitted: Admitted | None = None
+        self.begun = False
+
+    async def whole(self, body: bytes) -> None:
+        """A plain answer."""
+        await self._begin([(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))])
+        self._ended = True
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def stream(self, events: bytes, *, last: bool = False) -> None:
+        """Some whole events of a stream."""
+        if not self.begun:
+            await self._begin(_STREAM_HEADERS)
+        self._ended = last
+        await self._send({"type": "http.response.body", "body": events, "more_body": not last})
+
+    async def error(self, error: GatewayError) -> None:
+        """The error as a response; or, in a stream that has begun, as its last event."""
+        if self._ended:
+            return
+        self._ended = True
+        if self.begun:
+            await self._send({"type": "http.response.body", "body": error.event(), "more_body": False})
+            return
+        self.begun = True
+        await send_error(self._send, error, self._request_id, extra=_limit_headers(self.admitted))
+
+    async def _begin(self, headers: list[Header]) -> None:
+        self.begun = True
+        shown = [*headers, *_identity(self._request_id), *_limit_headers(self.admitted)]
+        await self._send({"type": "http.response.start", "status": 200, "headers": shown})
+
+
+def _limit_headers(admitted: Admitted | None) -> list[Header]:
+    """``x-ratelimit-*`` as OpenAI has them: of several limits of a kind, the one with the least left."""
+    if admitted is None:
+        return []
+    tightest: dict[str, Remaining] = {}  # by metric
+    for left in admitted.remaining:
+        metric = left.limit.metric
+        if metric not in tightest or left.left < tightest[metric].left:
+            tightest[metric] = left
+    headers: list[Header] = []
+    for name in ("requests", "tokens"):
+        if name not in tightest:
+            continue
+        left, suffix = tightest[name], name.encode()
+        headers += [
+            (b"x-ratelimit-limit-" + suffix, b"%d" % left.limit.amount),
+            (b"x-ratelimit-remaining-" + suffix, b"%d" % max(left.left, 0)),
+            (b"x-ratelimit-reset-" + suffix, b"%.3fs" % left.reset_after),
+        ]
+    return headers
+
+
+async def send_error(send: Send, error: GatewayError, request_id: str, *, extra: list[Header] | None = None) -> None:
+    """A whole response that is an error, in the shape of the OpenAI API."""
+    body = error.body()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        *_identity(request_id),
+        *(extra or []),
+    ]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after + 0.499))))
+    if error.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _identity(request_id: str) -> tuple[Header, Header]:
+    """The official client reads ``x-request-id``; ours is the name that the portal speaks of."""
+    encoded = request_id.encode()
+    return (b"x-lobby-request-id", encoded), (b"x-request-id", encoded)
+
+
+def as_gateway_error(error: ProviderError) -> UpstreamFailed:
+    """A provider's failure as the caller sees it. What concerns our own credential is not the caller's to read."""
+    message = error.message
+    match error.kind:
+        case "caller":
+            return UpstreamFailed(
+                message,
+                status=error.status,
+                type=error.type or "invalid_request_error",
+                code=error.code or "upstream_rejected",
+                param=error.param,
+            )
+        case "credential":
+            return UpstreamFailed(
+                "The provider refused Lobby's own credential or account. The service engineers can mend this.",
+                code="provider_credential",
+            )
+        case "rate_limited":
+            return UpstreamFailed(
+                f"The provider is limiting Lobby's requests: {message}",
+                status=429,
+                code="provider_rate_limited",
+                retry_after=error.retry_after if error.retry_after is not None else 1.0,
+            )
+        case "timeout":
+            return UpstreamFailed(message, status=504, code=f"upstream_timeout_{error.phase or 'status'}")
+        case "unreachable":
+            return UpstreamFailed(
+                message, status=503, code="upstream_unreachable", retry_after=error.retry_after or 1.0
+            )
+        case _:
+            status = 503 if error.status == 503 else 502
+            return UpstreamFailed(
+                message, status=status, code=error.code or f"upstream_{error.kind}", retry_after=error.retry_after
+            )

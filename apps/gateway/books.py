@@ -1,0 +1,288 @@
+"""The books of one request: an intent before each attempt, one settlement after it, and the request's own line.
+
+Whatever happens, each attempt that was begun is settled exactly once, and what the counters held is put right. Lines
+are in the spool before the answer's last byte leaves.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import msgspec
+
+from apps.gateway import metrics
+from apps.gateway.admission import Admission
+from apps.gateway.errors import GatewayError, LimitExceeded, ModelNotFound, Unavailable
+from apps.gateway.ledger.errors import SpoolError
+from apps.gateway.ledger.lines import Intent, RequestLine, Settlement
+from apps.gateway.ledger.pricing import cost_picousd
+from apps.gateway.ledger.progress import NO_SLOT
+from apps.gateway.snapshot import EndpointFacts, Plan, PriceFacts, Principal
+from apps.gateway.types import Outcome, UsageStatus
+from apps.gateway.wire import Request
+from apps.models.providers.base import ProviderError, StreamDecoder, Usage
+
+if TYPE_CHECKING:
+    from apps.gateway.runtime import Runtime
+
+_encode = msgspec.json.Encoder().encode
+# Ids need to be unique, not secret: a generator seeded once from the system's is quicker than a system call each.
+_random = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311
+
+
+def new_id() -> str:
+    """32 hexadecimal digits: 48 bits of Unix milliseconds, so that ids sort by time, and 80 random bits."""
+    return f"{time.time_ns() // 1_000_000:012x}{_random.getrandbits(80):020x}"
+
+
+class Attempt:
+    """One upstream call: its facts, and its one settlement."""
+
+    __slots__ = ("decoder", "endpoint", "first_token_ms", "id", "price", "settled", "slot", "started")
+
+    def __init__(self, endpoint: EndpointFacts, price: PriceFacts) -> None:
+        self.id = new_id()
+        self.endpoint = endpoint
+        self.price = price
+        self.started = time.monotonic()
+        self.first_token_ms: int | None = None
+        self.decoder: StreamDecoder | None = None
+        self.slot = NO_SLOT
+        self.settled = False
+
+
+class Books:
+    """``plan`` and ``admission`` are set as they become known; a request may end before either."""
+
+    def __init__(
+        self, runtime: Runtime, principal: Principal, request: Request, *, request_id: str, started: float
+    ) -> None:
+        self._runtime = runtime
+        self._principal = principal
+        self._request = request
+        self._request_id = request_id
+        self._started = started
+        self._at = int(time.time() * 1000)
+        self._closed = False
+        self._lines = b""  # for the spool
+        self._attempts: list[dict[str, Any]] = []
+        self._usage = Usage()
+        self._cost = 0
+        self._first_token_ms: int | None = None
+        self.plan: Plan | None = None
+        self.admission: Admission | None = None
+
+    @property
+    def estimate(self) -> int:
+        """Of the input's tokens."""
+        return self.admission.estimate if self.admission is not None else 0
+
+    def first_byte(self, attempt: Attempt) -> None:
+        """The first of a stream's bytes is about to leave."""
+        attempt.first_token_ms = _since(attempt.started)
+        self._first_token_ms = _since(self._started)
+
+    def intend(self, attempt: Attempt) -> None:
+        """Nothing is dispatched before its intent is durable."""
+        principal, plan = self._principal, self.plan
+        assert plan is not None
+        line = Intent(
+            request_id=self._request_id,
+            at=int(time.time() * 1000),
+            tenant_id=principal.tenant.id,
+            project_id=principal.project.id,
+            api_key_id=principal.api_key_id,
+            user_id=principal.user_id,
+            attempt_id=attempt.id,
+            model_id=plan.model.id,
+            endpoint_id=attempt.endpoint.id,
+            price_id=attempt.price.price_id,
+            model_slug=plan.model.slug,
+            operation=self._request.operation,
+            streamed=self._request.streams,
+            input_tokens=self.estimate,
+        )
+        try:
+            self._runtime.spool.append(_encode(line) + b"\n")
+        except SpoolError:
+            raise Unavailable(
+                "Usage cannot be recorded right now, so nothing is called. Try again in a moment.",
+                code="ledger_unavailable",
+                retry_after=5.0,
+            ) from None
+
+    def settle_failed(self, attempt: Attempt, error: ProviderError, *, reached: bool) -> None:
+        """An attempt that failed. An upstream that said no or was never reached charges nothing; one that fell silent
+        or broke off had the input and may charge for it, so what is known is counted."""
+        if error.status or error.phase == "connect":
+            self.settle(attempt, _failed_outcome(error), error.status, Usage(), error=error)
+        else:
+            self.settle(attempt, _failed_outcome(error), 200 if reached else 0, None, error=error)
+
+    def settle(
+        self,
+        attempt: Attempt,
+        outcome: Outcome,
+        http_status: int,
+        usage: Usage | None,
+        *,
+        upstream: httpx.Headers | None = None,
+        error: ProviderError | None = None,
+    ) -> None:
+        """Write the attempt's one settlement. Without ``usage`` what arrived is counted, and marked as an estimate."""
+        if attempt.settled:
+            return
+        attempt.settled = True
+        if usage is None and attempt.decoder is not None:
+            usage = attempt.decoder.usage
+        status = UsageStatus.MEASURED
+        if usage is None:
+            status = UsageStatus.ESTIMATED
+            usage = Usage(self.estimate, attempt.decoder.output_tokens if attempt.decoder else 0)
+        cost = cost_picousd(attempt.price.terms, usage)
+        principal, plan = self._principal, self.plan
+        assert plan is not None
+        duration = _since(attempt.started)
+        line = Settlement(
+            request_id=self._request_id,
+            at=int(time.time() * 1000) - duration,
+            tenant_id=principal.tenant.id,
+            project_id=principal.project.id,
+            api_key_id=principal.api_key_id,
+            user_id=principal.user_id,
+            attempt_id=attempt.id,
+            model_id=plan.model.id,
+            endpoint_id=attempt.endpoint.id,
+            price_id=attempt.price.price_id,
+            status=status.value,
+            outcome=outcome.value,
+            http_status=http_status,
+            streamed=self._request.streams,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cached_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            cost_picousd=cost,
+            duration_ms=duration,
+            first_token_ms=attempt.first_token_ms,
+            upstream_request_id=(upstream.get("x-request-id", "") if upstream is not None else "")[:200],
+        )
+        self._lines += _encode(line) + b"\n"
+        if outcome != Outcome.OK:
+            self._flush()  # else it goes with the request's own line, before the last byte
+        self._cost += cost
+        self._usage = Usage(
+            self._usage.input_tokens + usage.input_tokens,
+            self._usage.output_tokens + usage.output_tokens,
+            self._usage.cached_tokens + usage.cached_tokens,
+            self._usage.cache_write_tokens + usage.cache_write_tokens,
+            self._usage.reasoning_tokens + usage.reasoning_tokens,
+        )
+        facts: dict[str, Any] = {
+            "id": attempt.id,
+            "endpoint": attempt.endpoint.label,
+            "region": attempt.endpoint.region,
+            "outcome": outcome.value,
+            "status": http_status,
+            "usage": status.value,
+            "after_ms": int((attempt.started - self._started) * 1000),
+            "ms": duration,
+            "first_token_ms": attempt.first_token_ms,
+            "price_id": attempt.price.price_id,
+        }
+        if error is not None:
+            # A provider that refuses our credential may repeat it in its message: that stays out of every record.
+            facts["error"] = "the credential was refused" if error.kind == "credential" else error.message[:300]
+            facts["phase"] = error.phase
+        self._attempts.append(facts)
+        metrics.count_attempt(attempt.endpoint.provider, outcome.value, usage, cost, attempt.first_token_ms)
+
+    def _flush(self) -> None:
+        if self._lines:
+            self._runtime.record(self._lines)
+            self._lines = b""
+
+    async def close(self, outcome: Outcome, status: int, code: str = "", error: GatewayError | None = None) -> None:
+        """Give back what the counters held, and write the request's own line: once, before the answer's last byte."""
+        if self._closed:
+            return
+        self._closed = True
+        runtime = self._runtime
+        duration = _since(self._started)
+        if self._attempts or runtime.may_log_denial():
+            self._lines += _encode(self._line(outcome, status, code, error, duration)) + b"\n"
+        else:
+            metrics.unlogged.inc()
+        self._flush()
+        metrics.count_request(self._request.operation, outcome.value, status, duration / 1000)
+        if self.admission is not None and self.admission.admitted is not None:
+            used = self._usage.input_tokens + self._usage.output_tokens
+            await runtime.settle_counters(self.admission.ask, tokens=used, cost=self._cost)
+
+    def _line(self, outcome: Outcome, status: int, code: str, error: GatewayError | None, duration: int) -> RequestLine:
+        principal = self._principal
+        return RequestLine(
+            request_id=self._request_id,
+            at=self._at,
+            tenant_id=principal.tenant.id,
+            project_id=principal.project.id,
+            api_key_id=principal.api_key_id,
+            user_id=principal.user_id,
+            operation=self._request.operation,
+            outcome=outcome.value,
+            http_status=status,
+            model_slug=self.plan.model.slug if self.plan else _printable(self._request.model),
+            streamed=self._request.streams,
+            error_code=code[:64],
+            attempts=len(self._attempts),
+            input_tokens=self._usage.input_tokens,
+            output_tokens=self._usage.output_tokens,
+            cost_picousd=self._cost,
+            duration_ms=duration,
+            first_token_ms=self._first_token_ms,
+            why=self._why(error),
+        )
+
+    def _why(self, error: GatewayError | None) -> dict[str, Any]:
+        """The facts behind the answer, as the portal shows them (``apps/gateway/explanation.py``)."""
+        why: dict[str, Any] = {"caller": self._principal.label, "project": self._principal.project.label}
+        if error is not None and error.rule:
+            why["denied_by"] = error.rule
+        if isinstance(error, LimitExceeded | Unavailable | ModelNotFound):
+            # Our own words. Other errors may repeat what was sent, which is not kept.
+            why["said"] = error.message
+        plan, admission = self.plan, self.admission
+        if plan is None:
+            return why
+        if admission is not None:
+            why["held"] = {"tokens": admission.ask.tokens, "cost_picousd": admission.ask.cost}
+            if admission.admitted is not None:
+                why["granted_tokens"] = admission.admitted.tokens
+                why["limits"] = [
+                    {"rule": plan.rules[left.limit.key].text, "left": left.left}
+                    for left in admission.admitted.remaining
+                ]
+        if plan.budgets:
+            why["budgets"] = [budget.rule.text for budget in plan.budgets]
+        why["candidates"] = [endpoint.label for endpoint in plan.candidates]
+        if plan.left_out:
+            why["left_out"] = [{"endpoint": endpoint, "why": reason} for endpoint, reason in plan.left_out]
+        if self._attempts:
+            why["attempts"] = self._attempts
+        return why
+
+
+def _since(started: float) -> int:
+    return int((time.monotonic() - started) * 1000)
+
+
+def _printable(text: str) -> str:
+    return "".join(character for character in text if character.isprintable())[:200]
+
+
+def _failed_outcome(error: ProviderError) -> Outcome:
+    return Outcome.INVALID if error.kind == "caller" else Outcome.UPSTREAM_ERROR
