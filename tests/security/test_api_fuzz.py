@@ -108,7 +108,7 @@ def world(db: None, settings: Settings) -> Iterator[dict[str, dict[str, str]]]:
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
-def test_operation(case: schemathesis.Case, world: dict[str, dict[str, str]], role: str) -> None:
+def test_operation(case: schemathesis.Case[Any], world: dict[str, dict[str, str]], role: str) -> None:
     case.call_and_validate(headers=world[role], checks=CHECKS)
 
 
