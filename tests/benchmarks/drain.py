@@ -30,9 +30,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def fill(directory: Path, requests: int) -> int:
-    """Write a spool of so many requests: of 20 tenants with 5 projects of 2 keys each, a key calling 2 models, over 3 hours.
+    """Write a spool of so many requests over 3 hours, and return its bytes.
 
-    Returns its bytes.
+    20 tenants have 5 projects each, of 2 keys each, each calling 2 models.
     """
     from apps.gateway.ledger.lines import Intent, RequestLine, Settlement
     from apps.gateway.ledger.spool import Spool
