@@ -104,6 +104,8 @@ class Runtime:
         self.signing_keys = IssuerKeys(settings.OIDC_ISSUER, settings.OIDC_AUDIENCE)
         self.load = LoadShedder(max_in_flight=settings.GATEWAY_MAX_IN_FLIGHT)
         self.draining = False
+        self._seen_at = time.monotonic()
+        metrics.snapshot_age.set_function(lambda: time.monotonic() - self._seen_at)
         self._stopping = threading.Event()
         self._refresher: threading.Thread | None = None
         self._retries = TokenBucket(rate=0.0, burst=RETRY_BURST)
@@ -158,7 +160,13 @@ class Runtime:
     def _keep_fresh(self) -> None:
         wait = POLL_SECONDS
         while not self._stopping.wait(wait):
-            wait = POLL_SECONDS if self._refresh() else min(wait * 2, MAX_BACKOFF_SECONDS)
+            try:
+                seen = self._refresh()
+            except Exception:
+                # A row that cannot be read must not end the thread: no revocation would be heard of any more.
+                log.exception("control_plane_unreadable")
+                seen = False
+            wait = POLL_SECONDS if seen else min(wait * 2, MAX_BACKOFF_SECONDS)
 
     def _refresh(self) -> bool:
         """Read the control plane anew if it has changed. On failure the last picture goes on serving."""
@@ -173,7 +181,6 @@ class Runtime:
             with contextlib.suppress(DatabaseError):
                 connection.close()
             return False
-        metrics.snapshot_age.set(0.0)
         return True
 
     # Counters.
@@ -206,8 +213,14 @@ class Runtime:
 
     async def settle_counters(self, ask: Ask, *, tokens: int, cost: int) -> None:
         """The lease expires by itself, so counters that are away cost a late correction, not a wrong ledger."""
+        now = time.time()
         try:
-            await self.counters.settle(ask, tokens=tokens, cost=cost, now=time.time())
+            await self.counters.settle(ask, tokens=tokens, cost=cost, now=now)
+        except asyncio.CancelledError:
+            # The server stops. It may have been heard or not; what is said twice books once.
+            with contextlib.suppress(CountersUnavailable):
+                await self.counters.settle(ask, tokens=tokens, cost=cost, now=now)
+            raise
         except CountersUnavailable:
             metrics.settlements_lost.inc()
 

@@ -22,6 +22,8 @@ import httpx
 KEEPALIVE_SECONDS = 4.0
 HIGH_WATER = 512 * 1024
 MAX_HEAD_BYTES = 64 * 1024
+DISPATCHED = "lobby.dispatched"
+"""A request's extension: whether any of it has left, so that the upstream may have it."""
 
 Origin = tuple[str, str, int]
 
@@ -217,6 +219,7 @@ class Transport(httpx.AsyncBaseTransport):
         content = request.content
         lines = [b"%s %s HTTP/1.1" % (request.method.encode(), url.raw_path)]
         lines += [b"%s: %s" % header for header in request.headers.raw]
+        request.extensions[DISPATCHED] = True
         try:
             await connection.send(b"\r\n".join(lines) + b"\r\n\r\n", content)
         except BaseException:

@@ -8,10 +8,12 @@ from typing import Literal
 
 import httpx
 
-from apps.gateway.transport import Transport
+from apps.gateway.transport import DISPATCHED, Transport
 from apps.models.errors import UrlRefused
 from apps.models.providers.base import ProviderError
 from apps.models.urls_guard import check_url, resolve
+
+__all__ = ["DISPATCHED", "MAX_ANSWER_BYTES", "MAX_ERROR_BYTES", "UpstreamClient", "Watch", "chunks", "read_all"]
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
@@ -27,7 +29,7 @@ class Watch:
     caller is being written to (``pause``) the upstream is not to blame, and only ``total`` counts.
     """
 
-    __slots__ = ("_ends", "_handle", "_limit", "_loop", "_phase", "_since", "_task", "reason")
+    __slots__ = ("_ends", "_handle", "_limit", "_loop", "_phase", "_since", "_stopped", "_task", "reason")
 
     def __init__(self, total: float) -> None:
         self._loop = asyncio.get_running_loop()
@@ -39,6 +41,7 @@ class Watch:
         self._since = self._loop.time()
         self._limit = total
         self._handle: asyncio.TimerHandle | None = None
+        self._stopped = False
         self.reason: Phase | Literal["client"] | None = None
 
     def phase(self, phase: Phase, limit: float) -> None:
@@ -57,6 +60,8 @@ class Watch:
         self._fire("client")
 
     def stop(self) -> None:
+        """The attempt has ended: neither the clock nor a caller who leaves disturbs what is still to be done."""
+        self._stopped = True
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -83,7 +88,7 @@ class Watch:
             self._arm(min(max(self._since, now - self._limit) + self._limit, self._ends))
 
     def _fire(self, reason: Phase | Literal["client"]) -> None:
-        if self.reason is None:
+        if self.reason is None and not self._stopped:
             self.reason = reason
             self._task.cancel()
         self.stop()
@@ -99,7 +104,7 @@ class UpstreamClient:
     async def send(self, request: httpx.Request, *, simulated: bool, connect_timeout: float) -> httpx.Response:
         """The response's head; its body is still to be read. Raises ``ProviderError``; the watch bounds the rest."""
         transport = self._sandbox if simulated else self._network
-        request.extensions["timeout"] = {"connect": connect_timeout}
+        request.extensions |= {"timeout": {"connect": connect_timeout}, DISPATCHED: simulated}
         try:
             return await transport.handle_async_request(request)
         except httpx.TransportError as error:

@@ -92,7 +92,7 @@ def new_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WorldF
 
 @pytest.fixture(scope="session")
 def shared_worlds(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres_template: str
 ) -> Iterator[Callable[[Profile], World]]:
     factory = WorldFactory(request, tmp_path_factory.mktemp("shared"))
     made: dict[Profile, World] = {}

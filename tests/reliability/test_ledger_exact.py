@@ -1,4 +1,4 @@
-"""Nothing lost, nothing twice: the whole of Lobby under mixed load, with callers that leave and a process that is killed."""
+"""Nothing lost, nothing twice: all of Lobby under mixed load, with callers that leave and a process that is killed."""
 
 from __future__ import annotations
 

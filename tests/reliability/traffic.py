@@ -74,6 +74,9 @@ class Caller:
                 await self._exchange(call, seen)
         except (OSError, EOFError):
             self.close()
+        except BaseException:
+            self.close()
+            raise
         seen.seconds = time.monotonic() - began
         return seen
 
