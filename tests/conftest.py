@@ -16,6 +16,8 @@ from tests.live import LiveLobby, LobbyFactory
 if TYPE_CHECKING:
     from tests.cast import Cast
 
+# Not in pytest's own directory: other runs on the machine clean up there, and a server minds.
+SERVERS = Path(os.environ["DATA_DIR"]) / "servers"
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
@@ -33,9 +35,9 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def session_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.PostgresServer]:
+def session_postgres() -> Iterator[servers.PostgresServer]:
     try:
-        server = servers.PostgresServer(tmp_path_factory.mktemp("servers") / "postgres")
+        server = servers.PostgresServer(SERVERS / "postgres")
     except servers.ProgramMissing as error:
         missing(str(error))
     server.start()
@@ -54,9 +56,9 @@ def postgres_server(session_postgres: servers.PostgresServer) -> Iterator[server
 
 
 @pytest.fixture(scope="session")
-def session_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.RedisServer]:
+def session_redis() -> Iterator[servers.RedisServer]:
     try:
-        server = servers.RedisServer(tmp_path_factory.mktemp("servers") / "redis")
+        server = servers.RedisServer(SERVERS / "redis")
     except servers.ProgramMissing as error:
         missing(str(error))
     server.start()

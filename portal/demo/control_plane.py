@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import transaction
 from django.utils import timezone
 
@@ -41,8 +42,14 @@ def demo_password() -> str:
     """The demonstration's one password: made for this installation, kept in its data directory."""
 
     def make() -> str:
-        words = ["".join(secrets.choice(_SYLLABLES) for _ in range(3)) for _ in range(3)]
-        return "-".join(words)
+        while True:
+            word = "-".join("".join(secrets.choice(_SYLLABLES) for _ in range(3)) for _ in range(3))
+            try:
+                for person in cast.PEOPLE:
+                    validate_password(word, User(email=person.email, name=person.name))
+            except ValidationError:
+                continue  # by chance too like somebody's name
+            return word
 
     return embedded_secret(settings.DATA_DIR, PASSWORD_SECRET, make)
 

@@ -276,9 +276,7 @@ def lock(data_dir: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         other = os.read(descriptor, 20).decode("ascii", "replace").strip()
-        fail(
-            f"another Lobby (process {other}) uses DATA_DIR={data_dir}. Stop it, or set DATA_DIR to another directory."
-        )
+        fail(f"another Lobby (process {other}) uses DATA_DIR={data_dir}. Stop it, or set another DATA_DIR.")
     os.ftruncate(descriptor, 0)
     os.write(descriptor, str(os.getpid()).encode())
     return descriptor
