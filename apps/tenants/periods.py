@@ -34,7 +34,7 @@ def period_dates(period: str, day: date) -> tuple[date, date]:
 
 
 def local_midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The first moment of ``day`` in ``zone``; where midnight is skipped by a clock change, the moment after the gap."""
+    """The first moment of ``day`` in ``zone``: where a clock change skips midnight, the moment after the gap."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
     # Through UTC and back: a local time inside a gap comes out as the real time on the other side of it.
     return midnight.astimezone(ZoneInfo("UTC")).astimezone(zone)

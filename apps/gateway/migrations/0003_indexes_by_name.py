@@ -5,50 +5,51 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('gateway', '0002_initial'),
-        ('registry', '0003_discovery'),
-        ('tenants', '0001_initial'),
+        ("gateway", "0002_initial"),
+        ("registry", "0003_discovery"),
+        ("tenants", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='requestlog',
-            name='request_id',
+            model_name="requestlog",
+            name="request_id",
             field=models.CharField(max_length=32),
         ),
         migrations.AlterField(
-            model_name='usagerecord',
-            name='attempt_id',
+            model_name="usagerecord",
+            name="attempt_id",
             field=models.CharField(max_length=32),
         ),
         migrations.AlterField(
-            model_name='usagerecord',
-            name='request_id',
+            model_name="usagerecord",
+            name="request_id",
             field=models.CharField(max_length=32),
         ),
         migrations.AlterField(
-            model_name='usagerollup',
-            name='errors',
-            field=models.PositiveBigIntegerField(default=0, help_text='Of them, those that failed or were interrupted.'),
+            model_name="usagerollup",
+            name="errors",
+            field=models.PositiveBigIntegerField(
+                default=0, help_text="Of them, those that failed or were interrupted."
+            ),
         ),
         migrations.AlterField(
-            model_name='usagerollup',
-            name='requests',
-            field=models.PositiveBigIntegerField(default=0, help_text='Upstream attempts: the records counted here.'),
+            model_name="usagerollup",
+            name="requests",
+            field=models.PositiveBigIntegerField(default=0, help_text="Upstream attempts: the records counted here."),
         ),
         migrations.AddIndex(
-            model_name='usagerecord',
-            index=models.Index(fields=['request_id'], name='usage_request'),
+            model_name="usagerecord",
+            index=models.Index(fields=["request_id"], name="usage_request"),
         ),
         migrations.AddConstraint(
-            model_name='requestlog',
-            constraint=models.UniqueConstraint(fields=('request_id',), name='request_unique'),
+            model_name="requestlog",
+            constraint=models.UniqueConstraint(fields=("request_id",), name="request_unique"),
         ),
         migrations.AddConstraint(
-            model_name='usagerecord',
-            constraint=models.UniqueConstraint(fields=('attempt_id',), name='usage_attempt_unique'),
+            model_name="usagerecord",
+            constraint=models.UniqueConstraint(fields=("attempt_id",), name="usage_attempt_unique"),
         ),
     ]

@@ -4,14 +4,18 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('gateway', '0003_indexes_by_name'),
+        ("gateway", "0003_indexes_by_name"),
     ]
 
     operations = [
         migrations.AddConstraint(
-            model_name='usagerollup',
-            constraint=models.CheckConstraint(condition=models.Q(('cost_picousd__gte', -9000000000000000000), ('cost_picousd__lte', 9000000000000000000)), name='rollup_cost_is_exact'),
+            model_name="usagerollup",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("cost_picousd__gte", -9000000000000000000), ("cost_picousd__lte", 9000000000000000000)
+                ),
+                name="rollup_cost_is_exact",
+            ),
         ),
     ]
