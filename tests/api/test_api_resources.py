@@ -189,6 +189,7 @@ class TestModels:
         assert api.get("models/acme/writer:8b", by="viewer").body["publisher"] == "Acme"  # all or nothing
 
 
+@pytest.mark.backends
 class TestPages:
     @pytest.fixture
     def projects(self, api: Api) -> list[str]:
