@@ -155,13 +155,18 @@ async def at_once(port: int, calls: Sequence[Call]) -> list[Seen]:
             caller.close()
 
 
+async def one(port: int, call: Call) -> Seen:
+    """A single call on a connection of its own."""
+    return (await at_once(port, [call]))[0]
+
+
 @asynccontextmanager
 async def steady(port: int, make: Callable[[], Call], *, per_second: float) -> AsyncIterator[list[Seen]]:
     """Keep sending, at a steady pace whatever the answers take, while the block runs; then wait for the last ones."""
     found: list[Seen] = []
     stopping = asyncio.Event()
 
-    async def one(caller: Caller) -> None:
+    async def send(caller: Caller) -> None:
         found.append(await caller.call(make()))
         idle.append(caller)
 
@@ -171,7 +176,7 @@ async def steady(port: int, make: Callable[[], Call], *, per_second: float) -> A
         async with asyncio.TaskGroup() as group:
             due = time.monotonic()
             while not stopping.is_set():
-                group.create_task(one(idle.pop() if idle else Caller(port)))
+                group.create_task(send(idle.pop() if idle else Caller(port)))
                 due += 1 / per_second
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
 

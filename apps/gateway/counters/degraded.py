@@ -89,10 +89,15 @@ class FallbackCounters:
             except CountersUnavailable:
                 self._failed()
                 if self._policy == "refuse":
+                    self._take_back(ask)
                     raise
             else:
                 self._start_replay()
                 return answer
+            answer = await self._admit_locally(ask)
+            if not isinstance(answer, Admitted):  # else its settlement tells the primary
+                self._take_back(ask)
+            return answer
         elif self._policy == "refuse":
             raise CountersUnavailable("The shared counters did not answer lately.")
         return await self._admit_locally(ask)
@@ -177,6 +182,11 @@ class FallbackCounters:
         if self._clock() >= self._retry_at:
             logger.warning("counters: the shared counters do not answer (policy: %s)", self._policy)
         self._retry_at = self._clock() + self._retry_seconds
+
+    def _take_back(self, ask: Ask) -> None:
+        """The primary may have heard an admission that we did not hear of, or hear it yet: nothing must stay taken."""
+        self._owe(_Owed(ask, 0, 0))
+        self._start_replay()
 
     def _owe(self, settlement: _Owed) -> None:
         if len(self._owed) >= MAX_OWED:

@@ -196,4 +196,6 @@ class RedisCounters:
             async with asyncio.timeout(self._call_seconds):
                 return await call
         except (RedisError, OSError, TimeoutError) as error:
+            # The idle connections are likely as dead as this one: none of the next calls is to find out by failing.
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
             raise CountersUnavailable(f"Redis does not answer: {error!r}") from error
