@@ -5,13 +5,16 @@ The schema is the caller's: it is read within bounds of depth and size, and its 
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
-from re import _constants as sre  # type: ignore[attr-defined]
-from re import _parser as sre_parser  # type: ignore[attr-defined]
 from typing import Any, Final
+
+# The standard library's own parser of patterns: not public, so that type checkers disagree on whether it is there.
+sre: Final[Any] = importlib.import_module("re._constants")
+sre_parser: Final[Any] = importlib.import_module("re._parser")
 
 MAX_NODES: Final = 2_000
 MAX_DEPTH: Final = 40
