@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import sys
 from typing import NoReturn
@@ -78,6 +79,8 @@ def main() -> None:
         proxy_headers=bool(settings.TRUSTED_PROXIES),
         forwarded_allow_ips=settings.TRUSTED_PROXIES,
     )
+    # When it has drained, uvicorn hands the signal on to who handled it before: the process ended as it was asked to.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if workers == 1:
         uvicorn.Server(config).run(sockets=[listener])
     else:

@@ -1,4 +1,4 @@
-"""PostgreSQL or Redis is away: inference goes on or is refused quickly, nothing is lost, nothing has to be restarted."""
+"""PostgreSQL or Redis is away: inference goes on or is refused quickly, nothing is lost or has to be restarted."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ async def test_inference_goes_on_while_the_database_is_down(
         await asyncio.sleep(1)
     assert before > 30 * OUTAGE_SECONDS
     served = [
-        one for each in seen if not each.left and each.call.kind in ("plain", "stream", "slow stream", "embedding")
+        each for each in seen if not each.left and each.call.kind in ("plain", "stream", "slow stream", "embedding")
     ]
     assert statuses(served) == {200: len(served)}, [each.error for each in served if each.status != 200][:3]
     assert all(each.whole for each in served)
-    refused = [one for each in seen if each.status == 401]
-    assert {each.call.kind for one in refused} <= {"wrong key"}
+    refused = [each for each in seen if each.status == 401]
+    assert {each.call.kind for each in refused} <= {"wrong key"}
     books = read_books(world)
     books.check()
     assert len(books.ours) > len(served)
