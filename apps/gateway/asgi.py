@@ -134,7 +134,7 @@ class GatewayApplication:
             )
             await exchange.serve()
         finally:
-            runtime.load.leave()
+            runtime.load.leave(principal.tenant.id)
 
     async def call(self, principal: Principal, path: str, body: bytes, receive: Receive, send: Send) -> None:
         """Serve a signed-in member's call from inside the portal: the same path, without the key."""
@@ -159,7 +159,7 @@ class GatewayApplication:
                 )
                 await exchange.serve()
             finally:
-                self.runtime.load.leave()
+                self.runtime.load.leave(principal.tenant.id)
         except GatewayError as error:
             await send_error(send, error, request_id)
 
