@@ -163,6 +163,7 @@ class Exchange:
                 await self._books.close(Outcome.OK, 200)
                 await self._answer.whole(answer.body)
         except ProviderError as error:
+            _conceal(error, endpoint.target.credential)
             self._books.settle_failed(attempt, error, reached=response is not None)
             raise
         except asyncio.CancelledError:
@@ -259,6 +260,15 @@ async def _close(response: httpx.Response) -> None:
         await stream.aclose()
     except Exception as error:
         metrics.close_failures.labels(type(error).__name__).inc()
+
+
+def _conceal(error: ProviderError, secret: str | None) -> None:
+    """Some upstreams repeat the credential that they were shown in what they say is wrong."""
+    if secret:
+        for name in ("message", "code", "type", "param"):
+            text = getattr(error, name)
+            if text and secret in text:
+                setattr(error, name, text.replace(secret, "[credential]"))
 
 
 def _outcome_of(error: GatewayError) -> Outcome:

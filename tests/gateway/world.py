@@ -78,10 +78,10 @@ class Shell:
 class World:
     """``lobby`` serves the models of ``fake``. Each ``project()`` is a new one, so that tests do not meet."""
 
-    def __init__(self, lobby: LiveLobby, fake: FakeOpenAI) -> None:
+    def __init__(self, lobby: LiveLobby, fake: FakeOpenAI, *, credential: str = "sk-fake") -> None:
         self.lobby = lobby
         self.fake = fake
-        lobby.env |= {"OPENAI_API_KEY": "sk-fake", "OPENAI_BASE_URL": fake.url}
+        lobby.env |= {"OPENAI_API_KEY": credential, "OPENAI_BASE_URL": fake.url}
         self.shell = Shell(lobby)
         self._numbers = itertools.count(1)
         self.key = ""
