@@ -10,7 +10,7 @@ WORKERS ?= 2
 
 export HOST PORT DATA_DIR PYTHON
 
-.PHONY: help run test test-embedded test-postgres check lint types imports migrations format lock bench fuzz clean
+.PHONY: help run test test-embedded test-postgres soak check lint types imports migrations format lock bench fuzz clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ test-embedded: ## The whole suite, on SQLite and in-memory counters.
 
 test-postgres: ## What depends on the backends, on PostgreSQL and Redis.
 	LOBBY_TEST_BACKENDS=servers $(PYTEST) -W error -n $(WORKERS) --dist loadfile -m backends $(PYTEST_ARGS)
+
+soak: ## The reliability tests with ten times the load and outages of five minutes.
+	LOBBY_TEST_SOAK=1 $(PYTEST) -W error tests/reliability $(PYTEST_ARGS)
 
 check: ## What .ci/run checks before the tests.
 	@scripts/environment.sh dev

@@ -1,6 +1,7 @@
 """The environment of a test run: nothing of the developer's in it, its own data directory, loopback alone.
 
 ``LOBBY_TEST_BACKENDS=servers`` runs the tests on PostgreSQL and Redis, started for the run, not on SQLite and memory.
+``LOBBY_TEST_SOAK=1`` makes the reliability tests long.
 ``LOBBY_TEST_NETWORK=open`` leaves the kernel's network as it is; Python's connections stay blocked.
 """
 

@@ -11,7 +11,7 @@ from tests.reliability.books import operators_check, read_books, totals_agree
 from tests.reliability.conftest import Profile, WorldFactory
 from tests.reliability.traffic import Call, Seen, crowd, mixed
 
-REQUESTS = 50_000 if os.environ.get("LOBBY_SOAK") else 5_000
+REQUESTS = 50_000 if os.environ.get("LOBBY_TEST_SOAK") else 5_000
 CALLERS = 24
 
 

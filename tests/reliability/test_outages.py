@@ -15,7 +15,7 @@ from tests.reliability.conftest import WorldFactory
 from tests.reliability.traffic import Call, Caller, at_once, mixed, one, statuses, steady
 from tests.servers import PostgresServer, RedisServer
 
-OUTAGE_SECONDS = 300.0 if os.environ.get("LOBBY_SOAK") else 6.0
+OUTAGE_SECONDS = 300.0 if os.environ.get("LOBBY_TEST_SOAK") else 6.0
 LIMITS = [{"metric": "requests", "limit": 100_000, "window_seconds": 60}, {"metric": "concurrency", "limit": 500}]
 
 

@@ -16,6 +16,9 @@ from apps.models.providers.base import Answer, ErrorKind, ProviderError, Target,
 PATHS = {"chat.completions": "/chat/completions", "embeddings": "/embeddings"}
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 MAX_ERROR_TEXT = 2_000
+MAX_ERROR_WORD = 200
+# A count above this, a hundred times any model's context, is a fault of the upstream and no usage.
+MAX_TOKENS = 100_000_000
 
 # Fields that are Lobby's own and mean nothing upstream.
 OWN_FIELDS = ("lobby", "prompt")
@@ -42,15 +45,24 @@ class _Usage(msgspec.Struct):
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
 
-    def normalised(self) -> Usage:
+    def normalised(self) -> Usage | None:
+        """None when the counts cannot be true."""
         inputs, outputs = self.prompt_tokens_details, self.completion_tokens_details
-        return Usage(
+        usage = Usage(
             input_tokens=max(self.prompt_tokens or 0, 0),
             output_tokens=max(self.completion_tokens or 0, 0),
             cached_tokens=max((inputs.cached_tokens if inputs else 0) or 0, 0),
             cache_write_tokens=max((inputs.cache_write_tokens if inputs else 0) or 0, 0),
             reasoning_tokens=max((outputs.reasoning_tokens if outputs else 0) or 0, 0),
         )
+        counts = (
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cached_tokens,
+            usage.cache_write_tokens,
+            usage.reasoning_tokens,
+        )
+        return usage if max(counts) <= MAX_TOKENS else None
 
 
 class _Answer(msgspec.Struct):
@@ -142,9 +154,9 @@ class OpenAIAdapter:
             message,
             status=status,
             retry_after=_retry_after(headers),
-            code=None if detail.code is None else str(detail.code),
-            type=detail.type,
-            param=detail.param,
+            code=_word(detail.code),
+            type=_word(detail.type),
+            param=_word(detail.param),
         )
 
     def stream_decoder(self, call: UpstreamCall, *, wants_usage: bool) -> OpenAIStreamDecoder:
@@ -290,10 +302,18 @@ def _error_event(raw: msgspec.Raw) -> ProviderError:
     try:
         detail = _decode_detail(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        detail = "The upstream reported an error in the stream."
+        detail = ""
     if isinstance(detail, str):
-        return ProviderError("overloaded", detail[:MAX_ERROR_TEXT], phase="stream")
-    code = None if detail.code is None else str(detail.code)
+        detail = _ErrorDetail(message=detail)
     return ProviderError(
-        "overloaded", detail.message[:MAX_ERROR_TEXT], code=code, type=detail.type, param=detail.param, phase="stream"
+        "overloaded",
+        detail.message[:MAX_ERROR_TEXT] or "The upstream reported an error in the stream.",
+        code=_word(detail.code),
+        type=_word(detail.type),
+        param=_word(detail.param),
+        phase="stream",
     )
+
+
+def _word(value: str | int | None) -> str | None:
+    return None if value is None else str(value)[:MAX_ERROR_WORD]
