@@ -18,7 +18,7 @@ from apps.tenants.money import format_usd
 if TYPE_CHECKING:
     from apps.gateway.runtime import Runtime
 
-# How long an admission may outlive its request when the process forgets it, beyond the endpoint's total timeout.
+# How long an admission may outlive its request when the process forgets it, beyond its endpoints' total timeouts.
 LEASE_GRACE_SECONDS = 60.0
 
 
@@ -51,7 +51,7 @@ async def admit(
         # Who names no maximum takes less than the model's: an answer of one token is the least worth asking for.
         minimum_tokens=bound + output if asked is not None else bound + request.choices,
         token_cost=max(price.dearest_output for price in prices),
-        lease_seconds=plan.candidates[0].total_timeout + LEASE_GRACE_SECONDS,
+        lease_seconds=sum(endpoint.total_timeout for endpoint in plan.candidates) + LEASE_GRACE_SECONDS,
     )
     admitted, granted = None, per_choice
     if plan.limits or plan.budgets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,6 +13,9 @@ from apps.models.providers.base import ProviderError
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Header = tuple[bytes, bytes]
+
+# For a caller that does not read: by the answer's last part the upstream is done with, so nothing else bounds the wait.
+LAST_PART_SECONDS = 60.0
 
 _STREAM_HEADERS: list[Header] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -35,26 +39,36 @@ class Answer:
     async def whole(self, body: bytes) -> None:
         """A plain answer."""
         await self._begin([(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))])
-        self._ended = True
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._end(body)
 
     async def stream(self, events: bytes, *, last: bool = False) -> None:
         """Some whole events of a stream."""
         if not self.begun:
             await self._begin(_STREAM_HEADERS)
-        self._ended = last
-        await self._send({"type": "http.response.body", "body": events, "more_body": not last})
+        if last:
+            await self._end(events)
+        else:
+            await self._send({"type": "http.response.body", "body": events, "more_body": True})
 
     async def error(self, error: GatewayError) -> None:
         """The error as a response; or, in a stream that has begun, as its last event."""
         if self._ended:
             return
-        self._ended = True
         if self.begun:
-            await self._send({"type": "http.response.body", "body": error.event(), "more_body": False})
+            await self._end(error.event())
             return
+        self._ended = True
         self.begun = True
         await send_error(self._send, error, self._request_id, extra=_limit_headers(self.admitted))
+
+    async def _end(self, body: bytes) -> None:
+        """The last part. A caller that does not take it is left: the server closes what its application left open."""
+        self._ended = True
+        try:
+            async with asyncio.timeout(LAST_PART_SECONDS):
+                await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        except TimeoutError:
+            return
 
     async def _begin(self, headers: list[Header]) -> None:
         self.begun = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -27,9 +28,13 @@ log = structlog.get_logger(__name__)
 # A body over the limit is read on and thrown away up to this many times the limit, so that the caller, which is still
 # writing, gets to read the error.
 DISCARD_FACTOR = 4
+# A caller that sends its body slower than this is not waited for.
+BODY_SECONDS = 60.0
+DISCARD_SECONDS = 10.0
 HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
-_PARSERS: dict[str, Callable[[bytes], tuple[wire.Request, dict[str, msgspec.Raw]]]] = {
+Parser = Callable[[bytes], tuple[wire.Request, dict[str, msgspec.Raw]]]
+_PARSERS: dict[str, Parser] = {
     "/v1/chat/completions": wire.parse_chat,
     "/v1/embeddings": wire.parse_embedding,
 }
@@ -93,10 +98,14 @@ class GatewayApplication:
         try:
             await self._v1(scope, path, receive, send, request_id, started)
         except GatewayError as error:
-            metrics.count_request(path if path in _PARSERS else "other", "refused", error.status, 0.0)
+            metrics.refusals.labels(str(error.status), error.code).inc()
             await send_error(send, error, request_id)
         except _ClientDisconnected:
             return
+        except Exception:
+            # Whatever happens after an answer has begun is the exchange's to handle; so none has begun here.
+            log.exception("request_failed", request_id=request_id)
+            await send_error(send, GatewayError(f"Something went wrong in Lobby (request {request_id})."), request_id)
 
     async def _v1(
         self, scope: dict[str, Any], path: str, receive: Receive, send: Send, request_id: str, started: float
@@ -120,21 +129,36 @@ class GatewayApplication:
             raise InvalidRequest(f"{path} takes POST.", status=405, code="method_not_allowed")
         runtime.load.enter(principal.tenant.id)
         try:
-            request, fields = parse(await _read_body(headers, receive))
-            runtime.count_request()
-            exchange = Exchange(
-                runtime,
-                principal,
-                request,
-                fields,
-                request_id=request_id,
-                receive=receive,
-                send=send,
-                started=started,
+            await self._exchange(
+                principal, parse, await _read_body(headers, receive), receive, send, request_id, started
             )
-            await exchange.serve()
         finally:
             runtime.load.leave(principal.tenant.id)
+
+    async def _exchange(
+        self,
+        principal: Principal,
+        parse: Parser,
+        body: bytes,
+        receive: Receive,
+        send: Send,
+        request_id: str,
+        started: float,
+    ) -> None:
+        assert self.runtime is not None
+        request, fields = parse(body)
+        self.runtime.count_request()
+        exchange = Exchange(
+            self.runtime,
+            principal,
+            request,
+            fields,
+            request_id=request_id,
+            receive=receive,
+            send=send,
+            started=started,
+        )
+        await exchange.serve()
 
     async def call(self, principal: Principal, path: str, body: bytes, receive: Receive, send: Send) -> None:
         """Serve a signed-in member's call from inside the portal: the same path, without the key."""
@@ -146,18 +170,7 @@ class GatewayApplication:
             check_active(principal)
             self.runtime.load.enter(principal.tenant.id)
             try:
-                request, fields = _PARSERS[path](body)
-                exchange = Exchange(
-                    self.runtime,
-                    principal,
-                    request,
-                    fields,
-                    request_id=request_id,
-                    receive=receive,
-                    send=send,
-                    started=started,
-                )
-                await exchange.serve()
+                await self._exchange(principal, _PARSERS[path], body, receive, send, request_id, started)
             finally:
                 self.runtime.load.leave(principal.tenant.id)
         except GatewayError as error:
@@ -209,7 +222,17 @@ async def _respond(send: Send, status: int, body: bytes, content_type: bytes, re
 
 
 async def _read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    """The whole body, at most ``GATEWAY_MAX_BODY_BYTES``. Raises ``InvalidRequest`` for what cannot be JSON anyway."""
+    """The whole body. Raises ``InvalidRequest`` for one too large, too slow, or that cannot be JSON anyway."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _receive_body(headers, receive)
+    except TimeoutError:
+        raise InvalidRequest(
+            f"The body did not arrive within {BODY_SECONDS:.0f} s.", status=408, code="request_timeout"
+        ) from None
+
+
+async def _receive_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
     limit: int = settings.GATEWAY_MAX_BODY_BYTES
     content_type = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
@@ -256,11 +279,13 @@ def _too_large(limit: int) -> InvalidRequest:
 async def _discard_body(receive: Receive) -> None:
     """Read on what a refused caller is still sending, within bounds, so that it gets to read why."""
     left = settings.GATEWAY_MAX_BODY_BYTES
-    while left > 0:
-        message = await receive()
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
-            return
-        left -= len(message.get("body", b""))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while left > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
+                left -= len(message.get("body", b""))
 
 
 application = GatewayApplication()

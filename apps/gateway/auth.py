@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import time
-from ipaddress import ip_address
 from typing import Any, Protocol
 
 import jwt
@@ -12,6 +11,8 @@ import jwt
 from apps.gateway.errors import Forbidden, Unauthenticated
 from apps.gateway.snapshot import KeyFacts, Principal, Snapshot, UserFacts
 from apps.tenants import apikeys
+from apps.tenants.addresses import is_within
+from apps.tenants.oidc.tokens import ALGORITHMS, identity
 from apps.tenants.types import Scope
 
 KEY_HEADERS = (b"authorization", b"x-api-key", b"api-key")
@@ -82,13 +83,8 @@ def _by_key(parts: tuple[str, str], snapshot: Snapshot, client: str, now: float)
 def _check_use(facts: KeyFacts, client: str) -> None:
     if Scope.INFERENCE not in facts.scopes:
         raise Forbidden("This key may not call models: it lacks the scope 'inference'.", code="missing_scope")
-    if facts.networks:
-        try:
-            address = ip_address(client)
-        except ValueError:
-            address = None
-        if address is None or not any(address in network for network in facts.networks):
-            raise Forbidden(f"This key may not be used from {client or 'here'}.", code="address_not_allowed")
+    if facts.networks and not is_within(client, facts.networks):
+        raise Forbidden(f"This key may not be used from {client or 'here'}.", code="address_not_allowed")
     check_active(facts.principal)
 
 
@@ -108,15 +104,15 @@ def _by_token(token: str, headers: dict[bytes, bytes], snapshot: Snapshot, keys:
         claims = jwt.decode(
             token,
             key,
-            algorithms=["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"],
-            issuer=keys.issuer,
+            algorithms=sorted(ALGORITHMS),
+            issuer=[keys.issuer.rstrip("/"), keys.issuer.rstrip("/") + "/"],
             audience=keys.audience,
             leeway=CLOCK_SKEW_SECONDS,
             options={"require": ["exp", "iss", "sub", "aud"]},
         )
-    except jwt.PyJWTError as error:
+    except (jwt.PyJWTError, TypeError, ValueError) as error:  # the others: a key of another kind
         raise Unauthenticated(f"The token was refused: {error}.", code="invalid_token") from None
-    user = snapshot.users_by_subject.get(claims["sub"])
+    user = snapshot.users_by_identity.get(identity(claims["iss"], claims["sub"]))
     if user is None or not user.projects:
         raise Forbidden("You are known, but no project of yours may call models. Ask a tenant admin to add you.")
     return _project_of(user, headers)

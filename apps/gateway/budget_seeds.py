@@ -20,7 +20,8 @@ def budget_spent(
     """Picodollars settled since the period began, from the day rollups.
 
     What a process that died left in the spool is waited for, at most ``wait_seconds``: else a restart would forget the
-    spend of its last second. Living processes count their own.
+    spend of its last second. What living ones have not drained yet (about a second of
+    traffic) is not in it.
     """
     ends = time.monotonic() + wait_seconds
     while files.has_orphans(spool_dir) and time.monotonic() < ends:

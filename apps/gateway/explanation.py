@@ -1,6 +1,6 @@
 """Why a request was answered as it was: the facts that the gateway wrote down, as steps that a person reads.
 
-The facts are ``RequestLog.why`` (made by ``exchange.py``) and the ledger's records of the attempts. Older rows may lack
+The facts are ``RequestLog.why`` (made by ``books.py``) and the ledger's records of the attempts. Older rows may lack
 a fact; a step then says less, and no step is made up.
 """
 

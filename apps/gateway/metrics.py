@@ -26,7 +26,12 @@ first_token = Histogram(
 attempts = Counter("lobby_upstream_attempts_total", "Upstream attempts.", ["provider", "outcome"], registry=registry)
 tokens = Counter("lobby_tokens_total", "Tokens settled.", ["kind"], registry=registry)
 cost = Counter("lobby_cost_usd_total", "Cost settled, in US dollars.", registry=registry)
-denials = Counter("lobby_denials_total", "Requests refused by a rule.", ["code"], registry=registry)
+refusals = Counter(
+    "lobby_refusals_total",
+    "Requests refused before they were admitted to a model.",
+    ["status", "code"],
+    registry=registry,
+)
 unlogged = Counter(
     "lobby_denials_unlogged_total", "Refused requests left out of the log to bound its growth.", registry=registry
 )
@@ -37,11 +42,6 @@ settlements_waiting = Gauge(
     "lobby_settlements_waiting", "Settlements that the spool did not take yet.", registry=registry
 )
 
-settlements_lost = Counter(
-    "lobby_counter_settlements_lost_total",
-    "Settlements that the counters did not take; their leases expire by themselves.",
-    registry=registry,
-)
 close_failures = Counter(
     "lobby_upstream_close_failures_total",
     "Upstream connections that failed while being closed.",

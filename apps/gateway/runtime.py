@@ -16,7 +16,7 @@ from django.db import close_old_connections, connection
 
 from apps.gateway import metrics
 from apps.gateway.budget_seeds import budget_spent
-from apps.gateway.counters.base import Ask, Counters, CountersUnavailable
+from apps.gateway.counters.base import Ask, Counters
 from apps.gateway.counters.memory import MemoryCounters
 from apps.gateway.errors import Unavailable
 from apps.gateway.ledger.errors import SpoolError
@@ -24,7 +24,7 @@ from apps.gateway.ledger.progress import ProgressTable
 from apps.gateway.ledger.spool import Spool
 from apps.gateway.overload import LoadShedder
 from apps.gateway.signing_keys import IssuerKeys
-from apps.gateway.snapshot import Plan, Snapshot
+from apps.gateway.snapshot import BudgetFacts, Plan, Snapshot
 from apps.gateway.snapshot_loader import load_snapshot
 from apps.gateway.upstream import UpstreamClient
 from apps.models.providers.base import Adapter
@@ -88,6 +88,28 @@ def _make_counters() -> Counters:
     )
 
 
+def _read_spent(budgets: list[BudgetFacts], now: float) -> dict[str, tuple[int, float]]:
+    """The spend of each budget's period, with its end, by the window's key. Runs in a thread."""
+    close_old_connections()  # a thread of the pool keeps its connection, dead or not
+    try:
+        return {
+            budget.window(now).key: (
+                budget_spent(
+                    tenant_id=budget.tenant.id,
+                    project_id=budget.project_id,
+                    api_key_id=budget.api_key_id,
+                    since=budget.bounds(now)[0],
+                    spool_dir=settings.SPOOL_DIR,
+                    wait_seconds=SEED_WAIT_SECONDS,
+                ),
+                budget.window(now).ends_at,
+            )
+            for budget in budgets
+        }
+    finally:
+        close_old_connections()
+
+
 class Runtime:
     """One per process, made when the server starts (``start``) and ended when it has drained (``stop``)."""
 
@@ -111,6 +133,7 @@ class Runtime:
         self._retries = TokenBucket(rate=0.0, burst=RETRY_BURST)
         self._denials = TokenBucket(rate=DENIALS_LOGGED_PER_SECOND, burst=DENIALS_LOGGED_PER_SECOND)
         self._waiting: deque[bytes] = deque()
+        self._seeding = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -130,6 +153,8 @@ class Runtime:
         await sync_to_async(self._refresh, thread_sensitive=False)()
         self._refresher = threading.Thread(target=self._keep_fresh, name="control-plane", daemon=True)
         self._refresher.start()
+        if settings.OIDC_ISSUER:
+            threading.Thread(target=self._keep_keys, name="signing-keys", daemon=True).start()
         self._tasks = [asyncio.create_task(self.load.watch()), asyncio.create_task(self._retry_settlements())]
 
     async def stop(self) -> None:
@@ -157,6 +182,13 @@ class Runtime:
 
     # The snapshot.
 
+    def _keep_keys(self) -> None:
+        """Apart from the control plane: a provider that hangs must not delay a revocation."""
+        while True:
+            self.signing_keys.refresh()
+            if self._stopping.wait(1.0):
+                return
+
     def _keep_fresh(self) -> None:
         wait = POLL_SECONDS
         while not self._stopping.wait(wait):
@@ -175,7 +207,6 @@ class Runtime:
             if self._snapshot is None or control_plane_version() != self._snapshot.version:
                 self._snapshot = load_snapshot()
             self._seen_at = time.monotonic()
-            self.signing_keys.refresh()
         except DatabaseError as error:
             log.warning("control_plane_unreachable", error=type(error).__name__)
             with contextlib.suppress(DatabaseError):
@@ -188,28 +219,17 @@ class Runtime:
     async def seed_budgets(self, plan: Plan, keys: tuple[str, ...]) -> None:
         """Tell the counters what the ledger says was spent. Raises ``Unavailable`` while the ledger cannot be read."""
         now = time.time()
-        wanted = [(budget, budget.window(now)) for budget in plan.budgets]
-        try:
-            spent = {
-                window.key: (
-                    await sync_to_async(budget_spent, thread_sensitive=False)(
-                        tenant_id=budget.tenant.id,
-                        project_id=budget.project_id,
-                        api_key_id=budget.api_key_id,
-                        since=budget.bounds(now)[0],
-                        spool_dir=settings.SPOOL_DIR,
-                        wait_seconds=SEED_WAIT_SECONDS,
-                    ),
-                    window.ends_at,
-                )
-                for budget, window in wanted
-                if window.key in keys
-            }
-        except DatabaseError:
-            raise Unavailable(
-                "What was spent so far cannot be read right now. Try again in a moment.", retry_after=2.0
-            ) from None
-        await self.counters.seed(spent)
+        async with self._seeding:  # one at a time: of many requests that find a budget unknown, the first one reads
+            known = await self.counters.spent(keys)
+            wanted = [budget for budget in plan.budgets if budget.window(now).key in keys]
+            wanted = [budget for budget in wanted if budget.window(now).key not in known]
+            try:
+                spent = await sync_to_async(_read_spent, thread_sensitive=False)(wanted, now)
+            except DatabaseError:
+                raise Unavailable(
+                    "What was spent so far cannot be read right now. Try again in a moment.", retry_after=2.0
+                ) from None
+            await self.counters.seed(spent)
 
     async def settle_counters(self, ask: Ask, *, tokens: int, cost: int) -> None:
         """The lease expires by itself, so counters that are away cost a late correction, not a wrong ledger."""
@@ -218,11 +238,8 @@ class Runtime:
             await self.counters.settle(ask, tokens=tokens, cost=cost, now=now)
         except asyncio.CancelledError:
             # The server stops. It may have been heard or not; what is said twice books once.
-            with contextlib.suppress(CountersUnavailable):
-                await self.counters.settle(ask, tokens=tokens, cost=cost, now=now)
+            await self.counters.settle(ask, tokens=tokens, cost=cost, now=now)
             raise
-        except CountersUnavailable:
-            metrics.settlements_lost.inc()
 
     def may_retry(self) -> bool:
         return self._retries.take()

@@ -235,7 +235,7 @@ class Snapshot:
     version: int
     loaded_at: float
     keys: dict[str, KeyFacts] = field(repr=False)
-    users_by_subject: dict[str, UserFacts] = field(repr=False)
+    users_by_identity: dict[str, UserFacts] = field(repr=False)
     users: dict[int, UserFacts] = field(repr=False)
     models: dict[str, ModelFacts] = field(repr=False)
     grants: dict[int, tuple[GrantFacts, ...]] = field(repr=False)  # by model id

@@ -61,12 +61,12 @@ def load_snapshot() -> Snapshot:
 def _read(version: int) -> Snapshot:
     tenants = _tenants()
     projects = _projects(tenants)
-    users, by_subject = _users(projects)
+    users, by_identity = _users(projects)
     return Snapshot(
         version=version,
         loaded_at=time.time(),
         keys=_keys(projects),
-        users_by_subject=by_subject,
+        users_by_identity=by_identity,
         users=users,
         models=_models(),
         grants=_grants(),
@@ -115,8 +115,8 @@ def _users(projects: dict[int, ProjectFacts]) -> tuple[dict[int, UserFacts], dic
         labels[user_id] = email
         callable_projects[user_id] += by_tenant[tenant_id]
     users = {pk: UserFacts(pk, labels[pk], tuple(found)) for pk, found in callable_projects.items()}
-    subjects = SocialAccount.objects.filter(user_id__in=users).values_list("uid", "user_id")
-    return users, {uid: users[user_id] for uid, user_id in subjects}
+    identities = SocialAccount.objects.filter(user_id__in=users).values_list("uid", "user_id")
+    return users, {uid: users[user_id] for uid, user_id in identities}
 
 
 def _keys(projects: dict[int, ProjectFacts]) -> dict[str, KeyFacts]:

@@ -43,7 +43,6 @@ class _Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._head: asyncio.Future[None] | None = None
         self._more: asyncio.Future[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
         self._framed = False  # the body's end is told by its length or its chunks, not by the connection's end
         self._complete = True
         self._reusable = True
@@ -131,6 +130,10 @@ class _Connection(asyncio.Protocol):
 
     # httptools
 
+    def on_message_begin(self) -> None:
+        if self._complete:  # the beginning of an answer to nothing: none of it may reach the next request
+            self._reusable = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > MAX_HEAD_BYTES:
@@ -151,8 +154,9 @@ class _Connection(asyncio.Protocol):
             self._head.set_result(None)
 
     def on_body(self, body: bytes) -> None:
-        self._body.append(body)
-        self._buffered += len(body)
+        if not self._complete:
+            self._body.append(body)
+            self._buffered += len(body)
 
     def on_message_complete(self) -> None:
         if not self.status:

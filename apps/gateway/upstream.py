@@ -85,7 +85,7 @@ class Watch:
         elif now >= self._since + self._limit:
             self._fire(self._phase)
         else:
-            self._arm(min(max(self._since, now - self._limit) + self._limit, self._ends))
+            self._arm(min(min(self._since, now) + self._limit, self._ends))  # while paused: look again a limit from now
 
     def _fire(self, reason: Phase | Literal["client"]) -> None:
         if self.reason is None and not self._stopped:

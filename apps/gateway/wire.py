@@ -15,13 +15,16 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from apps.gateway.errors import InvalidRequest
 from apps.models.providers.base import Operation
 
-# What an image, a sound or a file may cost in tokens at the most, whatever its bytes: an upper bound for the hold.
-# Source: the largest tile count of the published vision pricing (high detail), rounded up.
-TOKENS_PER_ATTACHMENT = 3_000
+# What an image may cost in tokens at the most, whatever its bytes: an upper bound for the hold. Published figures go
+# from 85 to 8,512 (a small image in high detail at a small model). Files and sounds are bounded by their bytes as text
+# is.
+TOKENS_PER_IMAGE = 10_000
+USUAL_TOKENS_PER_IMAGE = 1_000
+# A file that is only named may fill a model's whole context.
+TOKENS_PER_NAMED_FILE = 200_000
 MAX_DEPTH_MESSAGE = "The body is nested too deeply."
 
 Positive = Annotated[int, Meta(ge=1)]
-Text = str
 
 
 class StreamOptions(msgspec.Struct):
@@ -105,8 +108,12 @@ class ChatRequest(msgspec.Struct):
 
     @property
     def max_output(self) -> int | None:
-        """The most output tokens per choice that the caller asked for; None when it named no maximum."""
-        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+        """The most output tokens per choice that the caller asked for; None when it named no maximum.
+
+        Both fields pass on, and a server heeds the one that it knows: so the larger one is the bound.
+        """
+        named = [number for number in (self.max_completion_tokens, self.max_tokens) if number is not None]
+        return max(named) if named else None
 
     @property
     def choices(self) -> int:
@@ -150,7 +157,7 @@ _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 # "Expected `str`, got `int` - at `$.messages[0].role`"
 _location = re.compile(r" - at `(?P<path>[^`]*)`$")
 _missing = re.compile(r"missing required field `(?P<name>[^`]+)`")
-_data_url = re.compile(rb'"(?:data|url|file_data)"\s*:\s*"')
+_image_url = re.compile(rb'"image_url"\s*:\s*(?:\{[^{}]*?"url"\s*:\s*)?"')
 
 
 def parse_chat(body: bytes) -> tuple[ChatRequest, dict[str, Raw]]:
@@ -199,25 +206,27 @@ def input_bounds(fields: dict[str, Raw]) -> tuple[int, int]:
     A byte-level tokenizer makes at most one token of a byte, and the JSON around a message is longer than the tokens
     that frame it: so the bytes are a bound that holds for every model. Four bytes a token is the usual estimate.
     """
-    size = attachments = 0
+    size = bound = estimate = 0
     for name in ("messages", "tools", "functions", "response_format", "input", "prompt"):
         raw = fields.get(name)
         if raw is None:
             continue
         data = bytes(raw)
         size += len(data)
-        if name == "messages" and (b'"image_url"' in data or b'"input_audio"' in data or b'"file"' in data):
-            carried, count = _attachments(data)
+        if name == "messages" and b'"image_url"' in data:
+            carried, images = _images(data)
             size -= carried
-            attachments += count
-    extra = attachments * TOKENS_PER_ATTACHMENT
-    return size + extra, max(1, size // 4) + attachments * (TOKENS_PER_ATTACHMENT // 3)
+            bound += images * TOKENS_PER_IMAGE
+            estimate += images * USUAL_TOKENS_PER_IMAGE
+        if name == "messages" and b'"file_id"' in data:
+            bound += data.count(b'"file_id"') * TOKENS_PER_NAMED_FILE
+    return bound + size, estimate + max(1, size // 4)
 
 
-def _attachments(messages: bytes) -> tuple[int, int]:
-    """(bytes, number) of the attachments carried inside the messages."""
+def _images(messages: bytes) -> tuple[int, int]:
+    """(bytes, number) of the images carried inside the messages, or pointed to by their address."""
     carried = count = 0
-    for match in _data_url.finditer(messages):
+    for match in _image_url.finditer(messages):
         end = messages.find(b'"', match.end())
         carried += max(0, end - match.end())
         count += 1

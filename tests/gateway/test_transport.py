@@ -141,12 +141,19 @@ async def test_a_connection_is_used_again_and_never_with_an_unread_answer() -> N
 
 
 async def test_bytes_that_answer_nothing_end_the_connection() -> None:
+    connections = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await replying(OK + b"content-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n")(reader, writer)
+
     transport = Transport(plainly)
-    async with serving(replying(OK + b"content-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n", b"")) as url:
-        assert await fetch(transport, url) == (200, b"ok")
-        await asyncio.sleep(0.05)
-        with pytest.raises(httpx.TransportError):
-            await fetch(transport, url)
+    async with serving(handler) as url:
+        for _ in range(2):
+            assert await fetch(transport, url) == (200, b"ok")
+            await asyncio.sleep(0.05)
+        assert connections == 2
     await transport.aclose()
 
 
@@ -207,3 +214,20 @@ async def test_an_address_that_the_guard_refuses_is_not_connected_to() -> None:
         with pytest.raises(httpx.ConnectError, match="refused"):
             await fetch(Transport(refusing), url)
     assert not reached
+
+
+async def test_the_beginning_of_an_answer_to_nothing_does_not_reach_the_next_request() -> None:
+    first = OK + b"content-length: 5\r\n\r\nfirst" + OK + b"content-length: 9\r\n\r\nPOISON"
+    second = OK + b"content-length: 6\r\n\r\nsecond"
+    connections = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await replying(*([first, b"ON"] if connections == 1 else [second]))(reader, writer)
+
+    transport = Transport(plainly)
+    async with serving(handler) as url:
+        assert await fetch(transport, url) == (200, b"first")
+        assert await fetch(transport, url) == (200, b"second")
+    await transport.aclose()

@@ -15,6 +15,7 @@ Windows are cut by Redis' own clock, since those of the web processes differ. Ne
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import math
 import time
@@ -197,5 +198,6 @@ class RedisCounters:
                 return await call
         except (RedisError, OSError, TimeoutError) as error:
             # The idle connections are likely as dead as this one: none of the next calls is to find out by failing.
-            await self._redis.connection_pool.disconnect(inuse_connections=False)
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
             raise CountersUnavailable(f"Redis does not answer: {error!r}") from error

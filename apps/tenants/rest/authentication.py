@@ -17,6 +17,7 @@ from rest_framework.request import Request
 
 from apps.tenants import apikeys
 from apps.tenants.access import Actor
+from apps.tenants.addresses import is_within
 from apps.tenants.models import ApiKey, User
 from apps.tenants.rest import throttling
 from apps.tenants.types import Scope
@@ -100,10 +101,5 @@ def _find(shown: str) -> ApiKey | None:
 
 
 def _may_come_from(api_key: ApiKey, address: str) -> bool:
-    if not api_key.cidrs:
-        return True
-    try:
-        here = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(here in ipaddress.ip_network(cidr) for cidr in api_key.cidrs)
+    networks = [ipaddress.ip_network(cidr, strict=False) for cidr in api_key.cidrs]
+    return not networks or is_within(address, networks)

@@ -1,0 +1,54 @@
+"""What a request may use at the most, which is what is held for it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from apps.gateway.wire import TOKENS_PER_IMAGE, TOKENS_PER_NAMED_FILE, input_bounds, parse_chat
+
+
+def bounds(*parts: dict[str, Any], **fields: Any) -> tuple[int, int]:
+    message = {"role": "user", "content": list(parts)}
+    return input_bounds(parse_chat(json.dumps({"model": "m", "messages": [message], **fields}).encode())[1])
+
+
+@pytest.mark.parametrize("text", ["Hello", "日本語" * 50, "\u0000\n\"'\\" * 20])
+def test_text_is_bounded_by_its_bytes(text: str) -> None:
+    bound, estimate = bounds({"type": "text", "text": text})
+    assert bound >= len(text.encode())
+    assert estimate <= bound
+
+
+@pytest.mark.parametrize("url", ["https://example.com/a.png", "data:image/png;base64," + "A" * 400_000])
+def test_an_image_counts_as_one_whatever_its_bytes(url: str) -> None:
+    bound, _ = bounds({"type": "image_url", "image_url": {"detail": "high", "url": url}})
+    assert TOKENS_PER_IMAGE <= bound < TOKENS_PER_IMAGE + 500
+
+
+def test_text_that_looks_like_an_image_still_counts_its_bytes() -> None:
+    bound, _ = bounds({"type": "text", "text": '"image_url": {"url": "' + "x" * 5_000})
+    assert bound >= 5_000
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "file", "file": {"file_data": base64.b64encode(b"x" * 90_000).decode()}},
+        {"type": "input_audio", "input_audio": {"format": "wav", "data": "A" * 120_000}},
+    ],
+)
+def test_files_and_sounds_are_bounded_by_their_bytes(part: dict[str, Any]) -> None:
+    assert bounds(part)[0] >= 120_000
+
+
+def test_a_file_that_is_only_named_may_fill_a_context() -> None:
+    assert bounds({"type": "file", "file": {"file_id": "file-1"}})[0] >= TOKENS_PER_NAMED_FILE
+
+
+def test_the_larger_of_two_maxima_is_the_bound() -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "max_completion_tokens": 1, "max_tokens": 900}
+    assert parse_chat(json.dumps(body).encode())[0].max_output == 900
