@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import json
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,10 +15,11 @@ from typing import Any, NamedTuple
 from django import template
 from django.conf import settings
 from django.contrib.staticfiles import finders
+from django.core.serializers.json import DjangoJSONEncoder
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join, json_script
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from portal import formats
@@ -244,5 +246,8 @@ def stacked(segments: Iterable[Mapping[str, Any]], label: str = "") -> SafeStrin
 
 @register.simple_tag
 def chart_json(chart_id: str, data: Mapping[str, Any]) -> SafeString:
-    """The chart's data for the script, under the id that its canvas names."""
-    return json_script(data, f"{chart_id}-data")
+    """The chart's data for the script, under the id that its canvas names.
+
+    A template and not a script: swapped-in content may bring no script elements, not even ones of data.
+    """
+    return format_html('<template id="{}-data">{}</template>', chart_id, json.dumps(data, cls=DjangoJSONEncoder))

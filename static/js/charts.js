@@ -1,4 +1,4 @@
-// Charts: <canvas data-chart="id"> and its json_script. Colours come from the tokens, so a theme or a brand redraws them.
+// Charts: <canvas data-chart="id"> and its template of JSON. Colours come from the tokens, so a theme or a brand redraws them.
 // Chart.js is fetched only by a page that has a chart.
 import { $$, onContent, readJson } from "./dom.js";
 

@@ -248,6 +248,6 @@ export function initBusy() {
     running = Math.max(0, running + change);
     bar.classList.toggle("on", running > 0);
   };
-  document.addEventListener("htmx:beforeRequest", (event) => event.detail.elt.closest("[data-quiet]") || show(1));
-  document.addEventListener("htmx:afterRequest", (event) => event.detail.elt.closest("[data-quiet]") || show(-1));
+  document.addEventListener("htmx:beforeRequest", (event) => event.detail.elt?.closest?.("[data-quiet]") || show(1));
+  document.addEventListener("htmx:afterRequest", (event) => event.detail.elt?.closest?.("[data-quiet]") || show(-1));
 }

@@ -40,9 +40,10 @@ export function icon(name) {
   return svg;
 }
 
+/** The JSON that an element carries: a script of data, or a template, which survives a swap. */
 export function readJson(id) {
   const node = document.getElementById(id);
-  return node ? JSON.parse(node.textContent) : null;
+  return node ? JSON.parse((node.content ?? node).textContent) : null;
 }
 
 /** True while the reader types: single-key shortcuts keep still. */

@@ -28,6 +28,6 @@ document.addEventListener("htmx:afterRequest", (event) => {
 });
 // A failed poll is no news: no toast.
 for (const type of ["htmx:responseError", "htmx:sendError"]) {
-  document.addEventListener(type, (event) => event.detail.elt.closest("[data-live]") && event.stopImmediatePropagation(), true);
+  document.addEventListener(type, (event) => event.detail.elt?.closest?.("[data-live]") && event.stopImmediatePropagation(), true);
 }
 tick();
