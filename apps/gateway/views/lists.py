@@ -20,7 +20,7 @@ def chosen_project(request: HttpRequest, here: Here) -> Project | None:
 
 
 def csv_response(head: list[str], rows: Iterator[list[Cell]], name: str) -> HttpResponse:
-    """The rows as a file. Whole, not streamed: the rows are bounded, and an ASGI server takes no synchronous iterator."""
+    """The rows as a file. Whole, not streamed: they are bounded, and an ASGI server wants no synchronous iterator."""
     response = HttpResponse("".join(csv_lines(head, rows)), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
