@@ -91,7 +91,10 @@ def _check_use(facts: KeyFacts, client: str) -> None:
 def check_active(principal: Principal) -> None:
     """Raises ``Forbidden`` when the principal's tenant or project is not in service."""
     if not principal.tenant.is_active:
-        raise Forbidden(f"Tenant '{principal.tenant.slug}' is not active.", code="tenant_inactive")
+        raise Forbidden(
+            f"Tenant '{principal.tenant.slug}' is suspended or not active yet. Ask the platform's service admins.",
+            code="tenant_inactive",
+        )
     if not principal.project.is_active:
         raise Forbidden(f"Project '{principal.project.label}' is archived.", code="project_inactive")
 

@@ -116,7 +116,8 @@ class Explanation:
 def explain(request: RequestLog, records: Sequence[UsageRecord]) -> Explanation:
     """``records`` are the request's attempts as the ledger has them, in their order."""
     why: Mapping[str, Any] = request.why
-    told = [attempt for attempt in why.get("attempts", ()) if isinstance(attempt, dict)]
+    # An interrupted request's facts name no attempt: the ledger's records then tell more.
+    told = [attempt for attempt in why.get("attempts", ()) if isinstance(attempt, dict) and attempt.get("id")]
     by_id = {record.attempt_id: record for record in records}
     steps: list[Step | None] = [_caller(request, why), _model(request, why)]
     if request.error_code not in MODEL_CODES:
@@ -168,9 +169,9 @@ def _model(request: RequestLog, why: Mapping[str, Any]) -> Step:
             "wrong_model_kind": f"It cannot serve {request.operation}.",
         }
         return Step("model", "box", titles[request.error_code], "danger", notes.get(request.error_code, ""))
-    return Step(
-        "model", "box", f"{request.model_slug} may be called", "ok", f"Granted to {tenant}, and allowed for the caller."
-    )
+    # Whether it was open to everybody or granted is not among the facts, and may have changed since.
+    note = f"Open or granted to {tenant}, and allowed for the caller."
+    return Step("model", "box", f"{request.model_slug} may be called", "ok", note)
 
 
 def _limits(request: RequestLog, why: Mapping[str, Any]) -> Step | None:
@@ -180,8 +181,8 @@ def _limits(request: RequestLog, why: Mapping[str, Any]) -> Step | None:
         return Step(
             "limits", "gauge", "Limits and budgets could not be checked", "danger", "Nothing is called unchecked."
         )
-    if request.error_code in ROUTE_CODES:
-        return None
+    if request.error_code in ROUTE_CODES or "limits" not in why:
+        return None  # it never came to the limits, or nobody wrote down what they said
     left = [each for each in why.get("limits", ()) if isinstance(each, dict)]
     if request.error_code in BUDGET_CODES and not left:
         return None
@@ -202,6 +203,8 @@ def _budgets(request: RequestLog, why: Mapping[str, Any]) -> Step | None:
     if request.error_code in LIMIT_CODES | COUNTER_CODES | ROUTE_CODES:
         return None
     budgets = [_sentence(str(each)) for each in why.get("budgets", ())]
+    if not budgets and "held" not in why:
+        return None  # as with the limits
     if not budgets:
         return Step("budgets", "wallet", "No budget covers this call", "")
     held = why.get("held") or {}
@@ -295,6 +298,10 @@ def _answer(request: RequestLog) -> Step:
         return Step(
             "answer", "log-out", "The caller left before the end", "", "What was used until then is counted.", (), at
         )
+    if request.outcome == Outcome.INTERRUPTED and not status:
+        title = "The answer was not finished" if request.streamed else "No answer was sent"
+        note = "The gateway's process ended first. What was used until then is counted."
+        return Step("answer", "circle-x", title, "danger", note)
     code = f", {request.error_code}" if request.error_code else ""
     return Step("answer", "circle-x", "Answered with an error", "danger", f"HTTP {status}{code}", (), at)
 

@@ -207,15 +207,25 @@ def _subject(row: RateLimit | Budget) -> str:
     return f"tenant {row.tenant.slug}"
 
 
+def limit_text(row: RateLimit) -> str:
+    """The rule as a refused caller reads it."""
+    for_model = f" to {row.model}" if row.model else ""
+    return f"{row}{for_model} for {_subject(row)}"
+
+
+def budget_text(row: Budget) -> str:
+    """The rule as a refused caller reads it."""
+    return f"{row.get_period_display().lower()} budget of {format_usd(row.amount_picousd)} for {_subject(row)}"
+
+
 def _limits() -> dict[int, tuple[LimitFacts, ...]]:
     limits: defaultdict[int, list[LimitFacts]] = defaultdict(list)
     for row in RateLimit.objects.unscoped(WHY).select_related("tenant", "project", "api_key", "user"):
         window = 0 if row.metric == Metric.CONCURRENCY else row.window_seconds
-        for_model = f" to {row.model}" if row.model else ""
         limits[row.tenant_id].append(
             LimitFacts(
                 limit=Limit(f"limit:{row.pk}", row.metric, row.limit, window),  # type: ignore[arg-type]
-                rule=RuleFacts(f"{row}{for_model} for {_subject(row)}", f"an admin of tenant {row.tenant.slug}"),
+                rule=RuleFacts(limit_text(row), f"an admin of tenant {row.tenant.slug}"),
                 tenant_id=row.tenant_id,
                 project_id=row.project_id or 0,
                 api_key_id=row.api_key_id or 0,
@@ -229,7 +239,6 @@ def _limits() -> dict[int, tuple[LimitFacts, ...]]:
 def _budgets(tenants: dict[int, TenantFacts]) -> dict[int, tuple[BudgetFacts, ...]]:
     budgets: defaultdict[int, list[BudgetFacts]] = defaultdict(list)
     for row in Budget.objects.unscoped(WHY).select_related("tenant", "project", "api_key"):
-        text = f"{row.get_period_display().lower()} budget of {format_usd(row.amount_picousd)} for {_subject(row)}"
         budgets[row.tenant_id].append(
             BudgetFacts(
                 id=row.pk,
@@ -239,7 +248,7 @@ def _budgets(tenants: dict[int, TenantFacts]) -> dict[int, tuple[BudgetFacts, ..
                 period=row.period,
                 amount=row.amount_picousd,
                 hard=row.hard_stop,
-                rule=RuleFacts(text, f"an admin of tenant {row.tenant.slug}"),
+                rule=RuleFacts(budget_text(row), f"an admin of tenant {row.tenant.slug}"),
             )
         )
     return {tenant_id: tuple(found) for tenant_id, found in budgets.items()}

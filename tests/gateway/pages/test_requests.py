@@ -205,6 +205,16 @@ def test_why_of_what_was_cut_off_makes_up_nothing(usage: Usage, cast: Cast) -> N
     assert "{" not in page.split("<main")[1].split("</main>")[0].replace("{}", "")
 
 
+def test_what_was_not_written_down_is_not_claimed(usage: Usage, cast: Cast) -> None:
+    request_id = usage.add(why={}, outcome="interrupted", error_code="interrupted", http_status=0)
+    usage.drain()
+    told, page = why_of(cast, request_id)
+    assert not {"limits", "budgets"} & {step.kind for step in told.steps}
+    assert told.steps[-1].title == "No answer was sent"
+    assert "HTTP 0" not in page
+    assert "Granted to" not in page
+
+
 def test_hostile_facts_are_text(usage: Usage, cast: Cast) -> None:
     nasty = "<script>alert(1)</script>"
     why = {"attempts": [attempt(1, 0, endpoint=nasty, error=nasty)], "candidates": [nasty]}
