@@ -14,7 +14,7 @@ export function initDialogs() {
   });
   // A fragment brought into <dialog data-auto-open> (or its body) opens it; the server closes it by HX-Trigger "dialog:close".
   document.addEventListener("htmx:afterSwap", (event) => {
-    const dialog = event.detail.target.closest?.("dialog[data-auto-open]");
+    const dialog = event.detail.target?.closest?.("dialog[data-auto-open]");
     if (dialog && !dialog.open) dialog.showModal();
   });
   document.addEventListener("dialog:close", () => $$("dialog[open]").forEach((dialog) => dialog.close()));
