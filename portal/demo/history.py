@@ -16,13 +16,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+from django.db.models import Q
 
 from apps.gateway.ledger.lines import AnyLine, Intent, RequestLine, Settlement
 from apps.gateway.ledger.pricing import PriceTerms, cost_picousd
 from apps.gateway.ledger.spool import Spool
+from apps.gateway.snapshot_loader import budget_text, limit_text
 from apps.gateway.types import Outcome, UsageStatus
 from apps.models.models import Endpoint, Price
 from apps.models.types import ModelKind
+from apps.tenants.models import Budget, RateLimit
+from apps.tenants.types import Metric
 from portal.demo import catalog
 from portal.demo.control_plane import HISTORY_DAYS, DemoKeyRow
 
@@ -64,6 +68,55 @@ class Served:
         return begun[-1][1], begun[-1][2]
 
 
+class Rules:
+    """The limits and budgets that cover a key's calls, and what the gateway writes down about them."""
+
+    def __init__(self, row: DemoKeyRow) -> None:
+        project = row.api_key.project
+        covers = Q(project=None) | Q(project=project)
+        related = ("tenant", "project", "api_key")
+        self._slug = row.tenant_plan.slug
+        self._limits = list(
+            RateLimit.objects.for_tenant(project.tenant)
+            .filter(covers, api_key=None, user=None)
+            .select_related(*related, "user")
+            .order_by("pk")
+        )
+        budgets = Budget.objects.for_tenant(project.tenant).filter(covers, api_key=None)
+        self._budgets = [budget_text(budget) for budget in budgets.select_related(*related).order_by("pk")]
+
+    def asked(self, terms: PriceTerms, usage: Usage) -> dict[str, Any]:
+        """What is held while the call runs: a little more input than counted, output up to a round maximum."""
+        most = Usage(
+            round(usage.input_tokens * 1.1), 1 << usage.output_tokens.bit_length() if usage.output_tokens else 0
+        )
+        held = {"tokens": most.input_tokens + most.output_tokens, "cost_picousd": cost_picousd(terms, most)}
+        return {"held": held} | ({"budgets": self._budgets} if self._budgets else {})
+
+    def admitted(self, asked: dict[str, Any], at: int) -> dict[str, Any]:
+        tokens, free = asked["held"]["tokens"], 0.4 + at % 600 / 1000
+        left = [
+            {
+                "rule": limit_text(limit),
+                "left": max(int((limit.limit - (tokens if limit.metric == Metric.TOKENS else 1)) * free), 0),
+            }
+            for limit in self._limits
+        ]
+        return asked | {"granted_tokens": tokens, "limits": left}
+
+    def denied(self, asked: dict[str, Any], at: int) -> dict[str, Any]:
+        """By the tenant's tokens per minute, in the words that the gateway says (``apps/gateway/admission.py``)."""
+        rule = next(limit_text(limit) for limit in self._limits if limit.metric == Metric.TOKENS)
+        tokens = asked["held"]["tokens"]
+        left = tokens * (at % 90) // 100
+        said = (
+            f"Rate limit reached: {rule}. This request may use up to {tokens:,} tokens and {left:,}"
+            " are left; a shorter input or a smaller max_completion_tokens asks for less. Try again in"
+            f" {1 + at % 40} s, or ask an admin of tenant {self._slug} for more."
+        )
+        return asked | {"denied_by": rule, "said": said}
+
+
 def write_history(rows: Sequence[DemoKeyRow], spool_dir: Path, now: datetime) -> int:
     """Append the history of ``rows`` to the spool; how many requests it holds."""
     served = {slug: Served(slug) for slug in {row.project_plan.model for row in rows}}
@@ -71,14 +124,14 @@ def write_history(rows: Sequence[DemoKeyRow], spool_dir: Path, now: datetime) ->
     with Spool(spool_dir, max_bytes=SPOOL_BYTES) as spool:
         for row in rows:
             parts: list[bytes] = []
-            for lines in _history_of(row, served[row.project_plan.model], now):
+            for lines in _history_of(row, served[row.project_plan.model], Rules(row), now):
                 parts += [_encode(line) + b"\n" for line in lines]
                 requests += 1
             spool.append(b"".join(parts))
     return requests
 
 
-def _history_of(row: DemoKeyRow, served: Served, now: datetime) -> Iterator[list[AnyLine]]:
+def _history_of(row: DemoKeyRow, served: Served, rules: Rules, now: datetime) -> Iterator[list[AnyLine]]:
     zone = ZoneInfo(row.tenant_plan.time_zone)
     weights = ALL_HOURS if row.project_plan.round_the_clock else OFFICE_HOURS
     end = now - timedelta(days=_last_day(row))
@@ -89,7 +142,7 @@ def _history_of(row: DemoKeyRow, served: Served, now: datetime) -> Iterator[list
         for hour in sorted(rng.choices(range(24), weights, k=_requests_on(row, day, days_ago, rng))):
             moment = day + timedelta(hours=hour, seconds=rng.uniform(0, 3600))
             if moment < end:
-                yield _request(row, served, moment, rng, now)
+                yield _request(row, served, rules, moment, rng, now)
 
 
 def _last_day(row: DemoKeyRow) -> int:
@@ -110,7 +163,9 @@ def _requests_on(row: DemoKeyRow, day: datetime, days_ago: int, rng: random.Rand
     return max(0, round(rng.gauss(mean, math.sqrt(mean + 0.01))))
 
 
-def _request(row: DemoKeyRow, served: Served, moment: datetime, rng: random.Random, now: datetime) -> list[AnyLine]:
+def _request(
+    row: DemoKeyRow, served: Served, rules: Rules, moment: datetime, rng: random.Random, now: datetime
+) -> list[AnyLine]:
     """The lines of one request, in the gateway's order."""
     at = int(moment.timestamp() * 1000)
     project = row.api_key.project
@@ -134,9 +189,8 @@ def _request(row: DemoKeyRow, served: Served, moment: datetime, rng: random.Rand
     label = f"key {row.api_key.name} ({row.api_key.prefix})"
     project_label = f"{row.tenant_plan.slug}/{row.project_plan.slug}"
 
-    def ended(outcome: Outcome, status: int, **facts: Any) -> RequestLine:
-        why = {"caller": label, "project": project_label, "candidates": [str(served.endpoint)], **_why(facts)}
-        numbers = {name: value for name, value in facts.items() if name not in {"why", "tries", "denied_by"}}
+    def ended(outcome: Outcome, status: int, facts: dict[str, Any], **numbers: Any) -> RequestLine:
+        why = {"caller": label, "project": project_label, **facts}
         return msgspec.convert(
             {
                 **who,
@@ -153,14 +207,16 @@ def _request(row: DemoKeyRow, served: Served, moment: datetime, rng: random.Rand
         )
 
     chance = rng.random()
+    asked = {"candidates": [str(served.endpoint)]} | rules.asked(terms, whole)
     if chance < 0.006:
-        return [ended(Outcome.DENIED, 429, error_code="rate_limit_exceeded", denied_by="Tokens per minute")]
+        return [ended(Outcome.DENIED, 429, rules.denied(asked, at), error_code="rate_limit_exceeded")]
     if chance < 0.011:
-        return [ended(Outcome.INVALID, 400, error_code="invalid_request")]
+        return [ended(Outcome.INVALID, 400, {}, error_code="invalid_request")]
+    facts = rules.admitted(asked, at)
 
     lines: list[AnyLine] = []
     tries: list[dict[str, Any]] = []
-    spent_ms = 0
+    spent_ms = 2 + at % 5  # Lobby's own checks
     fails = INCIDENT_FAILURES if _in_incident(moment, now) else 0.008
     for number in (1, 2):
         attempt_id = _id(at + spent_ms, rng)
@@ -182,16 +238,15 @@ def _request(row: DemoKeyRow, served: Served, moment: datetime, rng: random.Rand
                     duration_ms=ms,
                 )
             )
-            tries.append(_try(attempt_id, served, Outcome.UPSTREAM_ERROR, status, ms, None, price_id))
+            tries.append(_try(attempt_id, served, Outcome.UPSTREAM_ERROR, status, spent_ms, ms, None, price_id))
             spent_ms += ms
             if number == 2:
                 failure: dict[str, Any] = {
                     "error_code": "upstream_error",
                     "attempts": 2,
                     "duration_ms": spent_ms,
-                    "tries": tries,
                 }
-                lines.append(ended(Outcome.UPSTREAM_ERROR, 502, **failure))
+                lines.append(ended(Outcome.UPSTREAM_ERROR, 502, facts | {"attempts": tries}, **failure))
             continue
         if streamed and rng.random() < 0.002:
             return lines  # the process died here: the drainer will find the intent without its settlement
@@ -221,32 +276,29 @@ def _request(row: DemoKeyRow, served: Served, moment: datetime, rng: random.Rand
                 first_token_ms=first,
             )
         )
-        tries.append(_try(attempt_id, served, outcome, 200, ms, first, price_id))
-        facts: dict[str, Any] = {
+        tries.append(_try(attempt_id, served, outcome, 200, spent_ms, ms, first, price_id))
+        numbers: dict[str, Any] = {
             "attempts": number,
             "duration_ms": spent_ms + ms,
             "first_token_ms": first,
-            "tries": tries,
             **tokens,
         }
         if outcome is Outcome.CANCELLED:
-            facts["error_code"] = "client_closed_request"
-        lines.append(ended(outcome, status, **facts))
+            numbers["error_code"] = "client_closed_request"
+        lines.append(ended(outcome, status, facts | {"attempts": tries}, **numbers))
         break
     return lines
 
 
-def _why(facts: dict[str, Any]) -> dict[str, Any]:
-    why: dict[str, Any] = {}
-    if "tries" in facts:
-        why["attempts"] = facts["tries"]
-    if "denied_by" in facts:
-        why["denied_by"] = facts["denied_by"]
-    return why
-
-
 def _try(
-    attempt_id: str, served: Served, outcome: Outcome, status: int, ms: int, first: int | None, price_id: int
+    attempt_id: str,
+    served: Served,
+    outcome: Outcome,
+    status: int,
+    after: int,
+    ms: int,
+    first: int | None,
+    price_id: int,
 ) -> dict[str, Any]:
     usage = UsageStatus.ESTIMATED if outcome is Outcome.CANCELLED else UsageStatus.MEASURED
     return {
@@ -256,6 +308,7 @@ def _try(
         "outcome": outcome.value,
         "status": status,
         "usage": usage.value,
+        "after_ms": after,
         "ms": ms,
         "first_token_ms": first,
         "price_id": price_id,
