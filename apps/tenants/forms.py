@@ -11,7 +11,7 @@ from django.utils import timezone
 from apps.tenants import access, money, selectors
 from apps.tenants.access import Actor
 from apps.tenants.errors import DomainError
-from apps.tenants.models import Budget, Project, Tenant
+from apps.tenants.models import Budget, Project, RateLimit, Tenant
 from apps.tenants.types import BudgetPeriod, Environment, Metric, Role, Scope
 
 LIFETIMES = [("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("never", "Never"), ("date", "On a date…")]
@@ -130,7 +130,11 @@ class RoleForm(forms.Form):
 
 
 class LimitForm(forms.Form):
-    metric = forms.ChoiceField(label="Of what", choices=Metric.choices)
+    metric = forms.ChoiceField(
+        label="Of what",
+        choices=Metric.choices,
+        help_text="A limit of the same thing, window and model is replaced.",
+    )
     limit = forms.IntegerField(label="At most", min_value=1)
     window_seconds = forms.TypedChoiceField(
         label="Window", choices=WINDOWS, coerce=int, help_text="Concurrent requests have none."
@@ -140,7 +144,11 @@ class LimitForm(forms.Form):
 
 class BudgetForm(forms.Form):
     amount = forms.DecimalField(label="Amount in USD", min_value=0, max_digits=19, decimal_places=12)
-    period = forms.ChoiceField(choices=BudgetPeriod.choices, initial=BudgetPeriod.MONTH)
+    period = forms.ChoiceField(
+        choices=BudgetPeriod.choices,
+        initial=BudgetPeriod.MONTH,
+        help_text="A budget of the same period is replaced.",
+    )
     thresholds = forms.CharField(
         required=False,
         initial="50, 80, 100",
@@ -178,3 +186,22 @@ class BudgetForm(forms.Form):
 
 def project_initial(project: Project) -> dict[str, Any]:
     return {"name": project.name, "environment": project.environment, "description": project.description}
+
+
+def limit_initial(row: RateLimit | None) -> dict[str, Any]:
+    """What the form begins with where there is such a limit already: setting it replaces that one."""
+    if row is None:
+        return {}
+    return {"metric": row.metric, "limit": row.limit, "window_seconds": row.window_seconds, "model": row.model}
+
+
+def budget_initial(row: Budget | None) -> dict[str, Any]:
+    """As ``limit_initial``."""
+    if row is None:
+        return {}
+    return {
+        "amount": f"{money.to_usd(row.amount_picousd).normalize():f}",
+        "period": row.period,
+        "thresholds": ", ".join(str(percent) for percent in row.thresholds),
+        "hard_stop": row.hard_stop,
+    }

@@ -62,6 +62,21 @@ def test_limits_and_budgets_are_set_and_removed_on_the_page(cast: Cast) -> None:
     assert not RateLimit.objects.for_tenant(cast.retail).exists()
 
 
+def test_setting_again_begins_with_what_is_there_and_says_what_was_replaced(cast: Cast) -> None:
+    client = cast.client("alice")
+    client.post(at("limit-set"), {"metric": "requests", "limit": "600", "window_seconds": "60", "model": ""})
+    client.post(at("budget-set"), {"amount": "120", "period": "month", "thresholds": "80", "hard_stop": ""})
+    form = client.get(at("budget-set")).context["form"]
+    assert [form[name].value() for name in ("amount", "thresholds", "hard_stop")] == ["120", "80", False]
+    form = client.get(at("limit-set") + "?metric=requests").context["form"]
+    assert form["limit"].value() == 600
+    budget = {"amount": "0.001", "period": "month", "thresholds": "80", "hard_stop": "on"}
+    assert "Replaced $120.00 by $0.001." in client.post(at("budget-set"), budget, follow=True).content.decode()
+    limit = {"metric": "requests", "limit": "5", "window_seconds": "60", "model": ""}
+    said = "Replaced 600 requests per minute by 5 requests per minute."
+    assert said in client.post(at("limit-set"), limit, follow=True).content.decode()
+
+
 def test_budget_too_big_for_the_ledger_is_refused_beside_its_field(cast: Cast) -> None:
     form = {"amount": "9999999", "period": "month", "thresholds": "", "hard_stop": "on"}
     answer = cast.client("alice").post(at("budget-set"), form)

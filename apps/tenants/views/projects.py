@@ -6,8 +6,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -15,9 +15,19 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from apps.tenants import selectors, services
 from apps.tenants.access import can, require
 from apps.tenants.errors import DomainError
-from apps.tenants.forms import BudgetForm, LimitForm, ProjectEditForm, ProjectForm, add_domain_error, project_initial
-from apps.tenants.models import Project
-from apps.tenants.types import Environment
+from apps.tenants.forms import (
+    BudgetForm,
+    LimitForm,
+    ProjectEditForm,
+    ProjectForm,
+    add_domain_error,
+    budget_initial,
+    limit_initial,
+    project_initial,
+)
+from apps.tenants.models import Budget, Project, RateLimit
+from apps.tenants.money import format_usd
+from apps.tenants.types import BudgetPeriod, Environment, Metric
 from apps.tenants.views.requests import Here, page_of, sorted_by, tenant_page
 
 ORDERS = {"name": "name", "environment": "environment", "created": "created_at", "keys": "usable_keys"}
@@ -130,14 +140,16 @@ def project_archive(request: HttpRequest, here: Here, tenant: str, project: str)
 def limit_set(request: HttpRequest, here: Here, tenant: str, project: str) -> HttpResponse:
     found = selectors.get_project_for(here.actor, tenant, project)
     require(here.actor, "limit.manage", found.tenant, found, what="change rate limits")
-    form = LimitForm(request.POST or None)
+    rows = selectors.limits_for(here.actor, found.tenant, found).filter(api_key=None, user=None).order_by("model", "pk")
+    form = LimitForm(request.POST or None, initial=limit_initial(_limit_asked(rows, request.GET)))
     if request.method == "POST" and form.is_valid():
+        before = {row.pk: str(row) for row in rows}
         try:
-            services.set_rate_limit(actor=here.actor, tenant=found.tenant, project=found, **form.cleaned_data)
+            row = services.set_rate_limit(actor=here.actor, tenant=found.tenant, project=found, **form.cleaned_data)
         except DomainError as error:
             add_domain_error(form, error)
         else:
-            messages.success(request, "The limit is in force.")
+            messages.success(request, _in_force("limit", before.get(row.pk), str(row)))
             return _to(found)
     title = f"Rate limit of {found.name}"
     return _form(request, form, title=title, back=_url(found), action="Set limit", project=found)
@@ -158,15 +170,17 @@ def limit_delete(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
 def budget_set(request: HttpRequest, here: Here, tenant: str, project: str) -> HttpResponse:
     found = selectors.get_project_for(here.actor, tenant, project)
     require(here.actor, "budget.manage", found.tenant, found, what="change budgets")
-    form = BudgetForm(request.POST or None)
+    rows = selectors.budgets_for(here.actor, found.tenant, found).filter(api_key=None).order_by("pk")
+    form = BudgetForm(request.POST or None, initial=budget_initial(_budget_asked(rows, request.GET)))
     if request.method == "POST" and form.is_valid():
+        before = {row.pk: format_usd(row.amount_picousd) for row in rows}
         try:
-            services.set_budget(actor=here.actor, tenant=found.tenant, project=found, **form.values())
+            row = services.set_budget(actor=here.actor, tenant=found.tenant, project=found, **form.values())
         except DomainError as error:
             error.field = "amount" if error.field == "amount_picousd" else error.field
             add_domain_error(form, error)
         else:
-            messages.success(request, "The budget is in force.")
+            messages.success(request, _in_force("budget", before.get(row.pk), format_usd(row.amount_picousd)))
             return _to(found)
     title = f"Budget of {found.name}"
     return _form(request, form, title=title, back=_url(found), action="Set budget", project=found)
@@ -180,6 +194,23 @@ def budget_delete(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
     services.delete_budget(actor=here.actor, budget=row)
     messages.success(request, "The budget is gone.")
     return _to(project)
+
+
+def _limit_asked(rows: QuerySet[RateLimit], asked: QueryDict) -> RateLimit | None:
+    """The limit that the form begins with: of ``?metric=``, else of the metric that the form offers first."""
+    metric = asked.get("metric", "")
+    return rows.filter(metric=metric if metric in Metric.values else Metric.values[0]).first()
+
+
+def _budget_asked(rows: QuerySet[Budget], asked: QueryDict) -> Budget | None:
+    period = asked.get("period", "")
+    return rows.filter(period=period if period in BudgetPeriod.values else BudgetPeriod.MONTH).first()
+
+
+def _in_force(what: str, before: str | None, now: str) -> str:
+    if before is None or before == now:
+        return f"The {what} is in force."
+    return f"Replaced {before} by {now}."
 
 
 def _url(project: Project) -> str:
