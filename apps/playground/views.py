@@ -17,7 +17,8 @@ from apps.playground.markdown import to_html
 from apps.playground.services import Call, Prompt, principal_for
 from apps.tenants.access import can
 from apps.tenants.errors import NotFound
-from apps.tenants.models import User
+from apps.tenants.models import Tenant, User
+from apps.tenants.types import TenantStatus
 from apps.tenants.views.requests import Here, tenant_page
 from apps.tenants.workspace import get_workspace
 
@@ -49,6 +50,7 @@ def index(request: HttpRequest, here: Here) -> HttpResponse:
         # Calls are made and paid for as a member: whoever looks in from the platform has no budget here.
         "may_call": can(here.actor, "model.call", here.tenant) and bool(here.workspace.role),
         "may_create_project": can(here.actor, "project.create", here.tenant),
+        "suspended": _suspended(here.tenant),
     }
     return render(request, "playground/index.html", context)
 
@@ -67,6 +69,9 @@ async def run(request: HttpRequest) -> HttpResponseBase:
         return _refusal(401, "You are signed out. Reload the page to sign in again.", "signed_out")
     principal = principal_for(*found)
     if principal is None:
+        suspended = _suspended(await sync_to_async(_tenant)(request))
+        if suspended:
+            return _refusal(403, suspended, "tenant_inactive")
         return _refusal(
             403,
             "Your role may not call models in this project. Ask a tenant admin for the role of a developer.",
@@ -81,6 +86,17 @@ async def run(request: HttpRequest) -> HttpResponseBase:
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response
+
+
+def _tenant(request: HttpRequest) -> Tenant | None:
+    return get_workspace(request).tenant
+
+
+def _suspended(tenant: Tenant | None) -> str:
+    """What somebody in a suspended tenant can do about it; nothing for the others."""
+    if tenant is None or tenant.status != TenantStatus.SUSPENDED:
+        return ""
+    return f"Tenant {tenant.name} is suspended; ask the platform's service admins."
 
 
 def _member_and_project(request: HttpRequest, slug: str) -> tuple[int, int] | None:

@@ -107,6 +107,14 @@ def test_somebody_without_a_tenant_reads_what_to_do(cast: Cast) -> None:
     assert client_of(nora).get("/live/").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/", "/playground/"])
+def test_members_of_a_suspended_tenant_read_whom_to_ask(cast: Cast, path: str) -> None:
+    suspend_tenant(actor=cast.actor("service_admin"), tenant=cast.claims, reason="unpaid")
+    page = client_of(cast["developer"]).get(path).content.decode()
+    assert "is suspended; ask the platform" in page
+    assert "make you a developer" not in page
+
+
 def test_anonymous_is_sent_to_sign_in(db: None) -> None:
     for path in ("/", "/live/", "/search/?q=ab"):
         assert Client().get(path)["Location"].startswith("/accounts/login/"), path
