@@ -27,7 +27,7 @@ STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 class Provider(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        base = f"http://127.0.0.1:{self.server.server_address[1]}"
+        base = f"http://{self.headers['host']}"
         if self.path.endswith("openid-configuration"):
             document: dict[str, Any] = {"issuer": base, "jwks_uri": f"{base}/keys"}
         else:
