@@ -22,7 +22,7 @@ from tests.live import LobbyFactory
 from tests.reliability.books import wait_drained
 from tests.reliability.traffic import Call, crowd, mixed
 
-FROM_ENVIRONMENT = "sk-canary-4b1d7c0e9f2a8653-environment"
+FROM_ENVIRONMENT = "sk-canary-4b1d7c0e9f2a8653-environment"  # not-a-secret
 STORED = "sk-canary-77ab01c2d3e4f596-stored"
 PROMPT = "canary-prompt-51f09e7ad2c4"
 
