@@ -33,11 +33,9 @@ TRAILER_SECONDS = 1.0
 _KINDS = {"chat.completions": "chat", "embeddings": "embedding"}
 _KIND_NAMES = {"chat": "a chat model", "embedding": "an embedding model"}
 _TIMEOUTS = {
-    "connect": "The upstream did not accept the connection in time.",
     "first_byte": "The upstream did not begin to answer in time.",
     "idle": "The upstream fell silent in the middle of its answer.",
     "total": "The upstream did not finish its answer in time.",
-    "client": "The caller left.",
 }
 
 

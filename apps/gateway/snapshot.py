@@ -6,7 +6,6 @@ that cover it, the endpoints that may serve it) is worked out at the first such 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -233,7 +232,6 @@ class Snapshot:
     """``version`` is that of the control plane at the moment of reading."""
 
     version: int
-    loaded_at: float
     keys: dict[str, KeyFacts] = field(repr=False)
     users_by_identity: dict[str, UserFacts] = field(repr=False)
     users: dict[int, UserFacts] = field(repr=False)
@@ -329,8 +327,3 @@ def principals_of(snapshot: Snapshot, user_id: int) -> Iterable[Principal]:
     user = snapshot.users.get(user_id)
     for project in user.projects if user else ():
         yield Principal(project=project, user_id=user_id, label=user.label if user else "")
-
-
-def age(snapshot: Snapshot) -> float:
-    """Seconds since the snapshot was read."""
-    return time.time() - snapshot.loaded_at

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from ipaddress import ip_network
 from zoneinfo import ZoneInfo
@@ -64,7 +63,6 @@ def _read(version: int) -> Snapshot:
     users, by_identity = _users(projects)
     return Snapshot(
         version=version,
-        loaded_at=time.time(),
         keys=_keys(projects),
         users_by_identity=by_identity,
         users=users,

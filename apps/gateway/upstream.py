@@ -18,7 +18,7 @@ __all__ = ["DISPATCHED", "MAX_ANSWER_BYTES", "MAX_ERROR_BYTES", "UpstreamClient"
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 
-Phase = Literal["connect", "first_byte", "idle", "total"]
+Phase = Literal["first_byte", "idle", "total"]
 
 
 class Watch:
