@@ -21,10 +21,11 @@ from tests.servers import die_with_parent
 _LOOP = """
 import json, sys
 import django; django.setup()
-from django.db import connection
+from django.db import connection, transaction
 for line in sys.stdin:
     scope = {}
-    exec(json.loads(line), scope)
+    with transaction.atomic():  # what belongs together becomes known to the gateway together
+        exec(json.loads(line), scope)
     connection.close()
     print(json.dumps(scope.get("result"), default=str), flush=True)
 """
