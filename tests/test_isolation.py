@@ -384,9 +384,9 @@ def test_no_list_holds_anything_foreign_whatever_is_asked_of_it(world: World, ro
 
 def test_v1_is_as_isolated(live_lobby: LobbyFactory) -> None:
     """The gateway's routes, of a running Lobby: keys of two tenants, a revoked one, and every session."""
-    from apps.gateway import asgi
+    from apps.gateway import fronts
 
-    assert set(asgi._PARSERS) | {"/v1/models", "/v1/models/{id}"} == set(V1), "Give each route of /v1 a row."
+    assert set(fronts.ROUTES) | {"/v1/models", "/v1/models/{id}"} == set(V1), "Give each route of /v1 a row."
     lobby = live_lobby(start=False)
     source = """
 import json

@@ -6,12 +6,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from apps.gateway.counters.base import Admitted, Ask, CountersUnavailable, Denied, Unseeded
 from apps.gateway.errors import LimitExceeded, Unavailable
+from apps.gateway.fronts.base import Parsed
 from apps.gateway.snapshot import ASSUMED_MAX_OUTPUT_TOKENS, Plan
-from apps.gateway.wire import Request, input_bounds
 from apps.models.providers.base import UpstreamCall
 from apps.tenants.money import format_usd
 
@@ -33,10 +31,14 @@ class Admission:
 
 
 async def admit(
-    runtime: Runtime, plan: Plan, request: Request, fields: dict[str, msgspec.Raw], *, request_id: str, now: float
+    runtime: Runtime, plan: Plan, parsed: Parsed, bounds: tuple[int, int], *, request_id: str, now: float
 ) -> Admission:
-    """Ask every limit and budget at once. Raises ``LimitExceeded``, or ``Unavailable`` when they cannot be asked."""
-    bound, estimate = input_bounds(fields)
+    """Ask every limit and budget at once; ``bounds`` are the input's tokens, at the most and as an estimate.
+
+    Raises ``LimitExceeded``, or ``Unavailable`` when they cannot be asked.
+    """
+    request = parsed.request
+    bound, estimate = bounds
     asked = request.max_output
     per_choice = asked if asked is not None else plan.model.max_output_tokens or ASSUMED_MAX_OUTPUT_TOKENS
     prices = [endpoint.price_at(now).terms for endpoint in plan.candidates]
@@ -59,7 +61,15 @@ async def admit(
         granted = (admitted.tokens - bound) // request.choices
     capped = asked is None and plan.capped and (granted < per_choice or plan.model.max_output_tokens is None)
     call = UpstreamCall(
-        request.operation, fields, stream=request.streams, max_output_tokens=granted if capped else None
+        request.operation,
+        parsed.fields,
+        stream=request.streams,
+        max_output_tokens=granted if capped else None,
+        wants_usage=request.wants_usage,
+        model=request.model,
+        content=parsed.content,
+        content_type=parsed.content_type,
+        headers=parsed.headers,
     )
     return Admission(ask, admitted, call, estimate)
 

@@ -4,47 +4,51 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from apps.gateway.counters.base import Admitted, Remaining
 from apps.gateway.errors import GatewayError, UpstreamFailed
+from apps.gateway.fronts.base import Front, Header
 from apps.models.providers.base import ProviderError
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-Header = tuple[bytes, bytes]
 
 # For a caller that does not read: by the answer's last part the upstream is done with, so nothing else bounds the wait.
 LAST_PART_SECONDS = 60.0
 
-_STREAM_HEADERS: list[Header] = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
+_STREAM_HEADERS: list[Header] = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+class Errors(Protocol):
+    """How an API writes its errors: that part of a ``Front``."""
+
+    def error(self, error: GatewayError, request_id: str) -> tuple[list[Header], bytes]: ...
 
 
 class Answer:
     """One response. ``begun`` once its head has left: from then on nothing can be tried again."""
 
-    __slots__ = ("_ended", "_request_id", "_send", "admitted", "begun")
+    __slots__ = ("_ended", "_front", "_request_id", "_send", "admitted", "begun", "dropped")
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, front: Front, request_id: str) -> None:
         self._send = send
+        self._front = front
         self._request_id = request_id
         self._ended = False
         self.admitted: Admitted | None = None
         self.begun = False
+        self.dropped: tuple[str, ...] = ()  # the caller's parameters that the upstream could not take
 
-    async def whole(self, body: bytes) -> None:
+    async def whole(self, body: bytes, content_type: str) -> None:
         """A plain answer."""
-        await self._begin([(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))])
+        await self._begin([(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body))])
         await self._end(body)
 
     async def stream(self, events: bytes, *, last: bool = False) -> None:
         """Some whole events of a stream."""
         if not self.begun:
-            await self._begin(_STREAM_HEADERS)
+            await self._begin([(b"content-type", self._front.stream_type), *_STREAM_HEADERS])
         if last:
             await self._end(events)
         else:
@@ -55,11 +59,11 @@ class Answer:
         if self._ended:
             return
         if self.begun:
-            await self._end(error.event())
+            await self._end(self._front.error_event(error, self._request_id))
             return
         self._ended = True
         self.begun = True
-        await send_error(self._send, error, self._request_id, extra=_limit_headers(self.admitted))
+        await send_error(self._send, self._front, error, self._request_id, extra=_limit_headers(self.admitted))
 
     async def _end(self, body: bytes) -> None:
         """The last part. A caller that does not take it is left: the server closes what its application left open."""
@@ -73,6 +77,8 @@ class Answer:
     async def _begin(self, headers: list[Header]) -> None:
         self.begun = True
         shown = [*headers, *_identity(self._request_id), *_limit_headers(self.admitted)]
+        if self.dropped:
+            shown.append((b"x-lobby-dropped-params", ", ".join(self.dropped).encode("ascii", "backslashreplace")))
         await self._send({"type": "http.response.start", "status": 200, "headers": shown})
 
 
@@ -98,11 +104,13 @@ def _limit_headers(admitted: Admitted | None) -> list[Header]:
     return headers
 
 
-async def send_error(send: Send, error: GatewayError, request_id: str, *, extra: list[Header] | None = None) -> None:
-    """A whole response that is an error, in the shape of the OpenAI API."""
-    body = error.body()
+async def send_error(
+    send: Send, errors: Errors, error: GatewayError, request_id: str, *, extra: list[Header] | None = None
+) -> None:
+    """A whole response that is an error, in the shape of the caller's API."""
+    own, body = errors.error(error, request_id)
     headers = [
-        (b"content-type", b"application/json"),
+        *own,
         (b"content-length", b"%d" % len(body)),
         *_identity(request_id),
         *(extra or []),

@@ -1,4 +1,4 @@
-"""The gateway's ASGI application: /v1, health and metrics, beside Django rather than through it."""
+"""The gateway's ASGI application: the front APIs, health and metrics, beside Django rather than through it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable
 from types import FrameType
 from typing import Any, cast
+from urllib.parse import unquote
 
 import msgspec
 import structlog
 from django.conf import settings
 
-from apps.gateway import metrics, wire
+from apps.gateway import fronts, metrics
 from apps.gateway.answer import Receive, Send, send_error
 from apps.gateway.auth import authenticate, check_active
 from apps.gateway.books import new_id
 from apps.gateway.errors import GatewayError, InvalidRequest, Unavailable
 from apps.gateway.exchange import Exchange
+from apps.gateway.fronts.base import JSON, Arrived, Front
 from apps.gateway.runtime import Runtime
 from apps.gateway.snapshot import ModelFacts, Principal
 
@@ -33,16 +34,11 @@ BODY_SECONDS = 60.0
 DISCARD_SECONDS = 10.0
 HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
-Parser = Callable[[bytes], tuple[wire.Request, dict[str, msgspec.Raw]]]
-_PARSERS: dict[str, Parser] = {
-    "/v1/chat/completions": wire.parse_chat,
-    "/v1/embeddings": wire.parse_embedding,
-}
 _encode = msgspec.json.Encoder().encode
 
 
 def is_gateway_path(path: str) -> bool:
-    return path.startswith("/v1/") or path == "/v1" or path in HEALTH_PATHS
+    return path.startswith(("/v1/", "/model/")) or path == "/v1" or path in HEALTH_PATHS
 
 
 class _ClientDisconnected(Exception):
@@ -95,64 +91,74 @@ class GatewayApplication:
             await self._health(path, send)
             return
         request_id = new_id()
+        raw_path: bytes = scope.get("raw_path") or path.encode()
+        path = raw_path.partition(b"?")[0].decode("latin-1")
+        front = fronts.find(path)
+        errors = front or fronts.ERRORS
         try:
-            await self._v1(scope, path, receive, send, request_id, started)
+            await self._v1(scope, path, front, receive, send, request_id, started)
         except GatewayError as error:
             metrics.refusals.labels(str(error.status), error.code).inc()
-            await send_error(send, error, request_id)
+            await send_error(send, errors, error, request_id)
         except _ClientDisconnected:
             return
         except Exception:
             # Whatever happens after an answer has begun is the exchange's to handle; so none has begun here.
             log.exception("request_failed", request_id=request_id)
-            await send_error(send, GatewayError(f"Something went wrong in Lobby (request {request_id})."), request_id)
+            failure = GatewayError(f"Something went wrong in Lobby (request {request_id}).")
+            await send_error(send, errors, failure, request_id)
 
     async def _v1(
-        self, scope: dict[str, Any], path: str, receive: Receive, send: Send, request_id: str, started: float
+        self,
+        scope: dict[str, Any],
+        path: str,
+        front: Front | None,
+        receive: Receive,
+        send: Send,
+        request_id: str,
+        started: float,
     ) -> None:
         runtime = self.runtime
         if runtime is None:
             raise Unavailable("Lobby is starting.", retry_after=1.0)
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        parse = _PARSERS.get(path)
         try:
             client = scope["client"][0] if scope.get("client") else ""
             principal = authenticate(headers, runtime.snapshot, client, runtime.signing_keys, time.time())
         except GatewayError:
-            if parse is not None and scope["method"] == "POST":
+            if front is not None and scope["method"] == "POST":
                 await _discard_body(receive)
             raise
-        if parse is None:
+        if front is None:
             await self._models(scope, path, principal, send, request_id)
             return
         if scope["method"] != "POST":
-            raise InvalidRequest(f"{path} takes POST.", status=405, code="method_not_allowed")
+            raise InvalidRequest(f"{path[:200]} takes POST.", status=405, code="method_not_allowed")
         runtime.load.enter(principal.tenant.id)
         try:
-            await self._exchange(
-                principal, parse, await _read_body(headers, receive), receive, send, request_id, started
-            )
+            arrived = Arrived(path, headers, await _read_body(headers, front.media_types, receive))
+            await self._exchange(principal, front, arrived, receive, send, request_id, started)
         finally:
             runtime.load.leave(principal.tenant.id)
 
     async def _exchange(
         self,
         principal: Principal,
-        parse: Parser,
-        body: bytes,
+        front: Front,
+        arrived: Arrived,
         receive: Receive,
         send: Send,
         request_id: str,
         started: float,
     ) -> None:
         assert self.runtime is not None
-        request, fields = parse(body)
+        parsed = front.parse(arrived)
         self.runtime.count_request()
         exchange = Exchange(
             self.runtime,
             principal,
-            request,
-            fields,
+            front,
+            parsed,
             request_id=request_id,
             receive=receive,
             send=send,
@@ -164,17 +170,19 @@ class GatewayApplication:
         """Serve a signed-in member's call from inside the portal: the same path, without the key."""
         started = time.monotonic()
         request_id = new_id()
+        front = fronts.find(path)
+        assert front is not None
         try:
             if self.runtime is None:
                 raise Unavailable("The gateway does not run in this process.")
             check_active(principal)
             self.runtime.load.enter(principal.tenant.id)
             try:
-                await self._exchange(principal, _PARSERS[path], body, receive, send, request_id, started)
+                await self._exchange(principal, front, Arrived(path, {}, body), receive, send, request_id, started)
             finally:
                 self.runtime.load.leave(principal.tenant.id)
         except GatewayError as error:
-            await send_error(send, error, request_id)
+            await send_error(send, front, error, request_id)
 
     async def _models(
         self, scope: dict[str, Any], path: str, principal: Principal, send: Send, request_id: str
@@ -186,7 +194,7 @@ class GatewayApplication:
             found = [_model(model) for model in snapshot.callable_models(principal, now)]
             body = _encode({"object": "list", "data": found})
         elif path.startswith("/v1/models/"):
-            body = _encode(_model(snapshot.plan(principal, path.removeprefix("/v1/models/"), now).model))
+            body = _encode(_model(snapshot.plan(principal, unquote(path.removeprefix("/v1/models/")), now).model))
         else:
             raise InvalidRequest(
                 f"There is no {scope['method']} {path[:200]} here. See /api/docs/ and the README.",
@@ -221,20 +229,20 @@ async def _respond(send: Send, status: int, body: bytes, content_type: bytes, re
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def _read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    """The whole body. Raises ``InvalidRequest`` for one too large, too slow, or that cannot be JSON anyway."""
+async def _read_body(headers: dict[bytes, bytes], media_types: frozenset[bytes], receive: Receive) -> bytes:
+    """The whole body. Raises ``InvalidRequest`` for one too large, too slow, or of another media type."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _receive_body(headers, receive)
+            return await _receive_body(headers, media_types, receive)
     except TimeoutError:
         raise InvalidRequest(
             f"The body did not arrive within {BODY_SECONDS:.0f} s.", status=408, code="request_timeout"
         ) from None
 
 
-async def _receive_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+async def _receive_body(headers: dict[bytes, bytes], media_types: frozenset[bytes], receive: Receive) -> bytes:
     limit: int = settings.GATEWAY_MAX_BODY_BYTES
-    content_type = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
+    content_type = headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     message = await receive()
     body = cast(bytes, message.get("body", b""))
@@ -262,10 +270,10 @@ async def _receive_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
             status=415,
             code="unsupported_encoding",
         )
-    if content_type != b"application/json":
-        shown = content_type.decode("latin-1")[:100]
+    if content_type not in media_types:
+        shown, wanted = content_type.decode("latin-1")[:100], b" or ".join(sorted(media_types)).decode()
         raise InvalidRequest(
-            f"Content-Type '{shown}' is not taken: send application/json.", status=415, code="unsupported_media_type"
+            f"Content-Type '{shown}' is not taken: send {wanted}.", status=415, code="unsupported_media_type"
         )
     if len(body) > limit:
         raise _too_large(limit)

@@ -10,19 +10,18 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import msgspec
 
 from apps.gateway import metrics
 from apps.gateway.admission import Admission
 from apps.gateway.errors import GatewayError, LimitExceeded, ModelNotFound, Unavailable
+from apps.gateway.fronts.base import Request
 from apps.gateway.ledger.errors import SpoolError
 from apps.gateway.ledger.lines import Intent, RequestLine, Settlement
 from apps.gateway.ledger.pricing import cost_picousd
 from apps.gateway.ledger.progress import NO_SLOT
 from apps.gateway.snapshot import EndpointFacts, Plan, PriceFacts, Principal
 from apps.gateway.types import Outcome, UsageStatus
-from apps.gateway.wire import Request
 from apps.models.providers.base import ProviderError, StreamDecoder, Usage
 
 if TYPE_CHECKING:
@@ -41,7 +40,18 @@ def new_id() -> str:
 class Attempt:
     """One upstream call: its facts, and its one settlement."""
 
-    __slots__ = ("decoder", "endpoint", "first_token_ms", "id", "price", "settled", "slot", "started")
+    __slots__ = (
+        "decoder",
+        "dropped",
+        "endpoint",
+        "first_token_ms",
+        "id",
+        "price",
+        "settled",
+        "slot",
+        "started",
+        "upstream_request_id",
+    )
 
     def __init__(self, endpoint: EndpointFacts, price: PriceFacts) -> None:
         self.id = new_id()
@@ -52,6 +62,8 @@ class Attempt:
         self.decoder: StreamDecoder | None = None
         self.slot = NO_SLOT
         self.settled = False
+        self.dropped: tuple[str, ...] = ()  # the caller's parameters that this upstream could not take
+        self.upstream_request_id = ""
 
 
 class Books:
@@ -129,7 +141,6 @@ class Books:
         http_status: int,
         usage: Usage | None,
         *,
-        upstream: httpx.Headers | None = None,
         error: ProviderError | None = None,
     ) -> None:
         """Write the attempt's one settlement. Without ``usage`` what arrived is counted, and marked as an estimate."""
@@ -169,7 +180,7 @@ class Books:
             cost_picousd=cost,
             duration_ms=duration,
             first_token_ms=attempt.first_token_ms,
-            upstream_request_id=(upstream.get("x-request-id", "") if upstream is not None else "")[:200],
+            upstream_request_id=attempt.upstream_request_id[:200],
         )
         self._lines += _encode(line) + b"\n"
         if outcome != Outcome.OK:
@@ -194,6 +205,8 @@ class Books:
             "first_token_ms": attempt.first_token_ms,
             "price_id": attempt.price.price_id,
         }
+        if attempt.dropped:
+            facts["dropped"] = list(attempt.dropped)
         if error is not None:
             # A provider that refuses our credential may repeat it in its message: that stays out of every record.
             facts["error"] = "the credential was refused" if error.kind == "credential" else error.message[:300]

@@ -60,11 +60,8 @@ class GatewayError(Exception):
         self.rule = rule
 
     def body(self) -> bytes:
+        """In the shape of the OpenAI API."""
         return _encode(_Body(_Error(self.message, self.type, self.param, self.code)))
-
-    def event(self) -> bytes:
-        """The same as a server-sent event, for a stream that has already begun."""
-        return b"data: " + self.body() + b"\n\n"
 
 
 class Unauthenticated(GatewayError):

@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator
 
 import httpx
-import msgspec
 import structlog
 
 from apps.gateway import metrics
@@ -18,20 +17,35 @@ from apps.gateway.admission import admit
 from apps.gateway.answer import Answer, Receive, Send, as_gateway_error
 from apps.gateway.books import Attempt, Books
 from apps.gateway.errors import GatewayError, InvalidRequest, Unavailable, UpstreamFailed
+from apps.gateway.fronts.base import Front, Parsed
 from apps.gateway.runtime import Runtime
 from apps.gateway.snapshot import EndpointFacts, Plan, Principal
 from apps.gateway.types import Outcome
 from apps.gateway.upstream import DISPATCHED, MAX_ANSWER_BYTES, MAX_ERROR_BYTES, Watch, chunks, read_all
-from apps.gateway.wire import Request
-from apps.models.providers.base import ProviderError, UpstreamCall, Usage
+from apps.models.providers.base import (
+    CONVERSATIONS,
+    Adapter,
+    Operation,
+    Prepared,
+    ProviderError,
+    Unreadable,
+    UpstreamCall,
+    Usage,
+)
+from apps.models.types import ModelKind
 
 log = structlog.get_logger(__name__)
 
 # After the last event, how long to wait for the connection to become reusable.
 TRAILER_SECONDS = 1.0
+# What a stream may hold before its answer proper begins.
+MAX_HELD_BYTES = 1024 * 1024
 
-_KINDS = {"chat.completions": "chat", "embeddings": "embedding"}
-_KIND_NAMES = {"chat": "a chat model", "embedding": "an embedding model"}
+# What a kind of model serves. Where nothing is said, it serves what carries a conversation.
+_SERVED: dict[str, frozenset[Operation]] = {
+    ModelKind.CHAT: CONVERSATIONS | {"count_tokens", "invoke"},
+    ModelKind.EMBEDDING: frozenset({"embeddings", "invoke"}),
+}
 _TIMEOUTS = {
     "first_byte": "The upstream did not begin to answer in time.",
     "idle": "The upstream fell silent in the middle of its answer.",
@@ -43,15 +57,23 @@ class _CallerLeft(Exception):
     """The caller closed its connection; there is nobody to answer."""
 
 
+class _CannotSay(Exception):
+    """This upstream cannot take a parameter that the caller will not have dropped."""
+
+    def __init__(self, dropped: tuple[str, ...]) -> None:
+        super().__init__(dropped)
+        self.dropped = dropped
+
+
 class Exchange:
-    """Serves one parsed request of one principal through ``send``."""
+    """Serves one parsed request of one principal through ``send``, in the words of its front."""
 
     def __init__(
         self,
         runtime: Runtime,
         principal: Principal,
-        request: Request,
-        fields: dict[str, msgspec.Raw],
+        front: Front,
+        parsed: Parsed,
         *,
         request_id: str,
         receive: Receive,
@@ -60,12 +82,13 @@ class Exchange:
     ) -> None:
         self._runtime = runtime
         self._principal = principal
-        self._request = request
-        self._fields = fields
+        self._front = front
+        self._parsed = parsed
+        self._request = request = parsed.request
         self._receive = receive
         self._request_id = request_id
         self._books = Books(runtime, principal, request, request_id=request_id, started=started)
-        self._answer = Answer(send, request_id)
+        self._answer = Answer(send, front, request_id)
 
     async def serve(self) -> None:
         """Answer the request; never raises but for cancellation from outside."""
@@ -94,9 +117,9 @@ class Exchange:
     async def _serve(self) -> None:
         now = time.time()
         plan = self._books.plan = self._runtime.snapshot.plan(self._principal, self._request.model, now)
-        if plan.model.kind != _KINDS[self._request.operation]:
+        if self._request.operation not in _SERVED[plan.model.kind]:
             raise InvalidRequest(
-                f"'{plan.model.slug}' is {_KIND_NAMES[plan.model.kind]}; it cannot serve {self._request.operation}.",
+                f"'{plan.model.slug}' is of the kind '{plan.model.kind}'; it cannot serve {self._request.operation}.",
                 param="model",
                 code="wrong_model_kind",
             )
@@ -110,7 +133,8 @@ class Exchange:
         if not plan.candidates:
             reasons = "; ".join(f"{endpoint}: {why}" for endpoint, why in plan.left_out) or "it has none"
             raise Unavailable(f"No endpoint may serve '{plan.model.slug}' now ({reasons}).", code="no_endpoint")
-        admission = await admit(self._runtime, plan, self._request, self._fields, request_id=self._request_id, now=now)
+        bounds = self._front.bounds(self._parsed)
+        admission = await admit(self._runtime, plan, self._parsed, bounds, request_id=self._request_id, now=now)
         self._books.admission = admission
         self._answer.admitted = admission.admitted
         await self._route(plan, admission.call)
@@ -119,25 +143,51 @@ class Exchange:
 
     async def _route(self, plan: Plan, call: UpstreamCall) -> None:
         failure: ProviderError | None = None
+        unsaid: tuple[str, ...] = ()
         for endpoint in plan.candidates:
             if failure is not None and not self._runtime.may_retry():
                 break
             try:
                 await self._attempt(endpoint, call)
                 return
+            except _CannotSay as error:
+                unsaid = error.dropped
             except ProviderError as error:
                 failure = error
                 if self._answer.begun or not error.retryable:
                     break
-        assert failure is not None
+        if failure is None:
+            names = ", ".join(f"'{name}'" for name in unsaid)
+            raise InvalidRequest(
+                f"'{plan.model.slug}' cannot take {names}, and strict was asked for.",
+                param=unsaid[0],
+                code="unsupported_parameter",
+            )
         raise as_gateway_error(failure)
+
+    @property
+    def _strict(self) -> bool:
+        """Whether a parameter that the upstream cannot take is an error rather than named in a header."""
+        asked = (self._request.lobby or {}).get("strict")
+        return self._principal.project.strict if asked is None else bool(asked)
+
+    def _prepare(self, adapter: Adapter, endpoint: EndpointFacts, call: UpstreamCall, attempt: Attempt) -> Prepared:
+        try:
+            prepared = adapter.prepare(endpoint.target, call, attempt_id=attempt.id)
+        except Unreadable as error:
+            raise InvalidRequest(error.message, param=error.param, code="invalid_value") from None
+        if prepared.dropped and self._strict:
+            raise _CannotSay(prepared.dropped)
+        return prepared
 
     async def _attempt(self, endpoint: EndpointFacts, call: UpstreamCall) -> None:
         """Call one endpoint and relay its answer. Raises ``ProviderError``, after having settled."""
         runtime = self._runtime
         adapter = runtime.adapters[endpoint.provider_kind]
         attempt = Attempt(endpoint, endpoint.price_at(time.time()))
-        upstream_request = adapter.build_request(endpoint.target, call, attempt_id=attempt.id)
+        prepared = self._prepare(adapter, endpoint, call, attempt)
+        upstream_request = prepared.request
+        self._answer.dropped = attempt.dropped = prepared.dropped
         self._books.intend(attempt)
         watch = Watch(endpoint.total_timeout)
         response: httpx.Response | None = None
@@ -151,15 +201,16 @@ class Exchange:
             if response.status_code != 200:
                 body = await read_all(response, MAX_ERROR_BYTES)
                 raise adapter.error(response.status_code, response.headers, body)
+            attempt.upstream_request_id = response.headers.get(adapter.request_id_header, "")
             if call.stream:
-                await self._relay_stream(attempt, call, response, watch)
+                await self._relay_stream(attempt, adapter, call, response, watch)
             else:
                 watch.phase("idle", endpoint.idle_timeout)
-                answer = adapter.parse(call, await read_all(response, MAX_ANSWER_BYTES))
+                answer = adapter.parse(call, response.headers, await read_all(response, MAX_ANSWER_BYTES))
                 watch.stop()
-                self._books.settle(attempt, Outcome.OK, 200, answer.usage, upstream=response.headers)
+                self._books.settle(attempt, Outcome.OK, 200, answer.usage)
                 await self._books.close(Outcome.OK, 200)
-                await self._answer.whole(answer.body)
+                await self._answer.whole(answer.body, answer.content_type)
         except ProviderError as error:
             _conceal(error, endpoint.target.credential)
             self._books.settle_failed(attempt, error, reached=response is not None)
@@ -187,17 +238,19 @@ class Exchange:
             if response is not None:
                 await _close(response)
 
-    async def _relay_stream(self, attempt: Attempt, call: UpstreamCall, response: httpx.Response, watch: Watch) -> None:
-        """Pass the events on as they come. The settlement is written before the last byte leaves."""
+    async def _relay_stream(
+        self, attempt: Attempt, adapter: Adapter, call: UpstreamCall, response: httpx.Response, watch: Watch
+    ) -> None:
+        """Pass the events on as they come. The settlement is written before the last byte leaves.
+
+        What comes before the answer proper is held back: a stream that fails so early can still be had elsewhere.
+        """
         runtime = self._runtime
-        content_type = response.headers.get("content-type", "")
-        if not content_type.startswith("text/event-stream"):
-            raise ProviderError("malformed", f"The upstream answered a stream as {content_type or 'nothing known'}.")
-        adapter = runtime.adapters[attempt.endpoint.provider_kind]
-        decoder = attempt.decoder = adapter.stream_decoder(call, wants_usage=self._request.wants_usage)
+        decoder = attempt.decoder = adapter.stream_decoder(call, response.headers)
         attempt.slot = slot = runtime.progress.acquire(attempt.id, self._books.estimate)
         watch.phase("first_byte", attempt.endpoint.first_byte_timeout)
         stream = chunks(response)
+        held = b""
         async for block in stream:
             out = decoder.feed(block)
             runtime.progress.set_output(slot, decoder.output_tokens)
@@ -206,6 +259,12 @@ class Exchange:
                 runtime.progress.set_output(slot, decoder.usage.output_tokens)
             if decoder.finished or decoder.error is not None:
                 break
+            if not decoder.output_tokens:
+                held += out
+                if len(held) > MAX_HELD_BYTES:
+                    raise ProviderError("malformed", "The upstream sent no answer, but much else.")
+                watch.touch()
+                continue
             if not out:
                 watch.touch()
                 continue
@@ -213,23 +272,21 @@ class Exchange:
                 self._books.first_byte(attempt)
                 watch.phase("idle", attempt.endpoint.idle_timeout)
             watch.pause()
-            await self._answer.stream(out)
+            await self._answer.stream(held + out)
+            held = b""
             watch.touch()
         else:
-            # No end was announced. Some servers do not; but those have told the usage by then.
-            out = b""
-            if decoder.usage is None:
-                raise ProviderError("disconnected", "The upstream ended its stream too early.", phase="stream")
+            out = decoder.end()
         watch.stop()
         if decoder.error is not None:
             if out and decoder.output_tokens:
-                await self._answer.stream(out)
+                await self._answer.stream(held + out)
             raise decoder.error
         if attempt.first_token_ms is None:
             self._books.first_byte(attempt)
-        self._books.settle(attempt, Outcome.OK, 200, decoder.usage, upstream=response.headers)
+        self._books.settle(attempt, Outcome.OK, 200, decoder.usage)
         await self._books.close(Outcome.OK, 200)
-        await self._answer.stream(out, last=True)
+        await self._answer.stream(held + out, last=True)
         await _read_trailer(stream)
 
     async def _watch_caller(self, watch: Watch) -> None:

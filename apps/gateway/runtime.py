@@ -27,10 +27,8 @@ from apps.gateway.signing_keys import IssuerKeys
 from apps.gateway.snapshot import BudgetFacts, Plan, Snapshot
 from apps.gateway.snapshot_loader import load_snapshot
 from apps.gateway.upstream import UpstreamClient
-from apps.models.providers.base import Adapter
-from apps.models.providers.openai import OpenAIAdapter
+from apps.models.providers.adapters import make_adapters
 from apps.models.providers.sandbox import SandboxTransport
-from apps.models.types import ProviderKind
 from apps.tenants.control_plane import control_plane_version
 
 log = structlog.get_logger(__name__)
@@ -119,10 +117,7 @@ class Runtime:
         self.spool = Spool(settings.SPOOL_DIR, max_bytes=settings.SPOOL_MAX_BYTES)
         self.progress: ProgressTable
         self.client: UpstreamClient
-        self.adapters: dict[str, Adapter] = {
-            ProviderKind.OPENAI_COMPATIBLE: OpenAIAdapter(),
-            ProviderKind.SANDBOX: OpenAIAdapter(),
-        }
+        self.adapters = make_adapters()
         self.signing_keys = IssuerKeys(settings.OIDC_ISSUER, settings.OIDC_AUDIENCE)
         self.load = LoadShedder(max_in_flight=settings.GATEWAY_MAX_IN_FLIGHT)
         self.draining = False

@@ -40,6 +40,7 @@ class ProjectFacts:
     name: str
     environment: str
     is_active: bool
+    strict: bool  # a parameter that an upstream cannot take is an error
     tenant: TenantFacts
 
     @property

@@ -95,6 +95,7 @@ def _projects(tenants: dict[int, TenantFacts]) -> dict[int, ProjectFacts]:
             name=project.name,
             environment=project.environment,
             is_active=project.is_active,
+            strict=project.strict_parameters,
             tenant=tenants[project.tenant_id],
         )
         for project in Project.objects.unscoped(WHY).order_by("pk")
@@ -142,7 +143,7 @@ def _models() -> dict[str, ModelFacts]:
         facts = PriceFacts(price.effective_from.timestamp(), price.pk, PriceTerms.of(price))
         prices[price.model_id, price.endpoint_id or 0].append(facts)
     endpoints: defaultdict[int, list[EndpointFacts]] = defaultdict(list)
-    for endpoint in Endpoint.objects.select_related("provider"):
+    for endpoint in Endpoint.objects.select_related("provider", "model"):
         endpoints[endpoint.model_id].append(_endpoint(endpoint, prices))
     return {
         model.slug: ModelFacts(
@@ -178,7 +179,14 @@ def _endpoint(endpoint: Endpoint, prices: dict[tuple[int, int], list[PriceFacts]
         priority=endpoint.priority,
         is_enabled=enabled,
         simulated=provider.kind == ProviderKind.SANDBOX,
-        target=Target(provider.base_url, endpoint.upstream_model, credential, settings),
+        target=Target(
+            provider.base_url,
+            endpoint.upstream_model,
+            credential,
+            settings,
+            frozenset(endpoint.model.capabilities),
+            endpoint.model.max_output_tokens,
+        ),
         connect_timeout=endpoint.connect_timeout_ms / 1000,
         first_byte_timeout=endpoint.first_byte_timeout_ms / 1000,
         idle_timeout=endpoint.idle_timeout_ms / 1000,

@@ -101,6 +101,9 @@ class Project(models.Model):
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
     environment = models.CharField(max_length=10, choices=Environment.choices, default=Environment.DEV)
+    strict_parameters = models.BooleanField(
+        default=False, help_text="Refuse a call with a parameter that the model cannot take, rather than drop it."
+    )
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from apps.gateway.wire import TOKENS_PER_IMAGE, TOKENS_PER_NAMED_FILE, input_bounds, parse_chat
+from apps.gateway.fronts.base import Arrived
+from apps.gateway.fronts.openai import TOKENS_PER_IMAGE, TOKENS_PER_NAMED_FILE, ChatFront, input_bounds
 
 
 def bounds(*parts: dict[str, Any], **fields: Any) -> tuple[int, int]:
     message = {"role": "user", "content": list(parts)}
-    return input_bounds(parse_chat(json.dumps({"model": "m", "messages": [message], **fields}).encode())[1])
+    body = json.dumps({"model": "m", "messages": [message], **fields}).encode()
+    return input_bounds(ChatFront().parse(Arrived("", {}, body)).fields)
 
 
 @pytest.mark.parametrize("text", ["Hello", "日本語" * 50, "\u0000\n\"'\\" * 20])
@@ -51,4 +53,4 @@ def test_a_file_that_is_only_named_may_fill_a_context() -> None:
 
 def test_the_larger_of_two_maxima_is_the_bound() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "max_completion_tokens": 1, "max_tokens": 900}
-    assert parse_chat(json.dumps(body).encode())[0].max_output == 900
+    assert ChatFront().parse(Arrived("", {}, json.dumps(body).encode())).request.max_output == 900

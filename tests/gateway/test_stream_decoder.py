@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.models.providers.base import ProviderError, Usage
-from apps.models.providers.openai import MAX_EVENT_BYTES, OpenAIStreamDecoder
+from apps.models.providers.dialects.chat.passing import PassingStream
+from apps.models.providers.framing import MAX_EVENT_BYTES
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}
 NASTY = [
@@ -53,7 +54,7 @@ def test_every_cut_of_a_stream_gives_the_same_bytes_usage_and_count(
     body = b"".join(event(delta(text, usage=None), spaced=spaced, crlf=crlf) for text in texts)
     usage = event({"id": "c", "choices": [], "usage": USAGE}, spaced=spaced, crlf=crlf)
     done = b"data: [DONE]" + (b"\r\n\r\n" if crlf else b"\n\n")
-    decoder = OpenAIStreamDecoder(wants_usage=wants_usage)
+    decoder = PassingStream(wants_usage=wants_usage)
     out = b"".join(decoder.feed(piece) for piece in cut(head + body + usage + done, places))
     assert out == head + body + (usage if wants_usage else b"") + done
     assert decoder.usage == Usage(7, 3, cached_tokens=2)
@@ -63,20 +64,20 @@ def test_every_cut_of_a_stream_gives_the_same_bytes_usage_and_count(
 
 
 def test_text_that_looks_like_the_end_does_not_end_the_stream() -> None:
-    decoder = OpenAIStreamDecoder(wants_usage=False)
+    decoder = PassingStream(wants_usage=False)
     decoder.feed(event(delta("data: [DONE]"), spaced=False, crlf=False))
     assert not decoder.finished
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "refusal"])
 def test_every_kind_of_text_counts(name: str) -> None:
-    decoder = OpenAIStreamDecoder(wants_usage=False)
+    decoder = PassingStream(wants_usage=False)
     decoder.feed(event({"choices": [{"delta": {name: "hm"}}]}, spaced=True, crlf=False))
     assert decoder.output_tokens == 1
 
 
 def test_an_error_event_is_read_and_taken_out_and_what_came_before_it_stays() -> None:
-    decoder = OpenAIStreamDecoder(wants_usage=False)
+    decoder = PassingStream(wants_usage=False)
     text = event(delta("hm"), spaced=False, crlf=False)
     raw = event({"error": {"message": "overloaded", "code": 529}}, spaced=False, crlf=False)
     assert decoder.feed(text + raw) == text
@@ -85,14 +86,14 @@ def test_an_error_event_is_read_and_taken_out_and_what_came_before_it_stays() ->
 
 
 def test_an_endless_event_is_refused() -> None:
-    decoder = OpenAIStreamDecoder(wants_usage=False)
+    decoder = PassingStream(wants_usage=False)
     with pytest.raises(ProviderError, match="event of more than"):
         decoder.feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1))
 
 
 @given(st.lists(st.binary(max_size=40), max_size=10))
 def test_garbage_never_raises(blocks: list[bytes]) -> None:
-    decoder = OpenAIStreamDecoder(wants_usage=False)
+    decoder = PassingStream(wants_usage=False)
     for block in blocks:
         decoder.feed(block)
 
@@ -103,4 +104,4 @@ def test_garbage_never_raises(blocks: list[bytes]) -> None:
     )
 )
 def test_near_events_never_raise(parts: list[bytes]) -> None:
-    OpenAIStreamDecoder(wants_usage=False).feed(b"".join(parts) + b"\n\n")
+    PassingStream(wants_usage=False).feed(b"".join(parts) + b"\n\n")

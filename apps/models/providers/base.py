@@ -1,53 +1,131 @@
 """What an adapter is, and the plain types at its seam.
 
-An adapter composes a dialect (how a call and its answer are written) with an authentication (which header shows the
-credential). It does no I/O and knows no ORM, so that one conformance suite drives every provider.
+An adapter composes dialects (how a call and its answer are written: ``dialects/``) with a service (where it is sent and
+which credential is shown: ``services.py``). It does no I/O and knows no ORM, so that one conformance suite drives every
+provider.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import httpx
 import msgspec
 
+if TYPE_CHECKING:
+    from apps.models.providers.conversation import Conversation
+
+Operation = Literal[
+    "chat.completions",
+    "responses",
+    "messages",
+    "converse",
+    "count_tokens",
+    "invoke",
+    "embeddings",
+    "rerank",
+    "images.generations",
+    "audio.transcriptions",
+    "audio.speech",
+    "moderations",
+]
+# The operations that carry a conversation: each can be translated into every other.
+CONVERSATIONS: frozenset[Operation] = frozenset({"chat.completions", "responses", "messages", "converse"})
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one attempt. Cached and cache-write are parts of input, reasoning a part of output."""
+    """What one attempt used. Every kind below is a part of ``input_tokens`` or of ``output_tokens``, never beside it;
+    ``units`` counts what is not measured in tokens (images, seconds of sound, characters, searches)."""
 
     input_tokens: int = 0
     output_tokens: int = 0
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
+    cached_tokens: int = 0  # of the input: read from the provider's cache
+    cache_write_tokens: int = 0  # of the input: written to it, for however long
+    cache_write_1h_tokens: int = 0  # of cache_write_tokens: kept for an hour, which costs more
+    reasoning_tokens: int = 0  # of the output
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    units: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An endpoint as the adapter needs it; all that does not change per request is worked out once."""
+    """An endpoint as the adapter needs it; all that does not change per request is worked out once.
+
+    ``settings`` are the provider's own and the endpoint's over them: ``region``, ``api_version`` and the like.
+    ``capabilities`` are the model's.
+    """
 
     base_url: str
     upstream_model: str
     credential: str | None = field(default=None, repr=False)
     settings: tuple[tuple[str, str], ...] = ()
+    capabilities: frozenset[str] = frozenset()
+    max_output_tokens: int | None = None
+
+    def can(self, capability: str) -> bool:
+        """Whether the model has it, as far as is known: of a model without any stated capability, nothing is."""
+        return not self.capabilities or capability in self.capabilities
+
+    def setting(self, name: str, default: str = "") -> str:
+        return next((value for key, value in self.settings if key == name), default)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UpstreamCall:
-    """A call in the front dialect: the caller's top-level fields, each still raw JSON, and what Lobby adds to them."""
+    """A call in the front's dialect: the caller's top-level fields, each still raw JSON, and what Lobby adds to them.
+
+    ``content`` is a body that is no JSON (a multipart upload) with its type, in the place of ``fields``. ``headers``
+    are the caller's own that an upstream of the same dialect is shown.
+    """
 
     operation: Operation
     fields: dict[str, msgspec.Raw]
     stream: bool = False
     max_output_tokens: int | None = None
+    wants_usage: bool = False  # the front's caller asked for usage in the stream
+    model: str = ""  # as the caller named it, for answers that repeat it
+    content: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    _conversation: Conversation | None = field(default=None, init=False, repr=False)
+
+    def conversation(self) -> Conversation:
+        """The call as a conversation, read once whatever the number of attempts. Raises ``Unreadable``."""
+        if self._conversation is None:
+            from apps.models.providers.dialects import DIALECTS  # the dialects know this module
+
+            self._conversation = DIALECTS[self.operation].conversation(self)
+        return self._conversation
 
 
-Operation = Literal["chat.completions", "embeddings"]
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request ready to be sent, and the caller's parameters that this upstream cannot take."""
+
+    request: httpx.Request
+    dropped: tuple[str, ...] = ()
+
+
 ErrorKind = Literal[
     "caller", "credential", "rate_limited", "overloaded", "unreachable", "disconnected", "timeout", "malformed"
 ]
+Refusal = Literal["", "context_window", "content_policy"]
+
+
+class Unreadable(Exception):
+    """A caller's request that is well-formed in its dialect's fields and still cannot be understood; ``param`` is the
+    path of the field."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
 
 
 class ProviderError(Exception):
@@ -55,7 +133,8 @@ class ProviderError(Exception):
 
     ``kind`` decides what happens next: ``caller`` is the caller's own mistake and goes back as it came; ``credential``
     is ours to mend; ``rate_limited``, ``overloaded``, ``unreachable``, ``disconnected`` and ``timeout`` may succeed
-    elsewhere. ``status`` is the upstream's, 0 when none came; ``phase`` is where a timeout struck.
+    elsewhere. ``status`` is the upstream's, 0 when none came; ``phase`` is where a timeout struck; ``refusal`` names
+    the two mistakes of a caller that another model may not mind.
     """
 
     def __init__(
@@ -69,6 +148,7 @@ class ProviderError(Exception):
         type: str | None = None,
         param: str | None = None,
         phase: str = "",
+        refusal: Refusal = "",
     ) -> None:
         super().__init__(message)
         self.kind: ErrorKind = kind
@@ -79,6 +159,7 @@ class ProviderError(Exception):
         self.type = type
         self.param = param
         self.phase = phase
+        self.refusal: Refusal = refusal
 
     @property
     def retryable(self) -> bool:
@@ -91,26 +172,44 @@ class Answer:
 
     body: bytes
     usage: Usage | None
+    content_type: str = "application/json"
 
 
 class StreamDecoder(Protocol):
-    """Reads a stream as it passes. ``feed`` returns the bytes that may go to the caller now."""
+    """Reads an upstream's stream and gives what the caller is to be sent."""
 
     usage: Usage | None
     finished: bool  # the upstream said that the stream is complete
-    output_tokens: int  # counted as they passed, for a stream that is cut off
+    output_tokens: int  # counted as they passed, for a stream that is cut off; 0: nothing of the answer proper yet
     error: ProviderError | None  # an error event that the upstream sent in the stream
 
-    def feed(self, block: bytes) -> bytes: ...
+    def feed(self, block: bytes) -> bytes:
+        """The bytes that may go to the caller now. Raises ``ProviderError`` (malformed)."""
+        ...
+
+    def end(self) -> bytes:
+        """The upstream's body has ended although no end was announced: what the caller is still to be sent.
+
+        Some servers announce none, but have told the usage by then. Raises ``ProviderError`` (disconnected) otherwise.
+        """
+        ...
 
 
 class Adapter(Protocol):
-    def build_request(self, target: Target, call: UpstreamCall, *, attempt_id: str) -> httpx.Request: ...
+    request_id_header: str  # where the provider tells its own id of the request
 
-    def parse(self, call: UpstreamCall, body: bytes) -> Answer:
+    def serves(self, operation: Operation, target: Target) -> bool: ...
+
+    def prepare(self, target: Target, call: UpstreamCall, *, attempt_id: str) -> Prepared:
+        """Raises ``Unreadable`` when the caller's request cannot be translated."""
+        ...
+
+    def parse(self, call: UpstreamCall, headers: httpx.Headers, body: bytes) -> Answer:
         """Raises ``ProviderError`` (malformed) when the body is not an answer."""
         ...
 
     def error(self, status: int, headers: httpx.Headers, body: bytes) -> ProviderError: ...
 
-    def stream_decoder(self, call: UpstreamCall, *, wants_usage: bool) -> StreamDecoder: ...
+    def stream_decoder(self, call: UpstreamCall, headers: httpx.Headers) -> StreamDecoder:
+        """Raises ``ProviderError`` (malformed) when what comes is no stream of this API."""
+        ...

@@ -13,7 +13,7 @@ import httpx
 import openai
 import pytest
 
-from apps.models.providers.openai import OpenAIAdapter
+from apps.models.providers.dialects.chat.passing import PassingStream
 from apps.models.providers.sandbox import SandboxTransport, tokens
 from tests.models.providers.sandbox_client import Sandbox, joined, write_docs
 
@@ -332,7 +332,7 @@ async def test_the_official_client_understands_it(tmp_path: Path) -> None:
 
 
 async def test_the_adapter_s_decoder_reads_its_streams(sandbox: Sandbox) -> None:
-    decoder = OpenAIAdapter().stream_decoder(None, wants_usage=True)  # type: ignore[arg-type]
+    decoder = PassingStream(wants_usage=True)
     body = {
         "model": "sandbox-reasoner",
         "messages": [{"role": "user", "content": "What is a budget?"}],

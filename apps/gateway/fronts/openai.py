@@ -1,8 +1,4 @@
-"""The wire types of the front API: what a caller may send, checked field by field.
-
-A body is parsed twice from the same bytes, both times in C: once into a typed struct, which checks every field that we
-know and names the one that is wrong; once into raw top-level fields, which pass on as they came, unknown ones included.
-"""
+"""OpenAI's chat completions and embeddings, as a front: what a caller may send, checked field by field."""
 
 from __future__ import annotations
 
@@ -12,7 +8,9 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from apps.gateway.errors import InvalidRequest
+from apps.gateway.errors import GatewayError, InvalidRequest
+from apps.gateway.fronts.base import JSON, Arrived, Header, Parsed, PromptReference
+from apps.gateway.fronts.parsing import parse_json
 from apps.models.providers.base import Operation
 
 # What an image may cost in tokens at the most, whatever its bytes: an upper bound for the hold. Published figures go
@@ -22,7 +20,6 @@ TOKENS_PER_IMAGE = 10_000
 USUAL_TOKENS_PER_IMAGE = 1_000
 # A file that is only named may fill a model's whole context.
 TOKENS_PER_NAMED_FILE = 200_000
-MAX_DEPTH_MESSAGE = "The body is nested too deeply."
 
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -53,15 +50,6 @@ class ToolFunction(msgspec.Struct):
 class Tool(msgspec.Struct):
     type: str
     function: ToolFunction | None = None
-
-
-class PromptReference(msgspec.Struct):
-    """A prompt of the catalog, by id and version or label."""
-
-    id: str
-    version: str | int | None = None
-    label: str | None = None
-    variables: dict[str, Any] | None = None
 
 
 class ChatRequest(msgspec.Struct):
@@ -148,56 +136,49 @@ class EmbeddingRequest(msgspec.Struct):
     prompt = None
 
 
-Request = ChatRequest | EmbeddingRequest
-
 _decode_chat = msgspec.json.Decoder(ChatRequest).decode
 _decode_embedding = msgspec.json.Decoder(EmbeddingRequest).decode
-_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
-# "Expected `str`, got `int` - at `$.messages[0].role`"
-_location = re.compile(r" - at `(?P<path>[^`]*)`$")
-_missing = re.compile(r"missing required field `(?P<name>[^`]+)`")
 _image_url = re.compile(rb'"image_url"\s*:\s*(?:\{[^{}]*?"url"\s*:\s*)?"')
 
 
-def parse_chat(body: bytes) -> tuple[ChatRequest, dict[str, Raw]]:
-    request, fields = _parse(_decode_chat, body)
-    if request.messages is UNSET and request.prompt is None:
-        raise InvalidRequest(
-            "'messages' is missing: send at least one message.", param="messages", code="missing_field"
-        )
-    return request, fields
+class OpenAIErrors:
+    """Errors in the shape of the OpenAI API, whose official client picks its exception by the status."""
+
+    stream_type = b"text/event-stream; charset=utf-8"
+
+    def error(self, error: GatewayError, request_id: str) -> tuple[list[Header], bytes]:
+        return [(b"content-type", JSON)], error.body()
+
+    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+        return b"data: " + error.body() + b"\n\n"
 
 
-def parse_embedding(body: bytes) -> tuple[EmbeddingRequest, dict[str, Raw]]:
-    request, fields = _parse(_decode_embedding, body)
-    return request, fields
+class ChatFront(OpenAIErrors):
+    operation: Operation = "chat.completions"
+    media_types = frozenset({JSON})
+
+    def parse(self, arrived: Arrived) -> Parsed:
+        request, fields = parse_json(_decode_chat, arrived.body)
+        if request.messages is UNSET and request.prompt is None:
+            raise InvalidRequest(
+                "'messages' is missing: send at least one message.", param="messages", code="missing_field"
+            )
+        return Parsed(request, fields)
+
+    def bounds(self, parsed: Parsed) -> tuple[int, int]:
+        return input_bounds(parsed.fields)
 
 
-def _parse(decode: Any, body: bytes) -> Any:
-    try:
-        return decode(body), _decode_fields(body)
-    except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
-    except msgspec.DecodeError as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}", code="invalid_json") from None
-    except UnicodeDecodeError:
-        raise InvalidRequest("The body is not valid UTF-8.", code="invalid_json") from None
-    except RecursionError:
-        raise InvalidRequest(MAX_DEPTH_MESSAGE, code="invalid_json") from None
+class EmbeddingsFront(OpenAIErrors):
+    operation: Operation = "embeddings"
+    media_types = frozenset({JSON})
 
+    def parse(self, arrived: Arrived) -> Parsed:
+        return Parsed(*parse_json(_decode_embedding, arrived.body))
 
-def _invalid(text: str) -> InvalidRequest:
-    """A validation message of msgspec in the words of the API: what is wrong, with the parameter's path."""
-    match = _location.search(text)
-    path = match["path"].removeprefix("$").removeprefix(".") if match else ""
-    text = text[: match.start()] if match else text
-    missing = _missing.search(text)
-    if missing:
-        path = f"{path}.{missing['name']}" if path else missing["name"]
-        return InvalidRequest(f"'{path}' is missing.", param=path, code="missing_field")
-    where = f"'{path}': " if path else ""
-    return InvalidRequest(f"{where}{text}.", param=path or None, code="invalid_value")
+    def bounds(self, parsed: Parsed) -> tuple[int, int]:
+        return input_bounds(parsed.fields)
 
 
 def input_bounds(fields: dict[str, Raw]) -> tuple[int, int]:

@@ -1,0 +1,18 @@
+"""The front APIs, by their addresses."""
+
+from __future__ import annotations
+
+from apps.gateway.fronts.base import Front
+from apps.gateway.fronts.openai import ChatFront, EmbeddingsFront, OpenAIErrors
+
+ROUTES: dict[str, Front] = {
+    "/v1/chat/completions": ChatFront(),
+    "/v1/embeddings": EmbeddingsFront(),
+}
+# What answers where no front does.
+ERRORS = OpenAIErrors()
+
+
+def find(path: str) -> Front | None:
+    """The front at ``path``, percent-encoded as it came."""
+    return ROUTES.get(path)

@@ -1,0 +1,53 @@
+"""Reading a caller's JSON.
+
+A body is parsed twice from the same bytes, both times in C: once into a typed struct, which checks every field that we
+know and names the one that is wrong; once into raw top-level fields, which pass on as they came, unknown ones included.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from apps.gateway.errors import InvalidRequest
+
+MAX_DEPTH_MESSAGE = "The body is nested too deeply."
+
+T = TypeVar("T")
+
+_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+
+# "Expected `str`, got `int` - at `$.messages[0].role`"
+_location = re.compile(r" - at `(?P<path>[^`]*)`$")
+_missing = re.compile(r"missing required field `(?P<name>[^`]+)`")
+
+
+def parse_json(decode: Callable[[bytes], T], body: bytes) -> tuple[T, dict[str, Raw]]:
+    """The typed request and the raw fields. Raises ``InvalidRequest``."""
+    try:
+        return decode(body), _decode_fields(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}", code="invalid_json") from None
+    except UnicodeDecodeError:
+        raise InvalidRequest("The body is not valid UTF-8.", code="invalid_json") from None
+    except RecursionError:
+        raise InvalidRequest(MAX_DEPTH_MESSAGE, code="invalid_json") from None
+
+
+def _invalid(text: str) -> InvalidRequest:
+    """A validation message of msgspec in the words of the API: what is wrong, with the parameter's path."""
+    match = _location.search(text)
+    path = match["path"].removeprefix("$").removeprefix(".") if match else ""
+    text = text[: match.start()] if match else text
+    missing = _missing.search(text)
+    if missing:
+        path = f"{path}.{missing['name']}" if path else missing["name"]
+        return InvalidRequest(f"'{path}' is missing.", param=path, code="missing_field")
+    where = f"'{path}': " if path else ""
+    return InvalidRequest(f"{where}{text}.", param=path or None, code="invalid_value")

@@ -1,0 +1,176 @@
+"""Chat completions between two sides that both speak them: the bytes pass, the usage is read.
+
+Only the model's name is put in, usage is asked for, and what is Lobby's own is taken out.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from apps.models.providers.base import Answer, ProviderError, Target, UpstreamCall, Usage
+from apps.models.providers.dialects.chat.wire import ChatUsage, decode_usage
+from apps.models.providers.dialects.openai_errors import read_error_event
+from apps.models.providers.framing import MAX_EVENT_BYTES
+
+# Fields that are Lobby's own and mean nothing upstream.
+OWN_FIELDS = ("lobby", "prompt")
+
+_encode = msgspec.json.Encoder().encode
+_USAGE_ON = msgspec.Raw(b'{"include_usage":true}')
+
+
+class _Event(msgspec.Struct):
+    usage: ChatUsage | None = None
+    choices: list[msgspec.Raw] | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+
+def request_body(target: Target, call: UpstreamCall) -> bytes:
+    fields = {**call.fields, "model": msgspec.Raw(_encode(target.upstream_model))}
+    for name in OWN_FIELDS:
+        fields.pop(name, None)
+    if call.stream:
+        fields["stream_options"] = _with_usage(fields.get("stream_options"))
+    if call.max_output_tokens is not None:
+        fields[target.setting("max_tokens_field", "max_completion_tokens")] = msgspec.Raw(
+            b"%d" % call.max_output_tokens
+        )
+    return _encode(fields)
+
+
+def passed(body: bytes) -> Answer:
+    try:
+        usage = decode_usage(body).usage
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
+    return Answer(body, usage.normalised() if usage is not None else None)
+
+
+def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
+    """The caller's ``stream_options`` with usage asked for, whatever else they hold."""
+    if options is None or bytes(options) == b"null":
+        return _USAGE_ON
+    merged = msgspec.json.decode(options, type=dict[str, msgspec.Raw])
+    merged["include_usage"] = msgspec.Raw(b"true")
+    return msgspec.Raw(_encode(merged))
+
+
+# Where a delta carries text, under each name that servers give it. Within a JSON string every quote is escaped, so no
+# text of a model can look like one of these. The byte after tells an empty text: a quote.
+_OTHER_TEXT = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|refusal)": ?"(?!")').search
+
+
+# Stands in for a mark until the stream has shown its style: no event holds it.
+_UNKNOWN = b"\x00"
+
+
+class PassingStream:
+    """Passes whole events on as they come, and reads usage, errors and the end on the way.
+
+    An event that is only the usage we asked for is taken out when the caller did not ask for it, and so is an error
+    event: what the caller is told of it is not for the decoder to say. Nearly all events are a piece of text and
+    nothing else; they are told by their bytes, and only the others are parsed.
+    """
+
+    __slots__ = (
+        "_content",
+        "_null",
+        "_separator",
+        "_tail",
+        "_wants_usage",
+        "error",
+        "finished",
+        "output_tokens",
+        "usage",
+    )
+
+    def __init__(self, *, wants_usage: bool) -> None:
+        self._wants_usage = wants_usage
+        self._tail = bytearray()
+        self._separator = b""
+        self._content = _UNKNOWN
+        self._null = _UNKNOWN
+        self.usage: Usage | None = None
+        self.finished = False
+        self.output_tokens = 0
+        self.error: ProviderError | None = None
+
+    def feed(self, block: bytes) -> bytes:
+        tail = self._tail
+        if tail:
+            if b"\n" not in block:
+                tail += block
+                self._check_size()
+                return b""
+            block = bytes(tail) + block
+            tail.clear()
+        if not self._separator or self._content is _UNKNOWN:
+            self._learn_style(block)
+        separator = self._separator or b"\n\n"
+        events = block.split(separator)
+        rest = events.pop()
+        if rest:
+            tail += rest
+            self._check_size()
+            block = block[: len(block) - len(rest)]
+        content, null = self._content, self._null
+        unwanted: list[int] = []
+        for number, event in enumerate(events):
+            start = event.find(content)
+            if (
+                start >= 0
+                and event[start + len(content) : start + len(content) + 1] != b'"'
+                and (event.endswith(null) or b'"usage"' not in event)
+            ):
+                self.output_tokens += 1
+            elif not self._read(event):
+                unwanted.append(number)
+        if unwanted:
+            return b"".join(event + separator for number, event in enumerate(events) if number not in unwanted)
+        return block
+
+    def _learn_style(self, block: bytes) -> None:
+        """A server writes all its events alike: the first line's end and the first key's colon show how."""
+        line = block.find(b"\n")
+        if line > 0 and not self._separator:
+            self._separator = b"\r\n\r\n" if block[line - 1 : line] == b"\r" else b"\n\n"
+        colon = block.find(b'":')
+        if colon >= 0:
+            space = b" " if block[colon + 2 : colon + 3] == b" " else b""
+            self._content = b'"content":%s"' % space
+            self._null = b'"usage":%snull}' % space
+
+    def _check_size(self) -> None:
+        if len(self._tail) > MAX_EVENT_BYTES:
+            raise ProviderError("malformed", f"The upstream sent an event of more than {MAX_EVENT_BYTES:,} bytes.")
+
+    def _read(self, event: bytes) -> bool:
+        """Read an event that is more, or less, than a piece of text; False when it is not for the caller."""
+        lines = event.replace(b"\r\n", b"\n").split(b"\n")
+        data = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
+        if data == b"[DONE]":
+            self.finished = True
+        if not data or self.finished:
+            return True
+        try:
+            parsed = _decode_event(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return True  # not ours to judge: it passes as it came
+        if parsed.usage is not None:
+            self.usage = parsed.usage.normalised()
+        if bytes(parsed.error) != b"null":
+            self.error = read_error_event(parsed.error)
+            return False
+        if _OTHER_TEXT(data):
+            self.output_tokens += 1
+        return parsed.usage is None or self._wants_usage or bool(parsed.choices)
+
+    def end(self) -> bytes:
+        if self.usage is None:
+            raise ProviderError("disconnected", "The upstream ended its stream too early.", phase="stream")
+        return b""

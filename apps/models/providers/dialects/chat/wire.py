@@ -1,0 +1,93 @@
+"""Chat completions' wire types: what we read of its answers, usage above all.
+
+Source: the public OpenAI API reference, chat completions.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from apps.models.providers.base import Usage
+
+# A count above this, a hundred times any model's context, is a fault of the upstream and no usage.
+MAX_TOKENS = 100_000_000
+
+
+class InputDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+
+
+class OutputDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class ChatUsage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
+
+    def normalised(self) -> Usage | None:
+        """None when the counts cannot be true."""
+        inputs, outputs = (
+            self.prompt_tokens_details or InputDetails(),
+            self.completion_tokens_details or OutputDetails(),
+        )
+        return checked(
+            Usage(
+                input_tokens=max(self.prompt_tokens or 0, 0),
+                output_tokens=max(self.completion_tokens or 0, 0),
+                cached_tokens=max(inputs.cached_tokens or 0, 0),
+                cache_write_tokens=max(inputs.cache_write_tokens or 0, 0),
+                reasoning_tokens=max(outputs.reasoning_tokens or 0, 0),
+                audio_input_tokens=max(inputs.audio_tokens or 0, 0),
+                audio_output_tokens=max(outputs.audio_tokens or 0, 0),
+                image_input_tokens=max(inputs.image_tokens or 0, 0),
+            )
+        )
+
+
+def checked(usage: Usage) -> Usage | None:
+    """None when the counts cannot be true."""
+    most = max(
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        usage.audio_input_tokens,
+        usage.audio_output_tokens,
+        usage.image_input_tokens,
+    )
+    return usage if most <= MAX_TOKENS else None
+
+
+def written(usage: Usage) -> dict[str, object]:
+    """A usage as a chat completion tells it."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "audio_tokens": usage.audio_input_tokens,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning_tokens,
+            "audio_tokens": usage.audio_output_tokens,
+        },
+    }
+
+
+class Usages(msgspec.Struct):
+    """Just what passes through untouched is read of: an answer's usage. The rest stays bytes."""
+
+    usage: ChatUsage | None = None
+
+
+decode_usage = msgspec.json.Decoder(Usages).decode

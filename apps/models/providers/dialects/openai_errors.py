@@ -1,0 +1,95 @@
+"""Errors as the OpenAI API writes them, and as every server that speaks like it does."""
+
+from __future__ import annotations
+
+import httpx
+import msgspec
+
+from apps.models.providers.base import ErrorKind, ProviderError, Refusal
+
+MAX_ERROR_TEXT = 2_000
+MAX_ERROR_WORD = 200
+
+CALLER_STATUSES = frozenset({400, 404, 405, 409, 413, 415, 422})
+CREDENTIAL_STATUSES = frozenset({401, 402, 403})
+
+REFUSALS: dict[str | None, Refusal] = {
+    "context_length_exceeded": "context_window",
+    "content_filter": "content_policy",
+    "content_policy_violation": "content_policy",
+}
+
+
+class ErrorDetail(msgspec.Struct):
+    message: str = ""
+    type: str | None = None
+    param: str | None = None
+    code: str | int | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    error: ErrorDetail | str | None = None
+
+
+_decode_error = msgspec.json.Decoder(_ErrorBody).decode
+_decode_detail = msgspec.json.Decoder(ErrorDetail | str).decode
+
+
+def read_error(status: int, headers: httpx.Headers, body: bytes) -> ProviderError:
+    """A response that is no 200."""
+    detail = ErrorDetail()
+    try:
+        parsed = _decode_error(body).error
+        detail = ErrorDetail(message=parsed) if isinstance(parsed, str) else parsed or detail
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        pass  # not JSON (an HTML page of some proxy): the status alone speaks
+    code = word(detail.code)
+    return ProviderError(
+        kind_of(status),
+        detail.message[:MAX_ERROR_TEXT] or f"The upstream answered {status}.",
+        status=status,
+        retry_after=retry_after(headers),
+        code=code,
+        type=word(detail.type),
+        param=word(detail.param),
+        refusal=REFUSALS.get(code, ""),
+    )
+
+
+def read_error_event(raw: msgspec.Raw) -> ProviderError:
+    """The ``error`` of an event in a stream."""
+    try:
+        detail = _decode_detail(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        detail = ""
+    if isinstance(detail, str):
+        detail = ErrorDetail(message=detail)
+    return ProviderError(
+        "overloaded",
+        detail.message[:MAX_ERROR_TEXT] or "The upstream reported an error in the stream.",
+        code=word(detail.code),
+        type=word(detail.type),
+        param=word(detail.param),
+        phase="stream",
+    )
+
+
+def kind_of(status: int) -> ErrorKind:
+    """What a status means, whatever the API."""
+    if status in CALLER_STATUSES:
+        return "caller"
+    if status in CREDENTIAL_STATUSES:
+        return "credential"
+    return "rate_limited" if status == 429 else "timeout" if status in (408, 504) else "overloaded"
+
+
+def retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds, where the header gives them."""
+    try:
+        return max(0.0, float(headers.get("retry-after", "")))
+    except ValueError:
+        return None
+
+
+def word(value: str | int | None) -> str | None:
+    return None if value is None else str(value)[:MAX_ERROR_WORD]

@@ -1,0 +1,94 @@
+"""Where a call is sent, and which credential is shown there: the address and authentication of a provider's API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
+
+import httpx
+
+from apps.models.providers.base import Operation, Target, UpstreamCall
+
+ATTEMPT_HEADER = "x-lobby-attempt-id"
+# What the caches below keep at the most: targets of past snapshots are let go.
+MAX_PREPARED = 10_000
+
+Address = Callable[[Target, Operation, bool], str]
+
+
+class Service(Protocol):
+    def request(
+        self, target: Target, operation: Operation, call: UpstreamCall, body: bytes, *, attempt_id: str
+    ) -> httpx.Request:
+        """``operation`` is the upstream's, in whose dialect ``body`` is written; ``call`` is the caller's."""
+        ...
+
+
+class HeaderService:
+    """One header shows the credential: ``authorization`` (as a bearer token) or another (bare).
+
+    ``address`` gives the URL; ``headers`` go with every call.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        credential: Literal["authorization", "api-key", "x-api-key"] = "authorization",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._address = address
+        self._credential = credential
+        self._headers = tuple((headers or {}).items())
+        self._prepared: dict[tuple[Target, Operation, bool], tuple[httpx.URL, list[tuple[str, str]]]] = {}
+
+    def request(
+        self, target: Target, operation: Operation, call: UpstreamCall, body: bytes, *, attempt_id: str
+    ) -> httpx.Request:
+        key = (target, operation, call.stream)
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            if len(self._prepared) >= MAX_PREPARED:
+                self._prepared.clear()
+            prepared = self._prepared[key] = self._prepare(target, operation, call.stream)
+        url, headers = prepared
+        return httpx.Request(
+            "POST",
+            url,
+            headers=[
+                *headers,
+                ("content-type", call.content_type),
+                *call.headers.items(),
+                (ATTEMPT_HEADER, attempt_id),
+            ],
+            content=body,
+        )
+
+    def _prepare(self, target: Target, operation: Operation, stream: bool) -> tuple[httpx.URL, list[tuple[str, str]]]:
+        url = httpx.URL(self._address(target, operation, stream))
+        headers = [
+            ("host", url.netloc.decode("ascii")),
+            ("accept-encoding", "identity"),
+            ("user-agent", "lobby"),
+            *self._headers,
+        ]
+        if target.credential:
+            bearer = self._credential == "authorization"
+            headers.append((self._credential, f"Bearer {target.credential}" if bearer else target.credential))
+        return url, headers
+
+
+OPENAI_PATHS: Mapping[Operation, str] = {
+    "chat.completions": "/chat/completions",
+    "responses": "/responses",
+    "embeddings": "/embeddings",
+    "rerank": "/rerank",
+    "images.generations": "/images/generations",
+    "audio.transcriptions": "/audio/transcriptions",
+    "audio.speech": "/audio/speech",
+    "moderations": "/moderations",
+}
+
+
+def openai_address(target: Target, operation: Operation, stream: bool) -> str:
+    return target.base_url.rstrip("/") + OPENAI_PATHS[operation]
