@@ -13,8 +13,8 @@ from django.views.decorators.http import require_GET, require_POST
 from apps.gateway import selectors as ledger
 from apps.models.selectors import callable_models_for, catalog_entries
 from apps.models.types import ModelKind
+from apps.playground.calls import Call, Prompt, principal_for
 from apps.playground.markdown import to_html
-from apps.playground.services import Call, Prompt, principal_for
 from apps.tenants.access import can
 from apps.tenants.errors import NotFound
 from apps.tenants.models import Tenant, User

@@ -30,13 +30,17 @@ VIEWING = frozenset(
         "budget.view",
         "usage.view",
         "model.view",
+        # What members share in the playground: conversations by their permalink, examples, votes.
+        "example.view",
+        "example.rate",
+        "feedback.view",
     }
 )
 USING_KEYS = frozenset({"apikey.view", "apikey.create", "apikey.revoke_own", "request.view", "model.call"})
 ROLE_ACTIONS: Mapping[Role, frozenset[str]] = {
     Role.VIEWER: VIEWING,
     Role.REVIEWER: VIEWING,
-    Role.DATA_SCIENTIST: VIEWING | USING_KEYS,
+    Role.DATA_SCIENTIST: VIEWING | USING_KEYS | {"feedback.triage"},
     Role.DEVELOPER: VIEWING | USING_KEYS | {"project.update"},
     Role.ADMIN: VIEWING
     | USING_KEYS
@@ -50,6 +54,8 @@ ROLE_ACTIONS: Mapping[Role, frozenset[str]] = {
         "limit.manage",
         "budget.manage",
         "audit.view",
+        "feedback.triage",
+        "example.remove",
     },
 }
 PLATFORM_ONLY = frozenset(
@@ -69,7 +75,7 @@ ACTIONS = frozenset().union(*ROLE_ACTIONS.values()) | PLATFORM_ONLY
 PLATFORM_ACTIONS: Mapping[PlatformRole, frozenset[str]] = {
     PlatformRole.NONE: frozenset(),
     PlatformRole.SERVICE_ENGINEER: frozenset(a for a in ACTIONS if a.endswith(".view"))
-    | {"registry.manage", "access.grant", "limit.manage"},
+    | {"registry.manage", "access.grant", "limit.manage", "feedback.triage"},
     PlatformRole.SERVICE_ADMIN: ACTIONS,
 }
 
@@ -105,6 +111,8 @@ WHO_CAN = {
     "apikey.create": "a developer, data scientist or tenant admin",
     "apikey.view": "a developer, data scientist or tenant admin",
     "request.view": "a developer, data scientist or tenant admin",
+    "model.call": "a developer, data scientist or tenant admin",
+    "feedback.triage": "a data scientist or tenant admin",
     "apikey.revoke_own": "the key's creator or a tenant admin",
 }
 

@@ -1,0 +1,91 @@
+"""From a branch of turns to what the gateway is asked: the same JSON that an application would send."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from apps.playground.models import Answer, Attachment, Turn
+from apps.playground.types import READ_ON, Column
+
+encode = msgspec.json.Encoder().encode
+_SCHEMA_NAME = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def messages_for(chain: Sequence[Turn], column: int, settings: Column) -> list[dict[str, Any]]:
+    """The conversation as the column saw it. The last turn may have answers already: steps that called tools."""
+    messages: list[dict[str, Any]] = [{"role": "system", "content": settings.system}] if settings.system else []
+    for turn in chain:
+        steps = _steps(turn, column)
+        is_last = turn is chain[-1]
+        if not is_last and not any(answer.status in READ_ON for answer in steps):
+            continue  # it got no answer: asking again would only confuse
+        messages.append({"role": "user", "content": _content(turn)})
+        for answer in steps:
+            if answer.status in READ_ON and (answer.text or answer.tool_calls):
+                messages += _said(answer)
+    return messages
+
+
+def body_for(chain: Sequence[Turn], column: int, settings: Column) -> bytes:
+    return encode({**request_of(settings), "messages": messages_for(chain, column, settings)} | _STREAMED)
+
+
+_STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
+
+
+def request_of(settings: Column) -> dict[str, Any]:
+    """All of a request but its messages."""
+    request: dict[str, Any] = {"model": settings.model, **msgspec.to_builtins(settings.parameters)}
+    if settings.tools:
+        request["tools"] = [{"type": "function", "function": _function(tool)} for tool in settings.tools]
+    if settings.schema is not None:
+        name = _SCHEMA_NAME.sub("_", str(settings.schema.get("title", "")))[:64].strip("_") or "answer"
+        shape = {"name": name, "schema": settings.schema, "strict": True}
+        request["response_format"] = {"type": "json_schema", "json_schema": shape}
+    return request
+
+
+def _function(tool: dict[str, Any]) -> dict[str, Any]:
+    """A tool as it was typed: the function itself, or in OpenAI's wrapping."""
+    inner = tool.get("function")
+    return inner if isinstance(inner, dict) else tool
+
+
+def _steps(turn: Turn, column: int) -> list[Answer]:
+    """A column that was added later reads on from the first."""
+    answers = list(turn.answers.all())
+    return [each for each in answers if each.column == column] or [each for each in answers if each.column == 0]
+
+
+def _said(answer: Answer) -> list[dict[str, Any]]:
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text or None}
+    if not answer.tool_calls:
+        return [message]
+    message["tool_calls"] = [
+        {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+        for call in answer.tool_calls
+    ]
+    # Each call has to have its result, or the next request is refused.
+    results = [
+        {"role": "tool", "tool_call_id": call["id"], "content": answer.tool_results.get(call["id"], "")}
+        for call in answer.tool_calls
+    ]
+    return [message, *results]
+
+
+def _content(turn: Turn) -> str | list[dict[str, Any]]:
+    files = list(turn.attachments.all())
+    if not files:
+        return turn.message
+    parts = [_part(each) for each in files]
+    return [*parts, {"type": "text", "text": turn.message}] if turn.message else parts
+
+
+def _part(file: Attachment) -> dict[str, Any]:
+    if file.is_image:
+        return {"type": "image_url", "image_url": {"url": f"data:{file.media_type};base64,{file.content}"}}
+    return {"type": "text", "text": f"The file {file.name}:\n\n{file.content}"}

@@ -1,0 +1,26 @@
+"""Checks that several of the playground's acts share."""
+
+from __future__ import annotations
+
+from apps.playground.models import Conversation
+from apps.playground.types import UseCase
+from apps.tenants import validation
+from apps.tenants.access import Actor
+from apps.tenants.errors import NotFound
+
+
+def require_own(actor: Actor, conversation: Conversation) -> None:
+    """Raises ``NotFound`` where the conversation is somebody else's, as for one that does not exist."""
+    if actor.user is None or conversation.owner_id != actor.user.pk:
+        raise NotFound("There is no such conversation.")
+
+
+def clean_use_case(value: str, *, needed: bool = False) -> str:
+    if not value and not needed:
+        return ""
+    return validation.clean_choice(value, UseCase, field="use_case")
+
+
+def storable(text: str) -> str:
+    """Text that every database takes: what a model or a person wrote is kept, but for what cannot be."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
