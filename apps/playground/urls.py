@@ -2,12 +2,12 @@
 
 from django.urls import path
 
-from apps.playground import views
+from apps.playground.views import page
 
 app_name = "playground"
 urlpatterns = [
-    path("playground/", views.index, name="index"),
-    path("playground/run/", views.run, name="run"),
-    path("playground/render/", views.rendered, name="render"),
-    path("playground/answers/<str:request_id>/", views.figures, name="figures"),
+    path("playground/", page.index, name="index"),
+    path("playground/run/", page.run, name="run"),
+    path("playground/render/", page.rendered, name="render"),
+    path("playground/answers/<str:request_id>/", page.figures, name="figures"),
 ]

@@ -1,0 +1,1 @@
+"""The playground's pages and fragments, one module a topic."""
