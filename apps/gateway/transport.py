@@ -20,7 +20,7 @@ import httpx
 
 # Shorter than the usual idle limits of servers: a connection that the upstream is about to close is not picked.
 KEEPALIVE_SECONDS = 4.0
-HIGH_WATER = 512 * 1024
+HIGH_WATER = 128 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 DISPATCHED = "lobby.dispatched"
 """A request's extension: whether any of it has left, so that the upstream may have it."""
