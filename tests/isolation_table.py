@@ -215,6 +215,9 @@ API: dict[str, Row] = {
         POST=to(STAFF, lambda world, which: {"tenant": _tenant(which), "model": "acme/writer:8b"}),
     ),
     "api:grant-detail": api(GRANT, GET=READERS, DELETE=STAFF),
+    "api:licence-accept": api(
+        POST=to(ADMINS, lambda world, which: {"tenant": _tenant(which), "model": "acme/writer:8b"})
+    ),
     "api:usage-summary": api(GET=READERS),
     "api:usage-series": api(GET=READERS),
     "api:request-list": api(GET=KEY_READERS),
@@ -263,6 +266,7 @@ PAGES: dict[str, Row] = {
     "tenants:member-remove": page(MEMBER_OF_PLACE, POST=ADMINS),
     "models:list": page(GET=MEMBERS),
     "models:card": page(MODEL_SLUG, GET=MEMBERS),
+    "models:licence-accept": page(MODEL_SLUG, POST=ADMINS),
 }
 
 ROWS = {**API, **PAGES}

@@ -101,8 +101,21 @@ def _furnished() -> World:
     provider = registry.create_provider(
         actor=OPERATOR, slug="upstream", name="Upstream", base_url="https://192.0.43.7/v1", credential_source="none"
     )
-    writer = registry.create_model(actor=OPERATOR, slug="acme/writer:8b", name="Acme Writer", lifecycle="approved")
-    secret = registry.create_model(actor=OPERATOR, slug="acme/next:1b", name=f"Next {CANARY}", lifecycle="proposed")
+    writer = registry.create_model(
+        actor=OPERATOR,
+        slug="acme/writer:8b",
+        name="Acme Writer",
+        lifecycle="approved",
+        licence_needs_acceptance=True,
+    )
+    secret = registry.create_model(
+        actor=OPERATOR,
+        slug="acme/next:1b",
+        name=f"Next {CANARY}",
+        lifecycle="proposed",
+        licence_needs_acceptance=True,
+        is_open=True,
+    )
     endpoint = registry.create_endpoint(actor=OPERATOR, model=writer, provider=provider, upstream_model="writer-8b")
     world = World(cast)
     world.own |= {"member": cast["viewer"].pk, "model": writer.slug, "endpoint": endpoint.pk}

@@ -3,6 +3,7 @@
     GatewayError
     |-- Unauthenticated       401  who are you
     |-- Forbidden             403  the key may not do this at all
+    |   `-- LicenceNotAccepted     the model's licence waits for an admin of the tenant
     |-- ModelNotFound         404  unknown or not granted: both look alike
     |-- InvalidRequest        400  the caller's mistake, with the parameter's path
     |-- LimitExceeded         429  a rate limit or a budget
@@ -70,6 +71,10 @@ class Unauthenticated(GatewayError):
 
 class Forbidden(GatewayError):
     status, type, code = 403, "permission_error", "forbidden"
+
+
+class LicenceNotAccepted(Forbidden):
+    code = "licence_not_accepted"
 
 
 class ModelNotFound(GatewayError):

@@ -15,7 +15,8 @@ from apps.gateway.models import RequestLog, UsageRecord
 from apps.gateway.types import Outcome, UsageStatus
 from apps.tenants.money import format_usd
 
-MODEL_CODES = frozenset({"model_not_found", "wrong_model_kind", "prompt_not_found"})
+LICENCE_CODE = "licence_not_accepted"
+MODEL_CODES = frozenset({"model_not_found", "wrong_model_kind", "prompt_not_found", LICENCE_CODE})
 LIMIT_CODES = frozenset({"rate_limit_exceeded", "request_over_limit"})
 BUDGET_CODES = frozenset({"budget_exceeded"})
 ROUTE_CODES = frozenset({"no_endpoint"})
@@ -95,7 +96,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why it was refused, in the words its caller read; ``where`` says what can be changed: limits, budgets, model."""
+    """Why it was refused, in the words its caller read; ``where`` says what can be changed.
+
+    It is one of limits, budgets, model, licence.
+    """
 
     rule: str
     said: str
@@ -163,10 +167,12 @@ def _model(request: RequestLog, why: Mapping[str, Any]) -> Step:
             "model_not_found": f"{request.model_slug or 'No model'} may not be called",
             "wrong_model_kind": f"{request.model_slug} is of another kind",
             "prompt_not_found": "The prompt is not in the catalog",
+            LICENCE_CODE: f"The licence of {request.model_slug} is not accepted",
         }
         notes = {
             "model_not_found": f"Unknown, not approved, not granted to {tenant}, or not allowed for the key.",
             "wrong_model_kind": f"It cannot serve {request.operation}.",
+            LICENCE_CODE: f"{tenant} may call the model once one of its admins has accepted the licence.",
         }
         return Step("model", "box", titles[request.error_code], "danger", notes.get(request.error_code, ""))
     # Whether it was open to everybody or granted is not among the facts, and may have changed since.
@@ -309,6 +315,8 @@ def _answer(request: RequestLog) -> Step:
 def _denial(request: RequestLog, why: Mapping[str, Any]) -> Denial | None:
     if request.outcome != Outcome.DENIED and request.error_code not in MODEL_CODES:
         return None
+    if request.error_code == LICENCE_CODE:
+        return Denial(_sentence(str(why.get("denied_by", ""))), str(why.get("said", "")), "licence")
     where = ""
     for codes, name in (
         (MODEL_CODES, "model"),

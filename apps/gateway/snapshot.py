@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network
 from zoneinfo import ZoneInfo
 
 from apps.gateway.counters.base import BudgetWindow, Limit
-from apps.gateway.errors import ModelNotFound
+from apps.gateway.errors import LicenceNotAccepted, ModelNotFound
 from apps.gateway.ledger.pricing import FREE, PriceTerms
 from apps.models.providers.base import Target
 from apps.tenants.periods import period_bounds
@@ -130,6 +130,7 @@ class ModelFacts:
     max_output_tokens: int | None
     is_open: bool
     is_callable: bool  # by its lifecycle
+    licence_needs_acceptance: bool
     endpoints: tuple[EndpointFacts, ...]
 
 
@@ -213,6 +214,7 @@ class Plan:
 
     model: ModelFacts
     grant_ends_at: float | None
+    licence_accepted: bool  # or nobody asks for it
     limits: tuple[Limit, ...]
     rules: dict[str, RuleFacts]
     budgets: tuple[BudgetFacts, ...]
@@ -226,6 +228,7 @@ class GrantFacts:
     tenant_id: int
     project_id: int
     expires_at: float | None
+    licence_accepted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +246,11 @@ class Snapshot:
     _plans: dict[tuple[int, int, int, str], Plan] = field(default_factory=dict, repr=False)
 
     def plan(self, principal: Principal, slug: str, now: float) -> Plan:
-        """How ``principal`` may call ``slug``. Raises ``ModelNotFound``, alike for an unknown and a forbidden model."""
+        """How ``principal`` may call ``slug``.
+
+        Raises ``ModelNotFound``, alike for an unknown and a forbidden model; ``LicenceNotAccepted`` only to those who
+        could call it otherwise.
+        """
         key = (principal.project.id, principal.api_key_id, principal.user_id, slug)
         plan = self._plans.get(key)
         if plan is None:
@@ -253,6 +260,8 @@ class Snapshot:
             self._plans[key] = plan
         if plan.grant_ends_at is not None and plan.grant_ends_at <= now:
             raise _not_found(slug)
+        if not plan.licence_accepted:
+            raise _licence_not_accepted(principal.tenant, plan.model)
         return plan
 
     def callable_models(self, principal: Principal, now: float) -> list[ModelFacts]:
@@ -261,7 +270,7 @@ class Snapshot:
         for slug in sorted(self.models):
             try:
                 found.append(self.plan(principal, slug, now).model)
-            except ModelNotFound:
+            except (ModelNotFound, LicenceNotAccepted):
                 continue
         return found
 
@@ -269,15 +278,25 @@ class Snapshot:
         model = self.models.get(slug)
         if model is None or not model.is_callable or (principal.models is not None and slug not in principal.models):
             raise _not_found(slug)
-        granted, grant_ends_at = self._granted(principal, model)
-        if not granted:
+        grants = [
+            grant
+            for grant in self.grants.get(model.id, ())
+            if grant.tenant_id == principal.tenant.id and grant.project_id in (0, principal.project.id)
+        ]
+        if not grants and not model.is_open:
             raise _not_found(slug)
+        accepted = [grant for grant in grants if grant.licence_accepted]
+        ends = [grant.expires_at for grant in accepted if model.licence_needs_acceptance] or [
+            grant.expires_at for grant in grants
+        ]
         candidates, left_out = _candidates(model, principal.tenant)
         covering = [limit for limit in self.limits.get(principal.tenant.id, ()) if limit.covers(principal, slug)]
         budgets = tuple(budget for budget in self.budgets.get(principal.tenant.id, ()) if budget.covers(principal))
         return Plan(
             model=model,
-            grant_ends_at=grant_ends_at,
+            # The longest of several grants counts.
+            grant_ends_at=None if model.is_open or None in ends else max(end for end in ends if end is not None),
+            licence_accepted=bool(accepted) or not model.licence_needs_acceptance,
             limits=tuple(covered.limit for covered in covering),
             rules={covered.limit.key: covered.rule for covered in covering},
             budgets=budgets,
@@ -285,19 +304,6 @@ class Snapshot:
             left_out=left_out,
             capped=any(budget.hard for budget in budgets) or any(c.limit.metric == "tokens" for c in covering),
         )
-
-    def _granted(self, principal: Principal, model: ModelFacts) -> tuple[bool, float | None]:
-        if model.is_open:
-            return True, None
-        ends = [
-            grant.expires_at
-            for grant in self.grants.get(model.id, ())
-            if grant.tenant_id == principal.tenant.id and grant.project_id in (0, principal.project.id)
-        ]
-        if not ends:
-            return False, None
-        # The longest of several grants counts.
-        return True, None if None in ends else max(end for end in ends if end is not None)
 
 
 def _candidates(
@@ -320,6 +326,15 @@ def _not_found(slug: str) -> ModelNotFound:
     return ModelNotFound(
         f"The model '{shown}' does not exist or you do not have access to it. GET /v1/models lists those you can call.",
         param="model",
+    )
+
+
+def _licence_not_accepted(tenant: TenantFacts, model: ModelFacts) -> LicenceNotAccepted:
+    return LicenceNotAccepted(
+        f"The licence of '{model.slug}' must be accepted before it is called: an admin of tenant {tenant.slug} can do"
+        " that on the model's page in Lobby's portal.",
+        param="model",
+        rule=f"the licence of {model.slug}, which {tenant.slug} has not accepted",
     )
 
 

@@ -155,6 +155,7 @@ def _models() -> dict[str, ModelFacts]:
             max_output_tokens=model.max_output_tokens,
             is_open=model.is_open,
             is_callable=model.lifecycle in CALLABLE_LIFECYCLES,
+            licence_needs_acceptance=model.licence_needs_acceptance,
             endpoints=tuple(endpoints[model.pk]),
         )
         for model in Model.objects.all()
@@ -199,7 +200,8 @@ def _grants() -> dict[int, tuple[GrantFacts, ...]]:
     grants: defaultdict[int, list[GrantFacts]] = defaultdict(list)
     for grant in AccessGrant.objects.unscoped(WHY):
         ends = grant.expires_at.timestamp() if grant.expires_at else None
-        grants[grant.model_id].append(GrantFacts(grant.tenant_id, grant.project_id or 0, ends))
+        accepted = grant.licence_accepted_at is not None
+        grants[grant.model_id].append(GrantFacts(grant.tenant_id, grant.project_id or 0, ends, accepted))
     return {model_id: tuple(found) for model_id, found in grants.items()}
 
 

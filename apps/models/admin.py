@@ -22,7 +22,7 @@ from apps.models import discovery, services
 from apps.models.models import AccessGrant, Endpoint, Model, Price, Provider
 from apps.models.prices import Figures, picousd_per_request, picousd_per_token, usd_per_mtok
 from apps.models.types import Capability
-from apps.tenants.access import Actor
+from apps.tenants.access import Actor, can
 from apps.tenants.admin_base import LobbyModelAdmin, ServiceForm
 
 LIFECYCLE_TONES = {
@@ -185,7 +185,8 @@ class RegisteredModelAdmin(RegistryAdmin):
     inlines = [EndpointInline, PriceInline]
     fieldsets = [
         (None, {"fields": ["name", "slug", "kind", "publisher", "lifecycle", "is_open"]}),
-        ("What it is", {"fields": ["description", "intended_use", "out_of_scope_use", "licence"]}),
+        ("What it is", {"fields": ["description", "intended_use", "out_of_scope_use"]}),
+        ("Licence", {"fields": ["licence", "licence_url", "licence_needs_acceptance"]}),
         ("What it can", {"fields": ["capabilities", "context_tokens", "max_output_tokens", "created_at"]}),
     ]
 
@@ -349,15 +350,18 @@ class AccessGrantAdmin(LobbyModelAdmin[AccessGrant]):
     view_action = "registry.view"
     manage_action = "access.grant"
     deletes = True
-    list_display = ["model", "tenant", "project", "expires_at", "granted_by", "created_at"]
+    list_display = ["model", "tenant", "project", "expires_at", "licence_accepted_at", "granted_by", "created_at"]
     list_filter = ["tenant", "expires_at"]
     list_select_related = ["model", "tenant", "project", "granted_by"]
     search_fields = ["model__slug", "model__name", "tenant__name", "tenant__slug", "project__name"]
     autocomplete_fields = ["model", "tenant", "project"]
-    fields = ["model", "tenant", "project", "expires_at"]
+    actions_detail = ["accept_licence"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ["model", "tenant", "project", "expires_at", *(["licence_accepted_at"] if obj else [])]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ["model", "tenant", "project"] if obj else []
+        return ["model", "tenant", "project", "licence_accepted_at"] if obj else []
 
     def create(self, actor: Actor, form: Any) -> AccessGrant:
         return services.grant_access(actor=actor, **form.cleaned_data)
@@ -373,6 +377,24 @@ class AccessGrantAdmin(LobbyModelAdmin[AccessGrant]):
 
     def remove(self, actor: Actor, row: AccessGrant) -> None:
         services.revoke_access(actor=actor, grant=row)
+
+    def has_accept_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return can(self.actor(request), "licence.accept")
+
+    @action(
+        description="Accept the licence",
+        permissions=["accept"],
+        dialog=_dialog(
+            "Accept the model's licence for this tenant?", "It covers every grant of the model to it.", "Accept"
+        ),
+    )
+    def accept_licence(self, request: HttpRequest, form: Any, object_id: int) -> HttpResponse:
+        grant = AccessGrant.objects.unscoped("admin").select_related("tenant", "model").get(pk=object_id)
+        return self.act_from_dialog(
+            request,
+            f"{grant.tenant} has accepted the licence of {grant.model}.",
+            lambda actor: services.accept_licence(actor=actor, tenant=grant.tenant, model=grant.model),
+        )
 
 
 def _per_million(picousd: int) -> str:

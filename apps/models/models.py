@@ -63,6 +63,12 @@ class Model(models.Model):
     out_of_scope_use = models.TextField(blank=True, help_text="What it must not be used for.")
     lifecycle = models.CharField(max_length=20, choices=Lifecycle.choices, default=Lifecycle.APPROVED)
     licence = models.CharField(max_length=100, blank=True)
+    licence_url = models.CharField("licence's address", max_length=500, blank=True)
+    licence_needs_acceptance = models.BooleanField(
+        "licence must be accepted",
+        default=False,
+        help_text="A tenant calls it only once one of its admins has accepted the licence.",
+    )
     context_tokens = models.PositiveIntegerField(null=True, blank=True)
     max_output_tokens = models.PositiveIntegerField(null=True, blank=True)
     capabilities = models.JSONField(
@@ -139,7 +145,11 @@ class Price(models.Model):
 
 
 class AccessGrant(models.Model):
-    """A tenant (or one project of it) may call a model, until ``expires_at`` or for good."""
+    """A tenant (or one project of it) may call a model, until ``expires_at`` or for good.
+
+    Where the model's licence must be accepted, a grant is of use once ``licence_accepted_at`` is set. A tenant accepts
+    for all its grants of the model at once; for an open model the acceptance makes the grant.
+    """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="access_grants")
     project = models.ForeignKey(Project, null=True, blank=True, on_delete=models.CASCADE, related_name="access_grants")

@@ -76,6 +76,7 @@ _ACCESS_WORDS = {
     "no_endpoint": ("Not served", "A service engineer can enable a provider for it."),
     "expired": ("Grant expired", "Ask a service admin to renew it."),
     "not_granted": ("Needs a grant", "Ask a service admin to grant it."),
+    "licence": ("Accept the licence", "A tenant admin accepts it on this page."),
 }
 
 
@@ -305,17 +306,20 @@ def _grants(tenant: Tenant, project: Project | None) -> QuerySet[AccessGrant]:
 def _with_access(rows: QuerySet[Model], tenant: Tenant | None, project: Project | None) -> QuerySet[Model]:
     live = Endpoint.objects.filter(model=OuterRef("pk"), is_enabled=True, provider__is_enabled=True)
     granted: Any = Value(False)
+    accepted: Any = Value(False)
     if tenant is not None:
         in_force = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-        granted = Exists(_grants(tenant, project).filter(in_force, model=OuterRef("pk")))
-    return rows.annotate(has_endpoint=Exists(live), is_granted=granted)
+        mine = _grants(tenant, project).filter(in_force, model=OuterRef("pk"))
+        granted, accepted = Exists(mine), Exists(mine.filter(licence_accepted_at__isnull=False))
+    return rows.annotate(has_endpoint=Exists(live), is_granted=granted, is_licence_accepted=accepted)
 
 
 def _callable(rows: QuerySet[Model], tenant: Tenant | None) -> QuerySet[Model]:
     if tenant is None or tenant.status != TenantStatus.ACTIVE:
         return rows.none()
     served = Q(lifecycle__in=CALLABLE_LIFECYCLES, has_endpoint=True)
-    return rows.filter(served & (Q(is_open=True) | Q(is_granted=True)))
+    accepted = Q(licence_needs_acceptance=False) | Q(is_licence_accepted=True)
+    return rows.filter(served & (Q(is_open=True) | Q(is_granted=True)) & accepted)
 
 
 def _with_price(rows: QuerySet[Model]) -> QuerySet[Model]:
@@ -342,10 +346,14 @@ def _access(model: Model, tenant: Tenant | None, grants: list[AccessGrant], *, h
         return Access(False, "lifecycle", f"The model is {label}.")
     if not has_endpoint:
         return Access(False, "no_endpoint", "No provider serves it at the moment.")
-    if model.is_open:
-        return Access(True, "open", "Open to every tenant.")
     now = timezone.now()
     valid = [grant for grant in grants if grant.expires_at is None or grant.expires_at > now]
+    if (model.is_open or valid) and model.licence_needs_acceptance:
+        valid = [grant for grant in valid if grant.licence_accepted_at is not None]
+        if not valid:
+            return Access(False, "licence", f"{tenant.name} has not accepted its licence yet.")
+    if model.is_open:
+        return Access(True, "open", "Open to every tenant.")
     if not valid:
         if grants:
             return Access(False, "expired", f"The grant to {tenant.name} has expired.")

@@ -137,6 +137,10 @@ class ModelOut(Output):
     out_of_scope_use = serializers.CharField()
     lifecycle = serializers.ChoiceField(Lifecycle.choices)
     licence = serializers.CharField()
+    licence_url = serializers.CharField()
+    licence_needs_acceptance = serializers.BooleanField(
+        help_text="A tenant calls it only once one of its admins has accepted the licence."
+    )
     context_tokens = serializers.IntegerField(allow_null=True)
     max_output_tokens = serializers.IntegerField(allow_null=True)
     capabilities = serializers.ListField(child=serializers.ChoiceField(Capability.choices))
@@ -152,6 +156,8 @@ class ModelChanges(Input):
     intended_use = Text(max_length=4000, allow_blank=True, required=False)
     out_of_scope_use = Text(max_length=4000, allow_blank=True, required=False)
     licence = Text(max_length=100, allow_blank=True, required=False)
+    licence_url = Text(max_length=500, allow_blank=True, required=False, help_text="Where it can be read.")
+    licence_needs_acceptance = Flag(required=False)
     context_tokens = Whole(min_value=1, max_value=MOST_TOKENS, allow_null=True, required=False)
     max_output_tokens = Whole(min_value=1, max_value=MOST_TOKENS, allow_null=True, required=False)
     capabilities = serializers.ListField(child=Choice(Capability.choices), max_length=20, required=False)
@@ -209,6 +215,7 @@ class GrantOut(Output):
     project = serializers.SerializerMethodField(help_text=f"{PROJECT} Null: the whole tenant.")
     model = serializers.CharField(source="model.slug")
     expires_at = Moment(allow_null=True)
+    licence_accepted_at = Moment(allow_null=True, help_text="When the tenant accepted the model's licence.")
     granted_by = serializers.SerializerMethodField()
     created_at = Moment()
 
@@ -224,3 +231,8 @@ class NewGrant(Input):
     project = Text(max_length=50, required=False, allow_null=True, help_text="A project of the tenant; none: all.")
     model = Text(max_length=200, help_text="The model's name.")
     expires_at = Moment(required=False, allow_null=True, help_text="None: for good.")
+
+
+class LicenceAcceptance(Input):
+    tenant = Text(max_length=50)
+    model = Text(max_length=200, help_text="The model's name.")

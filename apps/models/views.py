@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
 
-from apps.models import selectors
+from apps.models import selectors, services
 from apps.models.prices import figures_per_million
 from apps.models.selectors import CatalogQuery
 from apps.models.snippets import snippets_for
 from apps.models.types import Capability, Lifecycle, ModelKind
 from apps.tenants.access import can
+from apps.tenants.errors import Conflict
 from apps.tenants.views.requests import Here, tenant_page
 
 CARDS_PER_PAGE = 24
@@ -41,19 +43,40 @@ def model_list(request: HttpRequest, here: Here) -> HttpResponse:
     return render(request, "models/model_list.html", context)
 
 
+@require_POST
+@tenant_page
+def licence_accept(request: HttpRequest, here: Here, slug: str) -> HttpResponse:
+    model = selectors.get_model_for(here.actor, slug)
+    try:
+        services.accept_licence(actor=here.actor, tenant=here.tenant, model=model)
+    except Conflict as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"{here.tenant.name} has accepted the licence of {model.name}.")
+    return redirect("models:card", slug)
+
+
 @require_GET
 @tenant_page
 def model_card(request: HttpRequest, here: Here, slug: str) -> HttpResponse:
     entry = selectors.get_entry_for(here.actor, slug, here.tenant, here.workspace.project)
     prices = selectors.price_history_for(here.actor, entry.model)[:PRICES_SHOWN]
+    grants = list(selectors.grants_for(here.actor, here.tenant, entry.model))
     context = {
         "entry": entry,
         "model": entry.model,
         "refusal": f"{entry.access.reason} {entry.access.remedy}",
         "figures": figures_per_million(entry.price) if entry.price else [],
         "prices": [(price, figures_per_million(price)) for price in prices],
-        "grants": selectors.grants_for(here.actor, here.tenant, entry.model),
+        "grants": grants,
         "tabs": snippets_for(entry.model),
+        "here_tenant": here.tenant,
+        "licence_accepted_at": next((each.licence_accepted_at for each in grants if each.licence_accepted_at), None),
+        "acceptance": (
+            f"{here.tenant.name} agrees to {entry.model.licence or 'the licence'} for {entry.model.name}, in every"
+            " project that may call it. The audit trail keeps who accepted, and when."
+        ),
+        "may_accept": entry.access.code == "licence" and can(here.actor, "licence.accept", here.tenant),
         "is_registry_staff": can(here.actor, "registry.view"),
     }
     return render(request, "models/model_card.html", context)

@@ -56,6 +56,7 @@ ROLE_ACTIONS: Mapping[Role, frozenset[str]] = {
         "audit.view",
         "feedback.triage",
         "example.remove",
+        "licence.accept",
     },
 }
 PLATFORM_ONLY = frozenset(

@@ -8,7 +8,16 @@ from rest_framework.response import Response
 
 from apps.models import selectors, services
 from apps.models.prices import Figures
-from apps.models.serializers import GrantOut, ModelChanges, ModelOut, NewGrant, NewModel, NewPrice, PriceOut
+from apps.models.serializers import (
+    GrantOut,
+    LicenceAcceptance,
+    ModelChanges,
+    ModelOut,
+    NewGrant,
+    NewModel,
+    NewPrice,
+    PriceOut,
+)
 from apps.models.types import Lifecycle, ModelKind
 from apps.tenants import selectors as tenants
 from apps.tenants.rest.filters import ChoiceFilter, Filters, FlagFilter, MomentFilter, NumberFilter, TextFilter
@@ -160,3 +169,20 @@ class GrantDetail(ApiView):
     def delete(self, request: Request, id: int) -> Response:
         services.revoke_access(actor=self.actor, grant=selectors.get_grant_for(self.actor, id))
         return no_content()
+
+
+class LicenceAccepting(ApiView):
+    @operation(
+        "accept-licence",
+        "Accept a model's licence",
+        tag=GRANTS,
+        request=LicenceAcceptance,
+        response=GrantOut,
+        errors=NOT_FOUND | CONFLICT,
+        description="For a tenant's admins: for every grant of the model that the tenant has. An open model gets one.",
+    )
+    def post(self, request: Request) -> Response:
+        body = self.body(LicenceAcceptance)
+        tenant = self.referenced("tenant", lambda: tenants.get_tenant_for(self.actor, body["tenant"]))
+        model = self.referenced("model", lambda: selectors.get_model_for(self.actor, body["model"]))
+        return self.shown(GrantOut, services.accept_licence(actor=self.actor, tenant=tenant, model=model))

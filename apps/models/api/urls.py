@@ -18,6 +18,7 @@ urlpatterns = [
     # Model names hold slashes: acme/writer:8b. So nothing comes after one.
     path("models/<path:model>", models.ModelDetail.as_view(), name="model-detail"),
     path("prices", models.PriceList.as_view(), name="price-list"),
+    path("licences/accept", models.LicenceAccepting.as_view(), name="licence-accept"),
     path("grants", models.GrantList.as_view(), name="grant-list"),
     path("grants/<int:id>", models.GrantDetail.as_view(), name="grant-detail"),
 ]

@@ -5,7 +5,7 @@ records the act in the audit trail and tells the gateway, all in one transaction
 """
 
 from apps.models.services.endpoints import create_endpoint, disable_endpoint, enable_endpoint, update_endpoint
-from apps.models.services.grants import grant_access, revoke_access
+from apps.models.services.grants import accept_licence, grant_access, revoke_access
 from apps.models.services.models import create_model, set_lifecycle, update_model
 from apps.models.services.prices import add_price, seed_list_prices
 from apps.models.services.providers import (
@@ -18,6 +18,7 @@ from apps.models.services.providers import (
 )
 
 __all__ = [
+    "accept_licence",
     "add_price",
     "create_endpoint",
     "create_model",

@@ -26,6 +26,8 @@ class ModelFacts(TypedDict, total=False):
     intended_use: str
     out_of_scope_use: str
     licence: str
+    licence_url: str
+    licence_needs_acceptance: bool
     context_tokens: int | None
     max_output_tokens: int | None
     capabilities: list[str]
@@ -123,11 +125,23 @@ def clean_model(changes: ModelChanges) -> dict[str, Any]:
             for capability in changes["capabilities"]
         }
         values["capabilities"] = [capability for capability in Capability.values if capability in chosen]
+    if "licence_url" in changes:
+        values["licence_url"] = _clean_licence_url(changes["licence_url"])
+    if "licence_needs_acceptance" in changes:
+        values["licence_needs_acceptance"] = bool(changes["licence_needs_acceptance"])
     if "is_open" in changes:
         values["is_open"] = bool(changes["is_open"])
     if unknown := set(changes) - set(values):
         raise Invalid(f"{', '.join(sorted(unknown))} cannot be changed here.", field=min(unknown))
     return values
+
+
+def _clean_licence_url(value: str) -> str:
+    """An address that people follow: nothing calls it."""
+    value = validation.clean_text(value, field="licence_url", maximum=500)
+    if value and not value.startswith(("https://", "http://")):
+        raise Invalid("The licence's address begins with https://.", field="licence_url")
+    return value
 
 
 def _clean_tokens(number: int | None, field: str) -> int | None:
