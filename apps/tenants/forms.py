@@ -111,6 +111,11 @@ class ProjectForm(forms.Form):
     )
     environment = forms.ChoiceField(choices=Environment.choices, initial=Environment.DEV)
     description = forms.CharField(required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
+    strict_parameters = forms.BooleanField(
+        required=False,
+        label="Refuse parameters that a model cannot take",
+        help_text="Otherwise they are dropped, and named in the answer's header x-lobby-dropped-params.",
+    )
 
 
 class ProjectEditForm(ProjectForm):
@@ -185,7 +190,12 @@ class BudgetForm(forms.Form):
 
 
 def project_initial(project: Project) -> dict[str, Any]:
-    return {"name": project.name, "environment": project.environment, "description": project.description}
+    return {
+        "name": project.name,
+        "environment": project.environment,
+        "description": project.description,
+        "strict_parameters": project.strict_parameters,
+    }
 
 
 def limit_initial(row: RateLimit | None) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class ProjectOut(Output):
     name = serializers.CharField()
     description = serializers.CharField()
     environment = serializers.ChoiceField(Environment.choices)
+    strict_parameters = serializers.BooleanField()
     is_active = serializers.BooleanField(help_text="False once archived.")
     created_at = Moment()
 
@@ -76,6 +77,9 @@ class ProjectChanges(Input):
     name = Text(max_length=200, required=False)
     description = Text(max_length=2000, allow_blank=True, required=False)
     environment = Choice(Environment.choices, required=False)
+    strict_parameters = serializers.BooleanField(
+        required=False, help_text="Refuse a call with a parameter that the model cannot take, rather than drop it."
+    )
 
 
 class NewProject(ProjectChanges):

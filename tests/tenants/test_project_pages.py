@@ -25,9 +25,14 @@ def test_tenant_admin_makes_edits_archives_and_restores_a_project(cast: Cast) ->
     answer = client.post(reverse("tenants:project-create"), form)
     assert answer["Location"] == reverse("tenants:project-detail", args=["retail", "batch"])
     edit = reverse("tenants:project-edit", args=["retail", "batch"])
-    assert client.post(edit, {"name": "Scoring", "environment": "test", "slug": "other"}).status_code == 302
+    assert (
+        client.post(
+            edit, {"name": "Scoring", "environment": "test", "slug": "other", "strict_parameters": "on"}
+        ).status_code
+        == 302
+    )
     project = Project.objects.for_tenant(cast.retail).get(slug="batch")
-    assert (project.name, project.environment) == ("Scoring", "test")
+    assert (project.name, project.environment, project.strict_parameters) == ("Scoring", "test", True)
     archive = reverse("tenants:project-archive", args=["retail", "batch"])
     client.post(archive)
     project.refresh_from_db()

@@ -18,6 +18,7 @@ from apps.tenants.types import Environment
 class ProjectFacts(TypedDict, total=False):
     description: str
     environment: str
+    strict_parameters: bool
 
 
 class ProjectChanges(ProjectFacts, total=False):
@@ -32,6 +33,8 @@ def _clean(changes: ProjectChanges) -> dict[str, Any]:
         values["description"] = validation.clean_text(changes["description"], field="description", maximum=2000)
     if "environment" in changes:
         values["environment"] = validation.clean_choice(changes["environment"], Environment, field="environment")
+    if "strict_parameters" in changes:
+        values["strict_parameters"] = bool(changes["strict_parameters"])
     if unknown := set(changes) - set(values):
         raise Invalid(f"{', '.join(sorted(unknown))} cannot be changed here.", field=min(unknown))
     return values
