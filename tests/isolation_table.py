@@ -94,6 +94,11 @@ def to(roles: frozenset[str], body: dict[str, Any] | Callable[[World, Which], di
     return Act(roles, lambda world, which: body)
 
 
+def _quiet(roles: frozenset[str], body: dict[str, Any]) -> Act:
+    """An act that leaves no entry in the audit trail."""
+    return Act(roles, lambda world, which: body, audited=False)
+
+
 def _pick(which: Which, own: T, foreign: T, missing: T) -> T:
     return {"own": own, "foreign": foreign, "missing": missing}[which]
 
@@ -129,9 +134,17 @@ AUDIT = _by("sequence", "audit", 999_999)
 REQUEST, REQUEST_ID = _by("id", "request", "0" * 32), _by("request_id", "request", "0" * 32)
 # What is proposed is for the platform's staff: to tenants it is as if there were none.
 MODEL, MODEL_SLUG = _by("model", "model", "acme/nope:1b"), _by("slug", "model", "acme/nope:1b")
+EXAMPLE = Target(_by("public_id", "example", "nosuchexample").arguments, placed=True)
+FEEDBACK = Target(_by("pk", "feedback", 999_999).arguments, placed=True)
+ANSWER = _by("pk", "answer", 999_999)
+BLIND_TURN = _by("pk", "blind_turn", 999_999)
 PROVIDER = Target(lambda world, which: {"provider": _pick(which, "upstream", "nowhere", "nowhere")}, platform=True)
 ENDPOINT = Target(lambda world, which: {"id": _pick(which, world.own["endpoint"], 999_999, 999_999)}, platform=True)
 
+RATERS = MEMBERS - {"service_engineer"}
+TRIAGERS = frozenset({"scientist", "owner"}) | STAFF
+# A conversation that is not shared is its owner's alone, whatever anybody's role.
+NOT_MINE = MEMBERS - {"owner"}
 NO_MEMBERS = frozenset({"key:reading", "key:management"})  # a key knows its project, not the people
 NO_KEYS = frozenset({"viewer", "reviewer"})
 ONLY_ADMINS = frozenset({"viewer", "reviewer", "developer", "scientist", "key:reading", "key:management"})
@@ -242,6 +255,24 @@ PAGES: dict[str, Row] = {
     "playground:figures": replace(
         page(REQUEST_ID, hidden=NO_KEYS, GET=BUILDERS_AND_STAFF), absent=frozenset({204, 404})
     ),
+    # The answer is in a shared conversation of the tenant admin's; the turn in one that is not shared.
+    "playground:feedback": page(ANSWER, GET=MEMBERS, POST=_quiet(RATERS, {"verdict": "down"})),
+    "playground:example-share": page(
+        ANSWER,
+        hidden=NOT_MINE,
+        GET=frozenset({"owner"}),
+        POST=to(frozenset({"owner"}), {"title": "New", "use_case": "draft"}),
+    ),
+    "playground:vote": page(BLIND_TURN, hidden=NOT_MINE, POST=_quiet(frozenset({"owner"}), {"winner": "tie"})),
+    "playground:example-list": page(GET=MEMBERS),
+    "playground:example-detail": page(EXAMPLE, GET=MEMBERS),
+    "playground:example-rate": page(EXAMPLE, POST=_quiet(RATERS, {"stars": "4"})),
+    "playground:example-fork": page(EXAMPLE, POST=_quiet(BUILDERS | SERVICE_ADMIN, {})),
+    "playground:example-remove": page(EXAMPLE, POST=ADMINS),
+    "playground:recommendations": page(GET=MEMBERS),
+    "playground:feedback-list": page(GET=TRIAGERS),
+    "playground:feedback-triage": page(FEEDBACK, POST=to(TRIAGERS, {"status": "confirmed"})),
+    "playground:model-feedback": page(MODEL_SLUG, GET=MEMBERS),
     "tenants:key-list": page(GET=BUILDERS_AND_STAFF),
     "tenants:key-create": page(GET=BUILDERS | {"service_admin"}),
     "tenants:key-detail": page(KEY, hidden=NO_KEYS, GET=BUILDERS_AND_STAFF),

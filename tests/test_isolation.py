@@ -22,6 +22,8 @@ from pytest_django import DjangoDbBlocker, Settings
 from apps.gateway.models import RequestLog, UsageRecord, UsageRollup
 from apps.models import services as registry
 from apps.models.models import Model, Provider
+from apps.playground import services as playground
+from apps.playground.types import Column
 from apps.tenants import services
 from apps.tenants.access import Actor
 from apps.tenants.models import AuditEntry, Project, Tenant, User
@@ -185,6 +187,32 @@ def _furnish(
             status="measured",
             requests=1,
         )
+    _furnish_playground(kinds, project, admin, model, word)
+
+
+def _furnish_playground(kinds: dict[str, Any], project: Project, admin: User, model: Model, word: str) -> None:
+    """The admin's shared conversation, with feedback and an example made of it; a blind one that waits for a vote."""
+    actor = Actor.of_user(admin)
+    for blind in (False, True):
+        columns = [Column(model=model.slug), Column(model=model.slug, system=f"Be {word}.")]
+        begun = playground.begin_turn(
+            actor=actor, project=project, columns=columns, message=f"Say {word}", blind=blind, use_case="draft"
+        )
+        for answer in begun.answers:
+            playground.finish_answer(
+                answer.pk, status="done", text=f"Here is {word}", reasoning="", tool_calls=[], error={},
+                request_id=kinds["request"], input_tokens=1, output_tokens=2, first_token_ms=3, duration_ms=4,
+            )  # fmt: skip
+        kinds["blind_turn" if blind else "turn"] = begun.turn.pk
+        if not blind:
+            answer = begun.answers[0]
+            answer.refresh_from_db()
+            shared = playground.share_conversation(actor=actor, conversation=begun.conversation)
+            kinds |= {"conversation": shared.public_id, "share_token": shared.share_token, "answer": answer.pk}
+            row = playground.give_feedback(actor=actor, answer=answer, verdict="down", note=f"Not {word}")
+            kinds["feedback"] = row.pk
+            example = playground.share_example(actor=actor, answer=answer, title=f"Good {word}", use_case="draft")
+            kinds["example"] = example.public_id
 
 
 def routes() -> Iterator[tuple[str, str]]:

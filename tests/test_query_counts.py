@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -19,6 +20,7 @@ from django.utils import timezone
 
 from apps.gateway.models import RequestLog, UsageRollup
 from apps.models.models import AccessGrant, Endpoint, Model, Price, Provider
+from apps.playground.models import Answer, Conversation, Feedback, SavedExample, Turn, Vote
 from apps.tenants import audit
 from apps.tenants.access import Actor
 from apps.tenants.models import ApiKey, Budget, Membership, Project, RateLimit, Tenant, User
@@ -150,6 +152,31 @@ def usage(cast: Cast, count: int) -> None:
     )  # fmt: skip
 
 
+def opinions(cast: Cast, count: int) -> None:
+    """So many examples, answers, votes and words of feedback, each of another person and of another model."""
+    people = users(count)
+    Model.objects.bulk_create([Model(slug=f"m{n}", name=f"Model {n}") for n in range(count)])
+    facts: dict[str, Any] = {"tenant": cast.claims, "use_case": "summarise"}
+    conversation = Conversation.objects.create(
+        **facts, project=cast.triage, owner=cast["owner"], title="Many", updated_at=timezone.now()
+    )
+    turns = Turn.objects.bulk_create([Turn(conversation=conversation, message=f"Ask {n}") for n in range(count)])
+    answers = Answer.objects.bulk_create(
+        [Answer(turn=turn, column=0, model_slug=f"m{n}", text="Yes", status="done") for n, turn in enumerate(turns)]
+    )
+    SavedExample.objects.bulk_create(
+        [
+            SavedExample(**facts, project=cast.triage, author=user, title=f"T{n}", model_slug=f"m{n}", answer="Yes")
+            for n, user in enumerate(people)
+        ]
+    )
+    for n, (answer, user) in enumerate(zip(answers, people, strict=True)):
+        said = {**facts, "user": user, "model_slug": f"m{n}", "triaged_by": user, "triaged_at": timezone.now()}
+        Feedback.objects.create(**said, answer=answer, verdict="down", reasons=["wrong"])
+        pair = {"answer_a": answer, "answer_b": answers[0], "model_a": f"m{n}", "model_b": "m0"}
+        Vote.objects.create(**facts, **pair, turn=answer.turn, user=user, winner="a")
+
+
 LISTS: dict[str, Builder] = {
     "api:tenant-list": tenants,
     "api:project-list": projects,
@@ -175,8 +202,11 @@ LISTS: dict[str, Builder] = {
     "portal:home": usage,
     "portal:home-live": usage,
     "playground:index": endpoints,
+    "playground:example-list": opinions,
+    "playground:feedback-list": opinions,
+    "playground:recommendations": opinions,
 }
-QUERIES = {"api:usage-summary": "?group_by=project"}
+QUERIES = {"api:usage-summary": "?group_by=project", "playground:recommendations": "?use_case=summarise"}
 
 
 def is_list(name: str) -> bool:
@@ -225,6 +255,8 @@ def _takes_page_size(name: str) -> bool:
 def _forget(cast: Cast) -> None:
     """The three rows, so that the 300 can have their names."""
     for rows in (
+        Conversation.objects.unscoped("test"),
+        SavedExample.objects.unscoped("test"),
         UsageRollup.objects.unscoped("test"),
         RequestLog.objects.unscoped("test"),
         Price.objects.all(),

@@ -136,6 +136,13 @@ def models_for(actor: Actor) -> QuerySet[Model]:
     return Model.objects.filter(lifecycle__in=SEEN_BY_MEMBERS)
 
 
+def names_of(slugs: Iterable[str]) -> dict[str, str]:
+    """Models' names by slug, for slugs that the reader was shown already; what is no more keeps its slug. One query."""
+    wanted = set(slugs)
+    named = dict(Model.objects.filter(slug__in=wanted).values_list("slug", "name"))
+    return {slug: named.get(slug, slug) for slug in wanted}
+
+
 def get_model_for(actor: Actor, slug: str) -> Model:
     model = models_for(actor).filter(slug=slug).first()
     if model is None:

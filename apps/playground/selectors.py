@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.db.models import Avg, Count, Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Avg, Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, TextField
+from django.db.models.functions import Cast
 
 from apps.playground.models import Answer, Attachment, Conversation, ExampleRating, Feedback, SavedExample, Turn, Vote
 from apps.playground.types import AnswerStatus
@@ -135,6 +136,17 @@ def feedback_for(actor: Actor, tenant: Tenant | None = None, model_slug: str = "
     return rows.order_by("-created_at", "-pk")
 
 
+def feedback_models(actor: Actor, tenant: Tenant) -> list[str]:
+    """Of which models something was said, by slug."""
+    rows = Feedback.objects.for_actor(actor).filter(tenant=tenant).order_by("model_slug")
+    return list(rows.values_list("model_slug", flat=True).distinct())
+
+
+def with_reason(rows: QuerySet[Feedback], reason: str) -> QuerySet[Feedback]:
+    """Those that name ``reason``. As text: SQLite cannot ask a JSON list what it contains."""
+    return rows.annotate(reasons_text=Cast("reasons", TextField())).filter(reasons_text__contains=f'"{reason}"')
+
+
 def get_feedback_for(actor: Actor, pk: int) -> Feedback:
     row = feedback_for(actor).filter(pk=pk).first()
     if row is None:
@@ -142,8 +154,10 @@ def get_feedback_for(actor: Actor, pk: int) -> Feedback:
     return row
 
 
-def examples_for(actor: Actor, tenant: Tenant, query: str = "", use_case: str = "") -> QuerySet[SavedExample]:
-    """What the tenant's members shared, with ``stars`` (their mean) and ``raters``; the best first."""
+def examples_for(
+    actor: Actor, tenant: Tenant, query: str = "", use_case: str = "", *, best_first: bool = False
+) -> QuerySet[SavedExample]:
+    """What the tenant's members shared, with ``stars`` (their mean) and ``raters``; the newest or the best first."""
     rows = SavedExample.objects.for_actor(actor).filter(tenant=tenant).select_related("author", "project")
     if use_case:
         rows = rows.filter(use_case=use_case)
@@ -155,7 +169,7 @@ def examples_for(actor: Actor, tenant: Tenant, query: str = "", use_case: str = 
             | Q(model_slug__icontains=word)
             | Q(answer__icontains=word)
         )
-    return _with_stars(rows)
+    return _with_stars(rows, best_first=best_first)
 
 
 def get_example_for(actor: Actor, public_id: str) -> SavedExample:
@@ -172,7 +186,8 @@ def rating_of(actor: Actor, example: SavedExample) -> int:
     return rows.values_list("stars", flat=True).first() or 0
 
 
-def _with_stars(rows: QuerySet[SavedExample]) -> QuerySet[SavedExample]:
-    return rows.annotate(stars=Avg("ratings__stars"), raters=Count("ratings", distinct=True)).order_by(
-        "-created_at", "-pk"
-    )
+def _with_stars(rows: QuerySet[SavedExample], *, best_first: bool = False) -> QuerySet[SavedExample]:
+    rated = rows.annotate(stars=Avg("ratings__stars"), raters=Count("ratings", distinct=True))
+    if best_first:
+        return rated.order_by(F("stars").desc(nulls_last=True), F("raters").desc(), "-pk")
+    return rated.order_by("-created_at", "-pk")

@@ -1,0 +1,169 @@
+"""What the votes, the feedback and the examples add up to: how each model does for a use case, and how it is going."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Avg, Count, Q, QuerySet
+from django.db.models.functions import TruncWeek
+
+from apps.playground.models import Answer, Feedback, SavedExample, Vote
+from apps.playground.selectors import examples_for
+from apps.playground.types import AnswerStatus, Reason, TriageStatus, UseCase, Verdict, Winner
+from apps.tenants.access import Actor
+from apps.tenants.models import Tenant
+
+# With fewer opinions a share of good ones says little; the page says so.
+FEW_OPINIONS = 5
+TREND_WEEKS = 12
+# The best ones are looked through for each model's.
+MOST_EXAMPLES = 200
+# Newest first: more would not change what the chips show.
+COUNTED_REASONS = 5_000
+
+
+@dataclass
+class Standing:
+    """How one model does for one use case in one tenant: who voted, who liked, what it costs."""
+
+    model_slug: str
+    name: str = ""
+    is_ready: bool = False  # it may be called from here now
+    wins: int = 0
+    losses: int = 0
+    ties: int = 0
+    liked: int = 0
+    disliked: int = 0
+    answers: int = 0
+    cost_picousd: float | None = None
+    first_token_ms: float | None = None
+    example: SavedExample | None = None
+
+    @property
+    def opinions(self) -> int:
+        return self.wins + self.losses + self.ties + self.liked + self.disliked
+
+    @property
+    def quality(self) -> float | None:
+        """The share of opinions in its favour, a tie being half of one; None where there are none."""
+        return (self.wins + self.ties / 2 + self.liked) / self.opinions if self.opinions else None
+
+    @property
+    def rank(self) -> float:
+        """The same with one opinion of each kind added, so that a single vote does not win against fifty."""
+        return (self.wins + self.ties / 2 + self.liked + 1) / (self.opinions + 2)
+
+    @property
+    def is_thin(self) -> bool:
+        return self.opinions < FEW_OPINIONS
+
+
+def standings(actor: Actor, tenant: Tenant, use_case: str) -> list[Standing]:
+    """The models that were tried for ``use_case``, the best first. The same number of queries however much there is."""
+    found: dict[str, Standing] = {}
+
+    def of(slug: str) -> Standing:
+        return found.setdefault(slug, Standing(slug, slug))
+
+    votes = Vote.objects.for_actor(actor).filter(tenant=tenant, use_case=use_case).order_by()
+    for vote in votes.values("model_a", "model_b", "winner").annotate(count=Count("pk")):
+        _count_vote(of(vote["model_a"]), of(vote["model_b"]), vote["winner"], vote["count"])
+    feedback = Feedback.objects.for_actor(actor).filter(tenant=tenant, use_case=use_case).order_by()
+    for row in feedback.values("model_slug", "verdict").annotate(count=Count("pk")):
+        standing = of(row["model_slug"])
+        if row["verdict"] == Verdict.UP:
+            standing.liked += row["count"]
+        else:
+            standing.disliked += row["count"]
+    answers = Answer.objects.for_actor(actor).filter(
+        turn__conversation__tenant=tenant, turn__conversation__use_case=use_case, status=AnswerStatus.DONE
+    )
+    figures = answers.order_by().values("model_slug")
+    for each in figures.annotate(count=Count("pk"), cost=Avg("cost_picousd"), first=Avg("first_token_ms")):
+        standing = of(each["model_slug"])
+        standing.answers, standing.cost_picousd, standing.first_token_ms = each["count"], each["cost"], each["first"]
+    for example in examples_for(actor, tenant, use_case=use_case, best_first=True)[:MOST_EXAMPLES]:
+        standing = of(example.model_slug)
+        if standing.example is None:
+            standing.example = example
+    return sorted(found.values(), key=lambda each: (-each.rank, each.cost_picousd or 0, each.model_slug))
+
+
+def used_cases(actor: Actor, tenant: Tenant) -> list[tuple[str, str]]:
+    """(value, label) of the use cases that anybody here has tried or shared something for."""
+    rows: list[QuerySet[Any]] = [
+        Vote.objects.for_actor(actor).filter(tenant=tenant),
+        Feedback.objects.for_actor(actor).filter(tenant=tenant),
+        SavedExample.objects.for_actor(actor).filter(tenant=tenant),
+    ]
+    used = {value for each in rows for value in each.order_by().values_list("use_case", flat=True).distinct()}
+    return [(str(value), str(label)) for value, label in UseCase.choices if value in used]
+
+
+def _count_vote(a: Standing, b: Standing, winner: str, count: int) -> None:
+    match winner:
+        case Winner.A:
+            a.wins += count
+            b.losses += count
+        case Winner.B:
+            b.wins += count
+            a.losses += count
+        case Winner.TIE:
+            a.ties += count
+            b.ties += count
+        case _:
+            a.losses += count
+            b.losses += count
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Feedback on one model (or all) over the last weeks, as the chart wants it, and what was wrong."""
+
+    chart: dict[str, Any]
+    liked: int
+    disliked: int
+    waiting: int
+    reasons: list[tuple[str, str, int]] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return self.liked + self.disliked
+
+    @property
+    def share_liked(self) -> float | None:
+        return self.liked / self.total if self.total else None
+
+
+def feedback_trend(rows: QuerySet[Feedback], now: datetime) -> Trend:
+    """``rows`` as ``selectors.feedback_for`` gives them. Three queries."""
+    this_week = (now - timedelta(days=now.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
+    weeks = [this_week - timedelta(weeks=back) for back in range(TREND_WEEKS - 1, -1, -1)]
+    rows = rows.filter(created_at__gte=weeks[0]).order_by()
+    counts: dict[tuple[str, Any], int] = {}
+    per_week = rows.annotate(week=TruncWeek("created_at", tzinfo=now.tzinfo)).values("week", "verdict")
+    for each in per_week.annotate(count=Count("pk")):
+        counts[each["verdict"], each["week"].date()] = each["count"]
+    series = {
+        verdict: [counts.get((verdict, week.date()), 0) for week in weeks] for verdict in (Verdict.UP, Verdict.DOWN)
+    }
+    bad = rows.filter(verdict=Verdict.DOWN).exclude(reasons=[]).order_by("-created_at")
+    reasons = Counter(reason for each in bad.values_list("reasons", flat=True)[:COUNTED_REASONS] for reason in each)
+    labels = dict(Reason.choices)
+    return Trend(
+        chart={
+            "labels": [f"{week:%-d %b}" for week in weeks],
+            "series": [
+                {"name": "Good", "values": series[Verdict.UP], "tone": "2"},
+                {"name": "Bad", "values": series[Verdict.DOWN], "tone": "danger"},
+            ],
+            "stacked": True,
+        },
+        liked=sum(series[Verdict.UP]),
+        disliked=sum(series[Verdict.DOWN]),
+        waiting=rows.filter(Q(verdict=Verdict.DOWN) & Q(status=TriageStatus.OPEN)).count(),
+        reasons=[(name, str(labels.get(name, name)), count) for name, count in reasons.most_common()],
+    )
