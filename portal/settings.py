@@ -414,6 +414,14 @@ GATEWAY_PUBLIC_URL = env.url("GATEWAY_PUBLIC_URL", f"{PORTAL_URL}/v1", schemes=(
 
 # The registry: upstream servers that the operator's environment names, and private addresses that providers may have.
 OPENAI_BASE_URL = env.url("OPENAI_BASE_URL", "https://api.openai.com/v1", schemes=("http", "https"))
+ANTHROPIC_BASE_URL = env.url("ANTHROPIC_BASE_URL", "https://api.anthropic.com", schemes=("http", "https"))
+AZURE_OPENAI_ENDPOINT = env.url("AZURE_OPENAI_ENDPOINT", "", schemes=("http", "https"))
+AZURE_OPENAI_API_VERSION = env.str("AZURE_OPENAI_API_VERSION", "")
+GEMINI_BASE_URL = env.url(
+    "GEMINI_BASE_URL", "https://generativelanguage.googleapis.com/v1beta/openai", schemes=("http", "https")
+)
+AWS_REGION = env.str("AWS_REGION", env.str("AWS_DEFAULT_REGION", ""))
+AWS_ENDPOINT_URL_BEDROCK_RUNTIME = env.url("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "", schemes=("http", "https"))
 OLLAMA_BASE_URL = env.str("OLLAMA_HOST", "" if PRODUCTION else "127.0.0.1:11434")
 if OLLAMA_BASE_URL:
     OLLAMA_BASE_URL = ollama_url("OLLAMA_HOST", OLLAMA_BASE_URL)
@@ -424,6 +432,8 @@ VLLM_BASE_URL = env.url(
 LOBBY_ALLOWED_PRIVATE_HOSTS = env.list(
     "LOBBY_ALLOWED_PRIVATE_HOSTS", [] if PRODUCTION else ["localhost", "127.0.0.0/8", "::1"]
 )
+# Secrets that providers may name in AWS Secrets Manager begin with this.
+PROVIDER_SECRETS_PREFIX = env.str("LOBBY_PROVIDER_SECRETS_PREFIX", "lobby/")
 # Discovered models: callable by every active tenant at once, or proposed, for a service admin to approve and grant.
 DISCOVERED_MODELS_OPEN = env.bool("LOBBY_DISCOVERED_MODELS_OPEN", default=not PRODUCTION)
 SANDBOX_ENABLED = env.bool("LOBBY_SANDBOX", default=not PRODUCTION)

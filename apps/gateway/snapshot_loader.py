@@ -27,6 +27,7 @@ from apps.gateway.snapshot import (
 )
 from apps.models.credentials import CredentialError, credential_of
 from apps.models.models import AccessGrant, Endpoint, Model, Price
+from apps.models.provider_settings import merged
 from apps.models.providers.base import Target
 from apps.models.types import CALLABLE_LIFECYCLES, ProviderKind
 from apps.tenants.access import ROLE_ACTIONS
@@ -171,7 +172,6 @@ def _endpoint(endpoint: Endpoint, prices: dict[tuple[int, int], list[PriceFacts]
         # One provider whose secret cannot be read must not keep all the others from serving.
         credential, enabled = None, False
     own = prices.get((endpoint.model_id, endpoint.pk))
-    settings = tuple(sorted((str(key), str(value)) for key, value in endpoint.settings.items()))
     return EndpointFacts(
         id=endpoint.pk,
         provider=provider.name,
@@ -184,7 +184,7 @@ def _endpoint(endpoint: Endpoint, prices: dict[tuple[int, int], list[PriceFacts]
             provider.base_url,
             endpoint.upstream_model,
             credential,
-            settings,
+            merged(provider.kind, provider.settings, endpoint.settings),
             frozenset(endpoint.model.capabilities),
             endpoint.model.max_output_tokens,
         ),

@@ -44,7 +44,17 @@ NONCE_BYTES: Final = 12
 MAX_SECRET_LENGTH: Final = 4096
 
 # Only variables named for this may be sent to a provider: otherwise whoever edits providers could read the environment.
-ENVIRONMENT_NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY|LOBBY_PROVIDER_[A-Z0-9_]+")
+ENVIRONMENT_NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY|LOBBY_PROVIDER_[A-Z0-9_]+|AWS_BEARER_TOKEN_BEDROCK")
+# Well-known variables belong to one server each, by the setting that names it.
+_PLACES: Final = {
+    "OPENAI_API_KEY": "OPENAI_BASE_URL",
+    "AZURE_OPENAI_API_KEY": "AZURE_OPENAI_ENDPOINT",
+    "ANTHROPIC_API_KEY": "ANTHROPIC_BASE_URL",
+    "GEMINI_API_KEY": "GEMINI_BASE_URL",
+    "AWS_BEARER_TOKEN_BEDROCK": "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+}
+_BEDROCK_HOST: Final = re.compile(r"bedrock-runtime(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
+SECRET_NAME: Final = re.compile(r"[\w/+=.@:-]{1,512}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +151,21 @@ def check_environment_name(name: str, base_url: str) -> None:
     """Refuse (CredentialInvalid) a variable that is not a provider's, or that belongs to another server."""
     if not ENVIRONMENT_NAME.fullmatch(name):
         raise CredentialInvalid("Name a variable that ends in _API_KEY or begins with LOBBY_PROVIDER_.")
-    if name == "OPENAI_API_KEY" and origin_of(base_url) != origin_of(settings.OPENAI_BASE_URL):
-        raise CredentialInvalid("OPENAI_API_KEY goes only to the server that OPENAI_BASE_URL names.")
+    place = _PLACES.get(name)
+    if place is None or (name == "AWS_BEARER_TOKEN_BEDROCK" and _BEDROCK_HOST.fullmatch(check_url(base_url).host)):
+        return
+    allowed = getattr(settings, place)
+    if not allowed or origin_of(base_url) != origin_of(allowed):
+        raise CredentialInvalid(f"{name} goes only to the server that {place} names.")
+
+
+def check_secret_name(name: str) -> None:
+    """Refuse (CredentialInvalid) a secret that is not a provider's: Lobby may be able to read others."""
+    plain = name.partition(":secret:")[2] if name.startswith("arn:") else name
+    if not SECRET_NAME.fullmatch(name) or not plain.startswith(settings.PROVIDER_SECRETS_PREFIX):
+        raise CredentialInvalid(
+            f"Name a secret that begins with {settings.PROVIDER_SECRETS_PREFIX!r} (LOBBY_PROVIDER_SECRETS_PREFIX)."
+        )
 
 
 def origin_of(base_url: str) -> str:

@@ -18,10 +18,19 @@ class Provider(models.Model):
     slug = models.SlugField(unique=True, max_length=50)
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=30, choices=ProviderKind.choices)
-    base_url = models.CharField(max_length=500, help_text="For example https://api.openai.com/v1")
+    base_url = models.CharField(
+        "address", max_length=500, blank=True, help_text="For example https://api.openai.com/v1. Empty: the kind's own."
+    )
+    settings = models.JSONField(default=dict, blank=True, help_text="What its kind needs: a region, an API version.")
     credential_source = models.CharField(max_length=20, choices=CredentialSource.choices, default=CredentialSource.NONE)
     credential_env = models.CharField(
         "environment variable", max_length=100, blank=True, help_text="The variable that holds the key."
+    )
+    credential_secret = models.CharField(
+        "secret", max_length=512, blank=True, help_text="Its name or ARN in AWS Secrets Manager."
+    )
+    credential_secret_key = models.CharField(
+        "key in the secret", max_length=100, blank=True, help_text="Where the secret is JSON: the key that holds it."
     )
     credential_encrypted = models.TextField(blank=True, editable=False)
     is_enabled = models.BooleanField(default=True)

@@ -63,7 +63,10 @@ class ProviderOut(Output):
     kind = serializers.ChoiceField(ProviderKind.choices)
     base_url = serializers.CharField()
     credential_source = serializers.ChoiceField(CredentialSource.choices)
+    settings = serializers.DictField(child=serializers.CharField(), help_text="What its kind needs: a region, ….")
     credential_env = serializers.CharField(help_text="The environment variable's name; never its value.")
+    credential_secret = serializers.CharField(help_text="The name or ARN of the secret in AWS Secrets Manager.")
+    credential_secret_key = serializers.CharField(help_text="The key in it, where the secret is JSON.")
     has_credential = serializers.SerializerMethodField(help_text="One is stored, encrypted. It is never shown.")
     is_enabled = serializers.BooleanField()
     from_environment = serializers.BooleanField()
@@ -79,9 +82,21 @@ class ProviderOut(Output):
 
 class ProviderChanges(Input):
     name = Text(max_length=100, required=False)
-    base_url = Text(max_length=500, required=False, help_text="Another server needs its credential again.")
+    base_url = Text(
+        max_length=500,
+        allow_blank=True,
+        required=False,
+        help_text="Another server needs its credential again. Empty: the kind's own, where it has one.",
+    )
+    settings = serializers.DictField(
+        child=Text(max_length=500, allow_blank=True),
+        required=False,
+        help_text="All of them: those of the kind, as short texts; no secrets. See docs/providers.md.",
+    )
     credential_source = Choice(CredentialSource.choices, required=False)
     credential_env = Text(max_length=100, allow_blank=True, required=False)
+    credential_secret = Text(max_length=512, allow_blank=True, required=False)
+    credential_secret_key = Text(max_length=100, allow_blank=True, required=False)
     auto_discover = Flag(required=False)
     secret = Text(
         max_length=4000, write_only=True, required=False, help_text="The credential, for the source `database`."
@@ -91,7 +106,6 @@ class ProviderChanges(Input):
 class NewProvider(ProviderChanges):
     slug = Text(max_length=50, help_text="Lower-case letters, digits and hyphens.")
     name = Text(max_length=100)
-    base_url = Text(max_length=500, help_text="For example https://api.openai.com/v1")
     kind = Choice(ProviderKind.choices, required=False, help_text="Default openai_compatible.")
 
 
@@ -199,7 +213,7 @@ class EndpointChanges(Input):
     settings = serializers.DictField(
         child=Text(max_length=500, allow_blank=True),
         required=False,
-        help_text="At most 20 short texts for the adapter; no secrets.",
+        help_text="All of them: those of the provider's kind, as short texts; no secrets.",
     )
 
 

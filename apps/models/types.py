@@ -28,6 +28,12 @@ LIFECYCLE_STEPS: dict[Lifecycle, frozenset[Lifecycle]] = {
 class ProviderKind(models.TextChoices):
     """Which adapter speaks to it."""
 
+    OPENAI = "openai", "OpenAI"
+    AZURE_OPENAI = "azure_openai", "Azure OpenAI"
+    ANTHROPIC = "anthropic", "Anthropic"
+    BEDROCK = "bedrock", "Amazon Bedrock"
+    SAGEMAKER = "sagemaker", "Amazon SageMaker"
+    GEMINI = "gemini", "Google Gemini"
     OPENAI_COMPATIBLE = "openai_compatible", "OpenAI-compatible server"
     SANDBOX = "sandbox", "Sandbox (built in, simulated)"
 
@@ -41,6 +47,8 @@ class CredentialSource(models.TextChoices):
     NONE = "none", "None needed"
     ENVIRONMENT = "environment", "Environment variable"
     DATABASE = "database", "Encrypted in the database"
+    SECRETS_MANAGER = "secretsmanager", "AWS Secrets Manager"
+    AWS = "aws", "AWS role or profile"
 
 
 class Capability(models.TextChoices):
@@ -51,5 +59,7 @@ class Capability(models.TextChoices):
     REASONING = "reasoning", "Reasoning"
     LOGPROBS = "logprobs", "Log probabilities"
 
+
+AWS_KINDS = frozenset({ProviderKind.BEDROCK, ProviderKind.SAGEMAKER})
 
 SANDBOX_URL = "sandbox:"

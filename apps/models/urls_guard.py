@@ -105,6 +105,10 @@ def operator_allowlist() -> Allowlist:
     """What the operator's environment allows. Raises ImproperlyConfigured naming the variable."""
     declared = (
         ("OPENAI_BASE_URL", settings.OPENAI_BASE_URL),
+        ("ANTHROPIC_BASE_URL", settings.ANTHROPIC_BASE_URL),
+        ("AZURE_OPENAI_ENDPOINT", settings.AZURE_OPENAI_ENDPOINT),
+        ("GEMINI_BASE_URL", settings.GEMINI_BASE_URL),
+        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", settings.AWS_ENDPOINT_URL_BEDROCK_RUNTIME),
         ("OLLAMA_HOST", settings.OLLAMA_BASE_URL),
         ("VLLM_BASE_URL", settings.VLLM_BASE_URL),
     )

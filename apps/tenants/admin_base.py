@@ -41,7 +41,8 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
             with transaction.atomic():
                 self.instance = act(self)
         except DomainError as error:
-            self.add_error(error.field if error.field in self.fields else None, str(error))
+            field = (error.field or "").partition("/")[0]  # one of several texts in a field of JSON
+            self.add_error(field if field in self.fields else None, str(error))
 
 
 class LobbyModelAdmin(ModelAdmin, Generic[M]):  # type: ignore[misc]

@@ -7,6 +7,7 @@ from typing import Any, TypedDict, Unpack, cast
 from django.db import IntegrityError, transaction
 
 from apps.models.models import Endpoint, Model, Provider
+from apps.models.provider_settings import clean_endpoint_settings
 from apps.tenants import audit, validation
 from apps.tenants.access import Actor, require
 from apps.tenants.control_plane import control_plane_changed
@@ -15,7 +16,6 @@ from apps.tenants.services.changes import apply_changes
 
 LOWEST_PRIORITY = 10_000
 LONGEST_TIMEOUT_MS = 3_600_000
-MOST_SETTINGS = 20
 _TIMEOUTS = ("connect_timeout_ms", "first_byte_timeout_ms", "idle_timeout_ms", "total_timeout_ms")
 
 
@@ -33,11 +33,12 @@ class EndpointChanges(TypedDict, total=False):
 def create_endpoint(
     *, actor: Actor, model: Model, provider: Provider, upstream_model: str, **changes: Unpack[EndpointChanges]
 ) -> Endpoint:
-    """Without a priority it comes after the model's other endpoints."""
+    """Without a priority it comes after the model's other endpoints; without a region it is in the provider's."""
     require(actor, "registry.manage", what="register endpoints")
     upstream_model = validation.clean_name(upstream_model, field="upstream_model", maximum=300)
-    values = _clean(changes)
+    values = _clean(provider, changes)
     values.setdefault("priority", Endpoint.objects.filter(model=model).count())
+    values["region"] = values.get("region") or provider.settings.get("region", "")
     try:
         with transaction.atomic():
             endpoint = Endpoint.objects.create(model=model, provider=provider, upstream_model=upstream_model, **values)
@@ -54,8 +55,8 @@ def create_endpoint(
 @transaction.atomic
 def update_endpoint(*, actor: Actor, endpoint: Endpoint, **changes: Unpack[EndpointChanges]) -> Endpoint:
     require(actor, "registry.manage", what="change endpoints")
-    values = _clean(changes)
     endpoint = _locked(endpoint)
+    values = _clean(endpoint.provider, changes)
     try:
         with transaction.atomic():
             changed = apply_changes(endpoint, values)
@@ -94,7 +95,7 @@ def _locked(endpoint: Endpoint) -> Endpoint:
     return rows.get(pk=endpoint.pk)
 
 
-def _clean(changes: EndpointChanges) -> dict[str, Any]:
+def _clean(provider: Provider, changes: EndpointChanges) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if "region" in changes:
         values["region"] = next(iter(validation.clean_regions([changes["region"]])), "")
@@ -108,17 +109,7 @@ def _clean(changes: EndpointChanges) -> dict[str, Any]:
                 cast(int, milliseconds), field=field, minimum=1, maximum=LONGEST_TIMEOUT_MS
             )
     if "settings" in changes:
-        values["settings"] = _clean_settings(changes["settings"])
+        values["settings"] = clean_endpoint_settings(provider.kind, changes["settings"])
     if unknown := set(changes) - set(values):
         raise Invalid(f"{', '.join(sorted(unknown))} cannot be changed here.", field=min(unknown))
     return values
-
-
-def _clean_settings(value: Any) -> dict[str, str]:
-    """Words for the adapter. No secret belongs there: they are shown to whoever may see the registry."""
-    if not isinstance(value, dict) or len(value) > MOST_SETTINGS:
-        raise Invalid(f"Settings are an object of at most {MOST_SETTINGS} texts.", field="settings")
-    for key, text in value.items():
-        if not isinstance(key, str) or not isinstance(text, str) or len(key) > 50 or len(text) > 500:
-            raise Invalid(f"The setting {str(key)[:50]!r} is not a short text.", field="settings")
-    return value

@@ -8,9 +8,10 @@ from typing import Any, TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
 
-from apps.models.credentials import check_environment_name, check_secret, keyring, origin_of
+from apps.models.credentials import check_environment_name, check_secret, check_secret_name, keyring, origin_of
 from apps.models.errors import CredentialInvalid, CredentialNeeded, CredentialUnavailable
 from apps.models.models import Provider
+from apps.models.provider_settings import KINDS, address_of, clean_provider_settings
 from apps.models.types import SANDBOX_URL, CredentialSource, ProviderKind
 from apps.models.urls_guard import check_new_url
 from apps.tenants import audit, validation
@@ -20,14 +21,25 @@ from apps.tenants.errors import Conflict, Invalid
 from apps.tenants.services.changes import apply_changes
 
 # What the audit trail calls the fields whose own names it takes for secrets and blots out.
-_AUDIT_NAMES = {"credential_source": "key_source", "credential_env": "key_variable"}
+_AUDIT_NAMES = {
+    "credential_source": "key_source",
+    "credential_env": "key_variable",
+    "credential_secret": "kept_as",
+    "credential_secret_key": "kept_under",
+}
+# Where what is kept is a secret access key and nothing else.
+_SECRET_KEY_ALONE = frozenset({CredentialSource.DATABASE, CredentialSource.ENVIRONMENT})
+_TEXTS = {"credential_env": 100, "credential_secret": 512, "credential_secret_key": 100}
 
 
 class ProviderChanges(TypedDict, total=False):
     name: str
     base_url: str
+    settings: dict[str, str]
     credential_source: str
     credential_env: str
+    credential_secret: str
+    credential_secret_key: str
     auto_discover: bool
 
 
@@ -36,30 +48,13 @@ def create_provider(
     *,
     actor: Actor,
     slug: str,
-    name: str,
-    base_url: str,
     kind: str = ProviderKind.OPENAI_COMPATIBLE,
-    credential_source: str = CredentialSource.NONE,
-    credential_env: str = "",
     secret: str = "",
-    auto_discover: bool = False,
+    **facts: Unpack[ProviderChanges],
 ) -> Provider:
-    """``secret`` goes with the source ``database`` and with no other."""
+    """``secret`` goes with the source ``database`` and with no other; without ``base_url`` the kind's own is taken."""
     _require(actor)
-    provider = Provider(
-        slug=validation.clean_slug(slug), kind=validation.clean_choice(kind, ProviderKind, field="kind")
-    )
-    changes = ProviderChanges(
-        name=name,
-        base_url=base_url,
-        credential_source=credential_source,
-        credential_env=credential_env,
-        auto_discover=auto_discover,
-    )
-    values = _clean(provider, changes)
-    for field, value in values.items():
-        setattr(provider, field, value)
-    _check_credential(provider, has_secret=bool(secret))
+    provider, values = draft_provider(slug=slug, kind=kind, secret=secret, **facts)
     try:
         with transaction.atomic():
             provider.save(force_insert=True)
@@ -72,12 +67,29 @@ def create_provider(
     return provider
 
 
+def draft_provider(
+    *, slug: str, kind: str, secret: str = "", **facts: Unpack[ProviderChanges]
+) -> tuple[Provider, dict[str, Any]]:
+    """A provider as ``create_provider`` would make it, checked and not saved, with its clean values."""
+    provider = Provider(
+        slug=validation.clean_slug(slug), kind=validation.clean_choice(kind, ProviderKind, field="kind")
+    )
+    facts.setdefault("settings", {})
+    facts.setdefault("base_url", "")
+    facts.setdefault("credential_source", CredentialSource.NONE)
+    values = _clean(provider, facts)
+    for field, value in values.items():
+        setattr(provider, field, value)
+    _check_credential(provider, has_secret=bool(secret))
+    return provider, values
+
+
 @transaction.atomic
 def update_provider(
     *, actor: Actor, provider: Provider, secret: str = "", **changes: Unpack[ProviderChanges]
 ) -> Provider:
-    """Another server (scheme, host or port) never inherits the credential: ``secret``, or the variable's name, must be
-    given again in the same act. Raises CredentialNeeded otherwise.
+    """Another server (scheme, host or port) never inherits the credential: ``secret``, or the name of the variable or
+    of the kept secret, must be given again in the same act. Raises CredentialNeeded otherwise.
     """
     _require(actor)
     provider = Provider.objects.select_for_update().get(pk=provider.pk)
@@ -96,6 +108,8 @@ def update_provider(
     source = provider.credential_source
     if moved and source == CredentialSource.ENVIRONMENT and "credential_env" not in changes:
         raise CredentialNeeded("The server has changed: name the credential's environment variable again.")
+    if moved and source == CredentialSource.SECRETS_MANAGER and "credential_secret" not in changes:
+        raise CredentialNeeded("The server has changed: name the credential's secret again.")
     kept = source == old_source == CredentialSource.DATABASE and not moved and bool(provider.credential_encrypted)
     _check_credential(provider, has_secret=bool(secret) or kept)
     if secret:
@@ -119,7 +133,11 @@ def set_credential(*, actor: Actor, provider: Provider, secret: str) -> Provider
             code="from_environment",
             remedy="Change the environment variable and restart.",
         )
-    apply_changes(provider, {"credential_source": CredentialSource.DATABASE, "credential_env": ""})
+    if CredentialSource.DATABASE not in KINDS[provider.kind].sources:
+        raise CredentialInvalid(f"{provider.get_kind_display()} needs no credential.")
+    elsewhere = dict.fromkeys(_TEXTS, "")
+    apply_changes(provider, {"credential_source": CredentialSource.DATABASE, **elsewhere})
+    _check_credential(provider, has_secret=True)
     _seal(provider, secret)
     audit.record(actor, "provider.key_set", provider, {"server": origin_of(provider.base_url)})
     control_plane_changed()
@@ -189,23 +207,33 @@ def _clean(provider: Provider, changes: ProviderChanges) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if "name" in changes:
         values["name"] = validation.clean_name(changes["name"], maximum=100)
-    if "base_url" in changes:
-        values["base_url"] = _clean_base_url(provider, changes["base_url"])
+    settings = provider.settings
+    if "settings" in changes:
+        settings = values["settings"] = clean_provider_settings(provider.kind, changes["settings"])
+    # An address that is the kind's own follows the settings (the region above all).
+    is_own = bool(provider.base_url) and provider.base_url == address_of(provider.kind, provider.settings)
+    if "base_url" in changes or is_own:
+        given = changes.get("base_url", "").strip()
+        if is_own and given == provider.base_url:
+            given = ""
+        values["base_url"] = _clean_base_url(provider, given or address_of(provider.kind, settings))
     if "credential_source" in changes:
         values["credential_source"] = validation.clean_choice(
             changes["credential_source"], CredentialSource, field="credential_source"
         )
-    if "credential_env" in changes:
-        values["credential_env"] = validation.clean_text(changes["credential_env"], field="credential_env", maximum=100)
+    for field, text in changes.items():
+        if field in _TEXTS:
+            values[field] = validation.clean_text(str(text), field=field, maximum=_TEXTS[field])
     if "auto_discover" in changes:
-        values["auto_discover"] = bool(changes["auto_discover"]) and provider.kind != ProviderKind.SANDBOX
+        values["auto_discover"] = bool(changes["auto_discover"]) and KINDS[provider.kind].lists_models
     if unknown := set(changes) - set(values):
         raise Invalid(f"{', '.join(sorted(unknown))} cannot be changed here.", field=min(unknown))
     return values
 
 
 def _clean_base_url(provider: Provider, value: str) -> str:
-    value = value.strip()
+    if not value:
+        raise Invalid("The server's address is needed.", field="base_url", remedy=KINDS[provider.kind].address_help)
     if provider.kind == ProviderKind.SANDBOX:
         if value != SANDBOX_URL:
             raise Invalid(f"The sandbox is no server: its URL is {SANDBOX_URL!r}.", field="base_url")
@@ -217,18 +245,30 @@ def _clean_base_url(provider: Provider, value: str) -> str:
 
 def _check_credential(provider: Provider, *, has_secret: bool) -> None:
     """Source, variable and secret fit together. Raises CredentialInvalid, CredentialNeeded."""
-    source = provider.credential_source
+    source, facts = provider.credential_source, KINDS[provider.kind]
+    if source not in facts.sources:
+        wanted = ", ".join(facts.sources)
+        raise Invalid(
+            f"{facts.kind.label} takes no credential from the source {source!r}.",
+            field="credential_source",
+            remedy=f"Use one of: {wanted}.",
+        )
     if source == CredentialSource.ENVIRONMENT:
         check_environment_name(provider.credential_env, provider.base_url)
     elif provider.credential_env:
         raise CredentialInvalid("An environment variable goes with the source 'environment' only.")
+    if source == CredentialSource.SECRETS_MANAGER:
+        check_secret_name(provider.credential_secret)
+    elif provider.credential_secret or provider.credential_secret_key:
+        raise CredentialInvalid("A secret's name goes with the source 'secretsmanager' only.")
+    needs_id = provider.kind == ProviderKind.SAGEMAKER and source in _SECRET_KEY_ALONE
+    if needs_id and not provider.settings.get("access_key_id"):
+        raise Invalid("The secret access key's own id is needed.", field="settings/access_key_id")
     if source == CredentialSource.DATABASE:
         if not has_secret:
             raise CredentialNeeded(f"Enter the credential for {origin_of(provider.base_url)}.")
     elif has_secret:
         raise CredentialInvalid("A credential is stored with the source 'database' only.")
-    if provider.kind == ProviderKind.SANDBOX and source != CredentialSource.NONE:
-        raise CredentialInvalid("The sandbox needs no credential.")
 
 
 def _seal(provider: Provider, secret: str) -> None:
