@@ -130,6 +130,7 @@ KEY = _by("prefix", "key", "aaaaaaaaaa")
 LIMIT, LIMIT_PK = _by("id", "limit", 999_999), _by("pk", "limit", 999_999)
 BUDGET, BUDGET_PK = _by("id", "budget", 999_999), _by("pk", "budget", 999_999)
 GRANT = _by("id", "grant", 999_999)
+ROUTE = _by("id", "route", 999_999)
 AUDIT = _by("sequence", "audit", 999_999)
 REQUEST, REQUEST_ID = _by("id", "request", "0" * 32), _by("request_id", "request", "0" * 32)
 # What is proposed is for the platform's staff: to tenants it is as if there were none.
@@ -235,6 +236,13 @@ API: dict[str, Row] = {
     "api:usage-series": api(GET=READERS),
     "api:request-list": api(GET=KEY_READERS),
     "api:request-detail": api(REQUEST, hidden=NO_KEYS, GET=KEY_READERS),
+    "api:route-list": api(
+        GET=READERS,
+        POST=to(ADMINS_AND_ENGINEERS, lambda world, which: {"tenant": _tenant(which), "slug": "new", "name": "New"}),
+    ),
+    "api:route-detail": api(
+        ROUTE, GET=READERS, PATCH=to(ADMINS_AND_ENGINEERS, {"name": "Other"}), DELETE=ADMINS_AND_ENGINEERS
+    ),
 }
 
 PAGES: dict[str, Row] = {

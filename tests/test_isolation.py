@@ -19,6 +19,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 from pytest_django import DjangoDbBlocker, Settings
 
+from apps.gateway import services as gateway
 from apps.gateway.models import RequestLog, UsageRecord, UsageRollup
 from apps.models import services as registry
 from apps.models.models import Model, Provider
@@ -141,6 +142,9 @@ def _furnish(
         actor=actor, tenant=tenant, project=project, amount_picousd=10**12, thresholds=[50]
     ).pk
     kinds["grant"] = registry.grant_access(actor=OPERATOR, tenant=tenant, project=project, model=model).pk
+    kinds["route"] = gateway.create_route(
+        actor=OPERATOR, tenant=tenant, slug=f"route-{word}", name=f"Route {word}", description=word
+    ).pk
     kinds["audit"] = AuditEntry.objects.for_tenant(tenant).order_by("-sequence")[0].sequence
     kinds["request"] = ("a" if word == "own" else "b") * 32
     now = timezone.now() - timedelta(hours=1)

@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.gateway.models import RequestLog, UsageRollup
+from apps.gateway.models import RequestLog, Route, RouteTarget, UsageRollup
 from apps.models.models import AccessGrant, Endpoint, Model, Price, Provider
 from apps.playground.models import Answer, Conversation, Feedback, SavedExample, Turn, Vote
 from apps.tenants import audit
@@ -177,6 +177,17 @@ def opinions(cast: Cast, count: int) -> None:
         Vote.objects.create(**facts, **pair, turn=answer.turn, user=user, winner="a")
 
 
+def routes_of_tenant(cast: Cast, count: int) -> None:
+    endpoints(cast, count)
+    Route.objects.bulk_create([Route(tenant=cast.claims, slug=f"r{n}", name=f"Route {n}") for n in range(count)])
+    RouteTarget.objects.bulk_create(
+        [
+            RouteTarget(route=route, endpoint=endpoint)
+            for route, endpoint in zip(Route.objects.for_tenant(cast.claims), Endpoint.objects.all(), strict=False)
+        ]
+    )
+
+
 LISTS: dict[str, Builder] = {
     "api:tenant-list": tenants,
     "api:project-list": projects,
@@ -193,6 +204,7 @@ LISTS: dict[str, Builder] = {
     "api:usage-summary": usage,
     "api:usage-series": usage,
     "api:request-list": requests,
+    "api:route-list": routes_of_tenant,
     "tenants:key-list": keys,
     "tenants:project-list": projects,
     "tenants:member-list": members,
@@ -257,6 +269,7 @@ def _forget(cast: Cast) -> None:
     for rows in (
         Conversation.objects.unscoped("test"),
         SavedExample.objects.unscoped("test"),
+        Route.objects.unscoped("test"),
         UsageRollup.objects.unscoped("test"),
         RequestLog.objects.unscoped("test"),
         Price.objects.all(),

@@ -1,4 +1,4 @@
-"""The ledger in the admin: to look at, search and filter. Nothing is ever written here."""
+"""The gateway in the admin: routes to change, and the ledger to look at, of which nothing is ever written here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.core.paginator import Paginator
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import cached_property
+from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from apps.gateway.models import RequestLog, UsageRecord, UsageRollup
-from apps.tenants.admin_base import ReadOnlyAdmin, usd
+from apps.gateway import services
+from apps.gateway.models import RequestLog, Route, RouteTarget, UsageRecord, UsageRollup
+from apps.tenants.access import Actor
+from apps.tenants.admin_base import LobbyModelAdmin, ReadOnlyAdmin, usd
 
 COUNTED_ROWS = 10_000
 OUTCOME_TONES = {
@@ -25,6 +29,89 @@ OUTCOME_TONES = {
     "estimated": "warning",
     "reconciled": "info",
 }
+
+
+class TargetInline(TabularInline):  # type: ignore[misc]
+    """The route's targets, with links to where they are changed."""
+
+    model = RouteTarget
+    extra = 0
+    show_change_link = True
+    tab = True
+    fields = ["purpose", "position", "model", "endpoint", "weight", "condition", "arm"]
+    readonly_fields = fields
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    has_change_permission = has_delete_permission = has_add_permission
+
+
+class _RoutingAdmin(LobbyModelAdmin[Any]):
+    view_action = "registry.view"
+    manage_action = "registry.manage"
+    deletes = True
+
+
+@admin.register(Route)
+class RouteAdmin(_RoutingAdmin):
+    list_display: ClassVar[list[str]] = [
+        "slug", "name", "tenant", "strategy", "sticky", "hedge_after_ms", "shadow_percent", "is_enabled",
+    ]  # fmt: skip
+    list_filter: ClassVar[list[str]] = ["strategy", "is_enabled", "tenant"]
+    list_select_related: ClassVar[list[str]] = ["tenant"]
+    search_fields: ClassVar[list[str]] = ["slug", "name", "tenant__slug"]
+    autocomplete_fields: ClassVar[list[str]] = ["tenant"]
+    inlines: ClassVar[list[Any]] = [TargetInline]
+    _facts: ClassVar[list[str]] = [
+        "name", "description", "strategy", "sticky", "hedge_after_ms", "shadow_percent", "is_enabled",
+    ]  # fmt: skip
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ["tenant", "slug", *self._facts]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ["tenant", "slug"] if obj else []
+
+    def create(self, actor: Actor, form: Any) -> Route:
+        return services.create_route(actor=actor, **form.cleaned_data)
+
+    def update(self, actor: Actor, row: Route, form: Any) -> Route:
+        return services.update_route(actor=actor, route=row, **form.cleaned_data)
+
+    def remove(self, actor: Actor, row: Route) -> None:
+        services.delete_route(actor=actor, route=row)
+
+
+@admin.register(RouteTarget)
+class RouteTargetAdmin(_RoutingAdmin):
+    list_display: ClassVar[list[str]] = [
+        "route", "purpose", "position", "model", "endpoint", "weight", "condition", "arm",
+    ]  # fmt: skip
+    list_filter: ClassVar[list[str]] = ["purpose", "route"]
+    list_select_related: ClassVar[list[str]] = ["route", "model", "endpoint__provider"]
+    search_fields: ClassVar[list[str]] = ["route__slug", "model__slug", "endpoint__upstream_model", "arm"]
+    autocomplete_fields: ClassVar[list[str]] = ["route", "model", "endpoint"]
+    _identity: ClassVar[list[str]] = ["route", "model", "endpoint"]
+    _facts: ClassVar[list[str]] = ["purpose", "position", "weight", "condition", "arm"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [*self._identity, *self._facts]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self._identity if obj else []
+
+    def create(self, actor: Actor, form: Any) -> RouteTarget:
+        return services.add_target(actor=actor, **form.cleaned_data)
+
+    def update(self, actor: Actor, row: RouteTarget, form: Any) -> RouteTarget:
+        return services.update_target(actor=actor, target=row, **form.cleaned_data)
+
+    def remove(self, actor: Actor, row: RouteTarget) -> None:
+        services.remove_target(actor=actor, target=row)
 
 
 class LedgerPaginator(Paginator):  # type: ignore[type-arg]

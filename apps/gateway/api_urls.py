@@ -1,12 +1,14 @@
-"""The ledger's addresses below /api/."""
+"""The ledger's and the routes' addresses below /api/."""
 
 from django.urls import path
 
-from apps.gateway import api
+from apps.gateway import api, api_routes
 
 urlpatterns = [
     path("usage/summary", api.UsageSummary.as_view(), name="usage-summary"),
     path("usage/series", api.UsageSeries.as_view(), name="usage-series"),
     path("requests", api.RequestList.as_view(), name="request-list"),
     path("requests/<str:id>", api.RequestDetail.as_view(), name="request-detail"),
+    path("routes", api_routes.RouteList.as_view(), name="route-list"),
+    path("routes/<int:id>", api_routes.RouteDetail.as_view(), name="route-detail"),
 ]

@@ -1,7 +1,7 @@
-"""The ledger (one row per upstream attempt), its rollups, and the log of requests.
+"""Routes; and the ledger (one row per upstream attempt), its rollups, and the log of requests.
 
-Rows are written by the drainer alone (``ledger/drain.py``), from the spool. References are without database
-constraints: what was used and what it cost outlives the key, the project and the model.
+The ledger's rows are written by the drainer alone (``ledger/drain.py``), from the spool. Its references are without
+database constraints: what was used and what it cost outlives the key, the project and the model.
 """
 
 from __future__ import annotations
@@ -10,8 +10,81 @@ from typing import Any
 
 from django.db import models
 
-from apps.gateway.types import Outcome, UsageStatus
+from apps.gateway.types import Outcome, Purpose, Strategy, UsageStatus
+from apps.models.models import Endpoint, Model
+from apps.tenants.models import Tenant
 from apps.tenants.scoping import TenantScopedManager
+
+
+class Route(models.Model):
+    """What an application calls in the place of a model: a name, and how its targets share the requests.
+
+    Without a tenant it is the platform's, for everybody. Of a tenant's own and the platform's of the same name the
+    tenant's own counts, so that a name of the platform's never takes a tenant's away, nor tells of it.
+    """
+
+    tenant = models.ForeignKey(Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="routes")
+    slug = models.SlugField(max_length=50, db_index=False, help_text="What applications put in model.")
+    name = models.CharField(max_length=100)
+    description = models.TextField(blank=True)
+    strategy = models.CharField(max_length=20, choices=Strategy.choices, default=Strategy.PRIORITY)
+    sticky = models.BooleanField(default=False, help_text="A conversation stays with the target that it began with.")
+    hedge_after_ms = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Ask a second endpoint when the first one is silent for so long."
+    )
+    shadow_percent = models.PositiveSmallIntegerField(
+        default=0, help_text="Of its requests, how many go to the shadow target, too."
+    )
+    is_enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    # The platform's routes are nobody's tenant's: the selectors add them.
+    objects = TenantScopedManager(view="route.view")
+
+    class Meta:
+        ordering = ["slug"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "slug"], name="route_slug_in_tenant"),
+            models.UniqueConstraint(
+                fields=["slug"], condition=models.Q(tenant__isnull=True), name="route_slug_on_platform"
+            ),
+            models.CheckConstraint(condition=models.Q(shadow_percent__lte=100), name="route_shadow_percent"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class RouteTarget(models.Model):
+    """One endpoint, or a model with all of its endpoints, that a route may send to."""
+
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="targets")
+    model = models.ForeignKey(Model, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    endpoint = models.ForeignKey(Endpoint, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    purpose = models.CharField(max_length=20, choices=Purpose.choices, default=Purpose.NORMAL)
+    position = models.PositiveSmallIntegerField(default=0, help_text="Lower is tried first.")
+    weight = models.PositiveIntegerField(
+        default=1, help_text="Its share where targets share; 0: only after the others."
+    )
+    condition = models.CharField(
+        max_length=1000, blank=True, help_text="Only for requests of which it holds, for example tokens > 8000."
+    )
+    arm = models.SlugField(max_length=50, blank=True, db_index=False, help_text="Its name in an A/B comparison.")
+
+    objects = TenantScopedManager(view="route.view", tenant="route__tenant_id")
+
+    class Meta:
+        ordering = ["route", "purpose", "position", "id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(model__isnull=True, endpoint__isnull=False)
+                | models.Q(model__isnull=False, endpoint__isnull=True),
+                name="route_target_is_one",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.endpoint or self.model)
 
 
 def _reference(to: str, **options: Any) -> Any:

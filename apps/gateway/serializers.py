@@ -1,4 +1,4 @@
-"""The shapes of usage and of requests at the management API. All of them are only shown."""
+"""The shapes of usage, requests and routes at the management API. Of these only routes are written."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.gateway.routing.conditions import MAX_LENGTH
+from apps.gateway.routing.selectors import model_of
 from apps.gateway.selectors import attempts_of
-from apps.gateway.types import Outcome, UsageStatus
-from apps.tenants.rest.fields import Moment, Output, UsdOut
+from apps.gateway.services.routes import HEAVIEST, LAST_POSITION, LONGEST_HEDGE_MS, SHORTEST_HEDGE_MS
+from apps.gateway.types import Outcome, Purpose, Strategy, UsageStatus
+from apps.tenants.rest.fields import Choice, Flag, Input, Moment, Output, Text, UsdOut, Whole
 from apps.tenants.serializers import PROJECT
 
 
@@ -123,3 +126,68 @@ class RequestDetailOut(RequestOut):
     @extend_schema_field(AttemptOut(many=True))
     def get_upstream_attempts(self, row: Any) -> list[dict[str, Any]]:
         return list(AttemptOut(attempts_of(row), many=True).data)
+
+
+class TargetOut(Output):
+    id = serializers.IntegerField()
+    model = serializers.SerializerMethodField(help_text="The name of the model that it serves.")
+    endpoint = serializers.IntegerField(source="endpoint_id", allow_null=True, help_text="Null: all of the model's.")
+    purpose = serializers.ChoiceField(Purpose.choices)
+    position = serializers.IntegerField(help_text="Lower is tried first.")
+    weight = serializers.IntegerField()
+    condition = serializers.CharField(help_text="Empty: always.")
+    arm = serializers.CharField(help_text="Its name in an A/B comparison.")
+
+    def get_model(self, row: Any) -> str:
+        return model_of(row).slug
+
+
+class RouteOut(Output):
+    id = serializers.IntegerField()
+    slug = serializers.CharField(help_text="What applications put in `model`.")
+    tenant = serializers.SerializerMethodField(help_text="Null: the platform's, for everybody.")
+    name = serializers.CharField()
+    description = serializers.CharField()
+    strategy = serializers.ChoiceField(Strategy.choices)
+    sticky = serializers.BooleanField(help_text="A conversation stays with the target that it began with.")
+    hedge_after_ms = serializers.IntegerField(allow_null=True)
+    shadow_percent = serializers.IntegerField()
+    is_enabled = serializers.BooleanField()
+    targets = serializers.SerializerMethodField(help_text="Null: the platform's, whose staff alone see them.")
+    created_at = Moment()
+
+    def get_tenant(self, row: Any) -> str | None:
+        return None if row.tenant is None else str(row.tenant.slug)
+
+    @extend_schema_field(TargetOut(many=True, allow_null=True))
+    def get_targets(self, row: Any) -> Any:
+        return TargetOut(row.targets.all(), many=True).data if row.shows_targets else None
+
+
+class NewTarget(Input):
+    model = Text(max_length=200, required=False, help_text="A model's name: all of its endpoints.")
+    endpoint = Whole(min_value=1, max_value=2**63 - 1, required=False, help_text="Or one endpoint's id (staff).")
+    purpose = Choice(Purpose.choices, required=False, help_text="Default normal.")
+    position = Whole(min_value=0, max_value=LAST_POSITION, required=False, help_text="Default: as listed.")
+    weight = Whole(min_value=0, max_value=HEAVIEST, required=False, help_text="Default 1.")
+    condition = Text(max_length=MAX_LENGTH, allow_blank=True, required=False, help_text="As tokens > 8000.")
+    arm = Text(max_length=50, allow_blank=True, required=False)
+
+
+class RouteChanges(Input):
+    name = Text(max_length=100, required=False)
+    description = Text(max_length=2000, allow_blank=True, required=False)
+    strategy = Choice(Strategy.choices, required=False)
+    sticky = Flag(required=False)
+    hedge_after_ms = Whole(
+        min_value=SHORTEST_HEDGE_MS, max_value=LONGEST_HEDGE_MS, allow_null=True, required=False, help_text="Null: off."
+    )
+    shadow_percent = Whole(min_value=0, max_value=100, required=False)
+    is_enabled = Flag(required=False)
+    targets = NewTarget(many=True, required=False, help_text="In the place of those there are.")
+
+
+class NewRoute(RouteChanges):
+    slug = Text(max_length=50, help_text="Lower-case letters, digits and hyphens; no model's name.")
+    name = Text(max_length=100)
+    tenant = Text(max_length=50, required=False, allow_null=True, help_text="None: the platform's (staff).")

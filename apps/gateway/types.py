@@ -23,3 +23,23 @@ class Outcome(models.TextChoices):
     UPSTREAM_ERROR = "upstream_error", "Upstream error"
     CANCELLED = "cancelled", "Cancelled"  # the caller left
     INTERRUPTED = "interrupted", "Interrupted"  # our process died
+
+
+class Strategy(models.TextChoices):
+    """How a route orders the targets that may serve a request. See docs/routing.md."""
+
+    PRIORITY = "priority", "Priority"  # by position
+    WEIGHTED = "weighted", "Weighted"  # at random, by weight
+    LEAST_BUSY = "least_busy", "Least busy"  # fewest requests in flight for its weight
+    LATENCY = "latency", "Latency"  # quickest of late
+    COST = "cost", "Cost"  # cheapest for this request
+    CONDITIONS = "conditions", "Conditions"  # those whose condition holds, then those without one
+
+
+class Purpose(models.TextChoices):
+    """What a route's target is for."""
+
+    NORMAL = "normal", "Normal"
+    FALLBACK_CONTEXT = "fallback_context", "When the input is too long"
+    FALLBACK_POLICY = "fallback_policy", "When the provider's content policy refuses"
+    SHADOW = "shadow", "Shadow (mirrored, never answered from)"

@@ -34,6 +34,7 @@ VIEWING = frozenset(
         "example.view",
         "example.rate",
         "feedback.view",
+        "route.view",
     }
 )
 USING_KEYS = frozenset({"apikey.view", "apikey.create", "apikey.revoke_own", "request.view", "model.call"})
@@ -53,6 +54,7 @@ ROLE_ACTIONS: Mapping[Role, frozenset[str]] = {
         "apikey.revoke",
         "limit.manage",
         "budget.manage",
+        "route.manage",
         "audit.view",
         "feedback.triage",
         "example.remove",
@@ -76,7 +78,7 @@ ACTIONS = frozenset().union(*ROLE_ACTIONS.values()) | PLATFORM_ONLY
 PLATFORM_ACTIONS: Mapping[PlatformRole, frozenset[str]] = {
     PlatformRole.NONE: frozenset(),
     PlatformRole.SERVICE_ENGINEER: frozenset(a for a in ACTIONS if a.endswith(".view"))
-    | {"registry.manage", "access.grant", "limit.manage", "feedback.triage"},
+    | {"registry.manage", "access.grant", "limit.manage", "feedback.triage", "route.manage"},
     PlatformRole.SERVICE_ADMIN: ACTIONS,
 }
 
@@ -95,6 +97,7 @@ KEY_ACTIONS = frozenset(
         "usage.view",
         "request.view",
         "model.view",
+        "route.view",
         "model.call",
     }
 )

@@ -87,6 +87,13 @@ SIDEBAR: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "Routing",
+        (
+            ("Routes", "admin:gateway_route_changelist", "alt_route"),
+            ("Targets", "admin:gateway_routetarget_changelist", "near_me"),
+        ),
+    ),
+    (
         "Ledger",
         (
             ("Requests", "admin:gateway_requestlog_changelist", "swap_vert"),

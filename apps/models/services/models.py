@@ -7,7 +7,7 @@ from typing import Any, TypedDict, Unpack
 from django.db import IntegrityError, transaction
 
 from apps.models.models import Model
-from apps.models.names import is_model_name
+from apps.models.names import is_model_name, name_taken_by
 from apps.models.types import LIFECYCLE_STEPS, Capability, Lifecycle, ModelKind
 from apps.tenants import audit, validation
 from apps.tenants.access import Actor, require
@@ -51,6 +51,8 @@ def create_model(
     slug = clean_model_slug(slug)
     values = clean_model(ModelChanges(name=name, **facts))
     values["lifecycle"] = validation.clean_choice(lifecycle, Lifecycle, field="lifecycle")
+    if other := name_taken_by(slug):
+        raise Conflict(f"{slug!r} is the name of {other} already.", code="slug_taken", field="slug")
     try:
         with transaction.atomic():
             model = Model.objects.create(slug=slug, **values)

@@ -1,0 +1,1 @@
+"""Which endpoint answers a request, and which comes next when it fails."""
