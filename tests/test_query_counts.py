@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -154,11 +153,10 @@ def usage(cast: Cast, count: int) -> None:
 
 def opinions(cast: Cast, count: int) -> None:
     """So many examples, answers, votes and words of feedback, each of another person and of another model."""
-    people = users(count)
+    people, use_case = users(count), "summarise"
     Model.objects.bulk_create([Model(slug=f"m{n}", name=f"Model {n}") for n in range(count)])
-    facts: dict[str, Any] = {"tenant": cast.claims, "use_case": "summarise"}
     conversation = Conversation.objects.create(
-        **facts, project=cast.triage, owner=cast["owner"], title="Many", updated_at=timezone.now()
+        tenant=cast.claims, project=cast.triage, owner=cast["owner"], use_case=use_case, updated_at=timezone.now()
     )
     turns = Turn.objects.bulk_create([Turn(conversation=conversation, message=f"Ask {n}") for n in range(count)])
     answers = Answer.objects.bulk_create(
@@ -166,15 +164,31 @@ def opinions(cast: Cast, count: int) -> None:
     )
     SavedExample.objects.bulk_create(
         [
-            SavedExample(**facts, project=cast.triage, author=user, title=f"T{n}", model_slug=f"m{n}", answer="Yes")
+            SavedExample(
+                tenant=cast.claims, project=cast.triage, author=user, use_case=use_case, title=f"T{n}",
+                model_slug=f"m{n}", answer="Yes",
+            )
             for n, user in enumerate(people)
         ]
-    )
-    for n, (answer, user) in enumerate(zip(answers, people, strict=True)):
-        said = {**facts, "user": user, "model_slug": f"m{n}", "triaged_by": user, "triaged_at": timezone.now()}
-        Feedback.objects.create(**said, answer=answer, verdict="down", reasons=["wrong"])
-        pair = {"answer_a": answer, "answer_b": answers[0], "model_a": f"m{n}", "model_b": "m0"}
-        Vote.objects.create(**facts, **pair, turn=answer.turn, user=user, winner="a")
+    )  # fmt: skip
+    Feedback.objects.bulk_create(
+        [
+            Feedback(
+                tenant=cast.claims, answer=answers[n], user=user, model_slug=f"m{n}", use_case=use_case,
+                verdict="down", reasons=["wrong"], triaged_by=user, triaged_at=timezone.now(),
+            )
+            for n, user in enumerate(people)
+        ]
+    )  # fmt: skip
+    Vote.objects.bulk_create(
+        [
+            Vote(
+                tenant=cast.claims, turn=turns[n], user=user, answer_a=answers[n], answer_b=answers[0],
+                model_a=f"m{n}", model_b="m0", use_case=use_case, winner="a",
+            )
+            for n, user in enumerate(people)
+        ]
+    )  # fmt: skip
 
 
 def routes_of_tenant(cast: Cast, count: int) -> None:

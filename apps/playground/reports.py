@@ -157,7 +157,7 @@ def feedback_trend(rows: QuerySet[Feedback], now: datetime) -> Trend:
         chart={
             "labels": [f"{week:%-d %b}" for week in weeks],
             "series": [
-                {"name": "Good", "values": series[Verdict.UP], "tone": "2"},
+                {"name": "Good", "values": series[Verdict.UP], "tone": "ok"},
                 {"name": "Bad", "values": series[Verdict.DOWN], "tone": "danger"},
             ],
             "stacked": True,

@@ -1,0 +1,136 @@
+"""The example store, feedback and what works here, in a real browser, in front of the demonstration's exchanges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.axe import grave_violations
+from tests.live import LiveLobby, LobbyFactory
+from tests.playground.test_playground import ARGUMENTS
+
+pytestmark = pytest.mark.browser
+
+PEOPLE = """
+from django.utils import timezone
+from portal.demo.control_plane import demo_password, seed_control_plane
+from portal.demo.playground import seed_playground
+now = timezone.now()
+seed_control_plane(now)
+seed_playground(now)
+print(demo_password())
+"""
+PAGES = ["/examples/", "/playground/recommendations/?use_case=classify", "/playground/feedback/"]
+
+
+@pytest.fixture(scope="module")
+def lobby(lobby_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLobby]:
+    factory = LobbyFactory(lobby_template, tmp_path_factory.mktemp("opinions"))
+    made = factory(start=False)
+    made.env["DEMO_PASSWORD"] = made.python(PEOPLE).strip().splitlines()[-1]
+    made.start_web(wait=False)
+    made.wait_ready("/accounts/login/")
+    yield made
+    factory.stop()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    return []
+
+
+def open_as(browser: Browser, lobby: LiveLobby, who: str, path: str, complaints: list[str], **options: Any) -> Page:
+    page = browser.new_context(**options).new_page()
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{lobby.url}/accounts/login/?next={path}")
+    page.get_by_label("Email").fill(f"{who}@lobby.example")
+    page.get_by_label("Password", exact=True).fill(lobby.env["DEMO_PASSWORD"])
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url(f"**{path}")
+    return page
+
+
+def test_a_reader_finds_an_example_rates_it_and_goes_on_from_it(
+    browser: Browser, lobby: LiveLobby, complaints: list[str]
+) -> None:
+    page = open_as(browser, lobby, "tomas", "/examples/", complaints)
+    page.get_by_label("Search examples").fill("kind")
+    expect(page.get_by_test_id("example")).to_have_count(1)
+    assert "q=kind" in page.url
+    page.get_by_role("link", name="A refusal that stays kind").click()
+    page.get_by_test_id("star-5").click()
+    expect(page.get_by_test_id("star-5")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_test_id("stars")).to_contain_text("(3)")
+    page.keyboard.press("f")
+    page.wait_for_url("**/playground/**")
+    assert complaints == []
+
+
+def test_a_triager_confirms_and_the_filter_follows(browser: Browser, lobby: LiveLobby, complaints: list[str]) -> None:
+    page = open_as(browser, lobby, "priya", "/playground/feedback/", complaints)
+    page.get_by_label("Any reason").select_option("inappropriate")
+    row = page.get_by_test_id("feedback-row")
+    expect(row).to_have_count(1)
+    row.locator("summary").click()
+    expect(row).to_contain_text("Tell Mr Okoye")
+    row.get_by_test_id("triage").select_option("resolved")
+    expect(row).to_contain_text("Priya Raman")
+    page.reload()
+    expect(page.get_by_test_id("triage")).to_have_value("resolved")
+    page.goto(f"{lobby.url}/models/meridian-mini/")
+    expect(page.get_by_test_id("model-feedback")).to_contain_text("Called good")
+    assert complaints == []
+
+
+def test_what_works_here_leads_to_a_try(browser: Browser, lobby: LiveLobby, complaints: list[str]) -> None:
+    page = open_as(browser, lobby, "mei", "/playground/recommendations/", complaints)
+    page.get_by_role("link", name="Classify", exact=True).click()
+    first = page.get_by_test_id("recommendation").first
+    expect(first).to_contain_text("Meridian Large")
+    expect(first).to_contain_text("Best here")
+    first.get_by_role("button", name="Try Meridian Large").click()
+    page.wait_for_url("**/playground/**")
+    assert complaints == []
+
+
+def test_two_lines_of_business_never_see_each_other(browser: Browser, lobby: LiveLobby, complaints: list[str]) -> None:
+    claims = open_as(browser, lobby, "vera", "/examples/", complaints)
+    banking = open_as(browser, lobby, "leila", "/examples/", complaints)
+    expect(claims.get_by_text("Triage of a first notice of loss")).to_be_visible()
+    expect(banking.get_by_text("Complaint in three bullets")).to_be_visible()
+    assert claims.get_by_text("Complaint in three bullets").count() == 0
+    assert banking.get_by_text("Triage of a first notice").count() == 0
+    url = str(claims.get_by_role("link", name="Triage of a first notice of loss").get_attribute("href"))
+    answer = banking.goto(lobby.url + url)
+    assert answer is not None
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_grave_for_a_screen_reader(
+    browser: Browser, lobby: LiveLobby, complaints: list[str], scheme: str
+) -> None:
+    page = open_as(browser, lobby, "priya", PAGES[0], complaints, color_scheme=scheme)
+    example = str(page.get_by_test_id("example").first.get_by_role("link").get_attribute("href"))
+    for path in (*PAGES, example):
+        page.goto(lobby.url + path)
+        page.wait_for_load_state("networkidle")
+        assert grave_violations(page) == [], path
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        for path in (*PAGES, example):
+            page.goto(lobby.url + path)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} at {width}"
