@@ -206,7 +206,9 @@ class Exchange:
                 await self._relay_stream(attempt, adapter, call, response, watch)
             else:
                 watch.phase("idle", endpoint.idle_timeout)
-                answer = adapter.parse(call, response.headers, await read_all(response, MAX_ANSWER_BYTES))
+                answer = adapter.parse(
+                    endpoint.target, call, response.headers, await read_all(response, MAX_ANSWER_BYTES)
+                )
                 watch.stop()
                 self._books.settle(attempt, Outcome.OK, 200, answer.usage)
                 await self._books.close(Outcome.OK, 200)
@@ -246,7 +248,7 @@ class Exchange:
         What comes before the answer proper is held back: a stream that fails so early can still be had elsewhere.
         """
         runtime = self._runtime
-        decoder = attempt.decoder = adapter.stream_decoder(call, response.headers)
+        decoder = attempt.decoder = adapter.stream_decoder(attempt.endpoint.target, call, response.headers)
         attempt.slot = slot = runtime.progress.acquire(attempt.id, self._books.estimate)
         watch.phase("first_byte", attempt.endpoint.first_byte_timeout)
         stream = chunks(response)

@@ -204,12 +204,12 @@ class Adapter(Protocol):
         """Raises ``Unreadable`` when the caller's request cannot be translated."""
         ...
 
-    def parse(self, call: UpstreamCall, headers: httpx.Headers, body: bytes) -> Answer:
+    def parse(self, target: Target, call: UpstreamCall, headers: httpx.Headers, body: bytes) -> Answer:
         """Raises ``ProviderError`` (malformed) when the body is not an answer."""
         ...
 
     def error(self, status: int, headers: httpx.Headers, body: bytes) -> ProviderError: ...
 
-    def stream_decoder(self, call: UpstreamCall, headers: httpx.Headers) -> StreamDecoder:
+    def stream_decoder(self, target: Target, call: UpstreamCall, headers: httpx.Headers) -> StreamDecoder:
         """Raises ``ProviderError`` (malformed) when what comes is no stream of this API."""
         ...

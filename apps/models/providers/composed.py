@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import secrets
+from collections.abc import Callable, Mapping
 
 import httpx
 import msgspec
@@ -16,9 +18,11 @@ from apps.models.providers.base import (
     StreamDecoder,
     Target,
     UpstreamCall,
+    Usage,
 )
-from apps.models.providers.dialects import DIALECTS
+from apps.models.providers.dialects import DIALECTS, embedding_front
 from apps.models.providers.dialects.base import ConversationDialect, Dialect
+from apps.models.providers.embedding import EmbeddingDialect
 from apps.models.providers.services import Service
 from apps.models.providers.translation import Translation
 
@@ -26,10 +30,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class ComposedAdapter:
-    """``native`` dialects pass through; every other conversation is translated ``into`` one of them.
+    """``native`` dialects pass through; every other conversation is translated ``into`` one of them, and other calls
+    for embeddings into ``embeddings``. ``usage_in_headers`` reads what an answer's body does not tell.
 
-    An endpoint's setting ``native`` (operations, comma separated) narrows the native ones to those that its server
-    knows, ``into``'s own included always.
+    An endpoint's setting ``native`` (operations, comma separated) narrows the conversations that pass to those that its
+    server knows, ``into``'s own included always.
     """
 
     def __init__(
@@ -38,44 +43,87 @@ class ComposedAdapter:
         native: Mapping[Operation, Dialect],
         *,
         into: ConversationDialect | None,
+        embeddings: EmbeddingDialect | None = None,
         request_id_header: str = "x-request-id",
+        usage_in_headers: Callable[[httpx.Headers], Usage | None] | None = None,
     ) -> None:
         self._service = service
         self._native = native
         self._into = into
+        self._embeddings = embeddings
         self.request_id_header = request_id_header
+        self._usage_in_headers = usage_in_headers
 
     def serves(self, operation: Operation, target: Target) -> bool:
-        return operation in self._native or (self._into is not None and operation in CONVERSATIONS)
+        if self._dialect(operation, target) is not None:
+            return True
+        if operation == "embeddings":
+            return self._embeddings is not None
+        # Whether the body of an ``invoke`` can be translated is told by its shape, when it is read.
+        return self._into is not None and (operation in CONVERSATIONS or operation == "invoke")
+
+    def _dialect(self, operation: Operation, target: Target) -> Dialect | None:
+        """The dialect that passes through; None where the call is to be translated."""
+        narrowed = target.setting("native")
+        if narrowed and operation in CONVERSATIONS and self._into is not None and operation != self._into.operation:
+            known = operation in (name.strip() for name in narrowed.split(","))
+            return self._native.get(operation) if known else None
+        return self._native.get(operation)
+
+    def _embedding(self, call: UpstreamCall) -> EmbeddingDialect | None:
+        """The front's side of a call for embeddings that is to be translated."""
+        return embedding_front(call) if self._embeddings is not None else None
 
     def prepare(self, target: Target, call: UpstreamCall, *, attempt_id: str) -> Prepared:
-        dialect = self._native.get(call.operation)
+        dialect = self._dialect(call.operation, target)
         if dialect is not None:
             body = dialect.body(target, call)
             return Prepared(self._service.request(target, call.operation, call, body, attempt_id=attempt_id))
-        assert self._into is not None
-        written = self._into.write(
-            call.conversation(), target, stream=call.stream, max_output_tokens=call.max_output_tokens
-        )
-        request = self._service.request(
-            target, self._into.operation, call, _encode(written.fields), attempt_id=attempt_id
-        )
+        front = self._embedding(call)
+        if front is not None and self._embeddings is not None:
+            written = self._embeddings.write(front.request(call), target)
+            operation = self._embeddings.operation
+        else:
+            assert self._into is not None
+            written = self._into.write(
+                call.conversation(), target, stream=call.stream, max_output_tokens=call.max_output_tokens
+            )
+            operation = self._into.operation
+        request = self._service.request(target, operation, call, _encode(written.fields), attempt_id=attempt_id)
         return Prepared(request, written.dropped)
 
-    def parse(self, call: UpstreamCall, headers: httpx.Headers, body: bytes) -> Answer:
-        dialect = self._native.get(call.operation)
+    def parse(self, target: Target, call: UpstreamCall, headers: httpx.Headers, body: bytes) -> Answer:
+        dialect = self._dialect(call.operation, target)
         if dialect is not None:
-            return dialect.passed(body)
+            answer = dialect.passed(body)
+            return answer if answer.usage is not None else dataclasses.replace(answer, usage=self._told(headers))
+        front = self._embedding(call)
+        if front is not None and self._embeddings is not None:
+            vectors = self._embeddings.read(body)
+            if vectors.usage is None:
+                vectors = dataclasses.replace(vectors, usage=self._told(headers))
+            return Answer(front.reply(vectors, call), vectors.usage)
         assert self._into is not None
         reply = self._into.read(body)
+        reply.id = reply.id or self._answer_id(headers)
+        reply.model = reply.model or call.model
+        if reply.usage is None:
+            reply.usage = self._told(headers)
         return Answer(DIALECTS[call.operation].reply(reply, call), reply.usage)
+
+    def _told(self, headers: httpx.Headers) -> Usage | None:
+        return self._usage_in_headers(headers) if self._usage_in_headers is not None else None
+
+    def _answer_id(self, headers: httpx.Headers) -> str:
+        """For answers of an API that gives them no id."""
+        return headers.get(self.request_id_header) or secrets.token_hex(12)
 
     def error(self, status: int, headers: httpx.Headers, body: bytes) -> ProviderError:
         dialect = self._into or next(iter(self._native.values()))
         return dialect.error(status, headers, body)
 
-    def stream_decoder(self, call: UpstreamCall, headers: httpx.Headers) -> StreamDecoder:
-        dialect = self._native.get(call.operation)
+    def stream_decoder(self, target: Target, call: UpstreamCall, headers: httpx.Headers) -> StreamDecoder:
+        dialect = self._dialect(call.operation, target)
         wanted = (dialect or self._into).stream_type  # type: ignore[union-attr]
         content_type = headers.get("content-type", "")
         if not content_type.startswith(wanted):
@@ -83,4 +131,5 @@ class ComposedAdapter:
         if dialect is not None:
             return dialect.passing(call)
         assert self._into is not None
-        return Translation(self._into.reader(), DIALECTS[call.operation].writer(call))
+        writer = DIALECTS[call.operation].writer(call)
+        return Translation(self._into.reader(), writer, id=self._answer_id(headers), model=call.model)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from apps.models.providers.base import ProviderError, Usage
-from apps.models.providers.conversation import BlockStarted, Delta, Event, Used
+from apps.models.providers.conversation import BlockStarted, Delta, Event, Started, Used
 from apps.models.providers.dialects.base import EventReader, EventWriter
 
 
 class Translation:
-    """A ``StreamDecoder`` of two halves."""
+    """A ``StreamDecoder`` of two halves. ``id`` and ``model`` are for upstreams that tell none."""
 
-    __slots__ = ("_reader", "_writer", "error", "finished", "output_tokens", "usage")
+    __slots__ = ("_id", "_model", "_reader", "_writer", "error", "finished", "output_tokens", "usage")
 
-    def __init__(self, reader: EventReader, writer: EventWriter) -> None:
+    def __init__(self, reader: EventReader, writer: EventWriter, *, id: str, model: str) -> None:
         self._reader = reader
         self._writer = writer
+        self._id = id
+        self._model = model
         self.usage: Usage | None = None
         self.finished = False
         self.output_tokens = 0
@@ -33,8 +35,10 @@ class Translation:
         return out + self._writer.close()
 
     def _pass(self, events: list[Event]) -> bytes:
-        for event in events:
+        for number, event in enumerate(events):
             match event:
+                case Started(told_id, told_model, created):
+                    events[number] = Started(told_id or self._id, told_model or self._model, created)
                 case Delta():
                     self.output_tokens += 1
                 case Used(usage=usage):

@@ -1,11 +1,29 @@
-"""The dialects of conversations, by the front operation that speaks each."""
+"""The dialects, by the front operation that speaks each."""
 
 from __future__ import annotations
 
-from apps.models.providers.base import Operation
+from apps.models.providers.base import Operation, UpstreamCall
 from apps.models.providers.dialects.base import ConversationDialect
 from apps.models.providers.dialects.chat import ChatDialect
+from apps.models.providers.dialects.converse import ConverseDialect
+from apps.models.providers.dialects.embeddings import EmbeddingsDialect
+from apps.models.providers.dialects.invoke.embeddings import InvokeEmbeddings
+from apps.models.providers.dialects.invoke.shapes import shape_of
+from apps.models.providers.embedding import EmbeddingDialect
 
 CHAT = ChatDialect()
+CONVERSE = ConverseDialect()
+EMBEDDINGS = EmbeddingsDialect()
+INVOKE_EMBEDDINGS = InvokeEmbeddings()
 
-DIALECTS: dict[Operation, ConversationDialect] = {"chat.completions": CHAT}
+# Those of conversations.
+DIALECTS: dict[Operation, ConversationDialect] = {"chat.completions": CHAT, "converse": CONVERSE}
+
+
+def embedding_front(call: UpstreamCall) -> EmbeddingDialect | None:
+    """The dialect of a call for embeddings; None of any other call."""
+    if call.operation == "embeddings":
+        return EMBEDDINGS
+    if call.operation == "invoke" and shape_of(call.fields) in ("titan_embedding", "cohere_embedding"):
+        return INVOKE_EMBEDDINGS
+    return None

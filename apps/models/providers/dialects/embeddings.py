@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+import base64
+import struct
+from typing import Any
+
 import httpx
 import msgspec
 
-from apps.models.providers.base import Answer, Operation, ProviderError, StreamDecoder, Target, UpstreamCall
+from apps.models.providers.base import (
+    Answer,
+    Operation,
+    ProviderError,
+    StreamDecoder,
+    Target,
+    Unreadable,
+    UpstreamCall,
+)
+from apps.models.providers.conversation import Written
 from apps.models.providers.dialects.chat.passing import OWN_FIELDS, passed
+from apps.models.providers.dialects.chat.wire import ChatUsage
 from apps.models.providers.dialects.openai_errors import read_error
+from apps.models.providers.embedding import EmbeddingReply, EmbeddingRequest
 
 _encode = msgspec.json.Encoder().encode
+_KNOWN = frozenset({"model", "input", "dimensions", "encoding_format", *OWN_FIELDS})
+
+
+class _Request(msgspec.Struct):
+    input: str | list[str | int | list[int]] = []
+    dimensions: int | None = None
+    encoding_format: str | None = None
+
+
+class _Vector(msgspec.Struct):
+    embedding: list[float]
+
+
+class _Answer(msgspec.Struct):
+    data: list[_Vector]
+    usage: ChatUsage | None = None
+
+
+_decode_request = msgspec.json.Decoder(_Request).decode
+_decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
 class EmbeddingsDialect:
@@ -28,3 +63,54 @@ class EmbeddingsDialect:
 
     def error(self, status: int, headers: httpx.Headers, body: bytes) -> ProviderError:
         return read_error(status, headers, body)
+
+    # Either side of a translation.
+
+    def request(self, call: UpstreamCall) -> EmbeddingRequest:
+        asked = _asked(call)
+        inputs = [asked.input] if isinstance(asked.input, str) else asked.input
+        texts = [each for each in inputs if isinstance(each, str)]
+        if len(texts) != len(inputs):
+            raise Unreadable("This model's provider takes texts, not the numbers of another model's tokens.", "input")
+        return EmbeddingRequest(texts, asked.dimensions, others=[name for name in call.fields if name not in _KNOWN])
+
+    def reply(self, reply: EmbeddingReply, call: UpstreamCall) -> bytes:
+        as_base64 = _asked(call).encoding_format == "base64"
+        tokens = reply.usage.input_tokens if reply.usage is not None else 0
+        vectors = [_base64(vector) if as_base64 else vector for vector in reply.vectors]
+        return _encode(
+            {
+                "object": "list",
+                "data": [
+                    {"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)
+                ],
+                "model": call.model,
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            }
+        )
+
+    def write(self, request: EmbeddingRequest, target: Target) -> Written:
+        fields: dict[str, Any] = {"model": target.upstream_model, "input": list(request.inputs)}
+        if request.dimensions is not None:
+            fields["dimensions"] = request.dimensions
+        return Written(fields, tuple(request.others))
+
+    def read(self, body: bytes) -> EmbeddingReply:
+        try:
+            answer = _decode_answer(body)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
+        usage = answer.usage.normalised() if answer.usage is not None else None
+        return EmbeddingReply([each.embedding for each in answer.data], usage)
+
+
+def _asked(call: UpstreamCall) -> _Request:
+    try:
+        return _decode_request(_encode({name: raw for name, raw in call.fields.items() if name in _KNOWN}))
+    except msgspec.ValidationError as error:
+        raise Unreadable(str(error)) from None
+
+
+def _base64(vector: Any) -> str:
+    """Little-endian floats of four bytes, as the API has them."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
