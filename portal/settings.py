@@ -434,6 +434,8 @@ LOBBY_ALLOWED_PRIVATE_HOSTS = env.list(
 )
 # Secrets that providers may name in AWS Secrets Manager begin with this.
 PROVIDER_SECRETS_PREFIX = env.str("LOBBY_PROVIDER_SECRETS_PREFIX", "lobby/")
+# How often what AWS keeps (a secret, a role's session) is asked for again.
+CREDENTIALS_REFRESH_SECONDS = env.int("CREDENTIALS_REFRESH_SECONDS", 60, minimum=1)
 # Discovered models: callable by every active tenant at once, or proposed, for a service admin to approve and grant.
 DISCOVERED_MODELS_OPEN = env.bool("LOBBY_DISCOVERED_MODELS_OPEN", default=not PRODUCTION)
 SANDBOX_ENABLED = env.bool("LOBBY_SANDBOX", default=not PRODUCTION)

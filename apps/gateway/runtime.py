@@ -27,6 +27,7 @@ from apps.gateway.signing_keys import IssuerKeys
 from apps.gateway.snapshot import BudgetFacts, Plan, Snapshot
 from apps.gateway.snapshot_loader import load_snapshot
 from apps.gateway.upstream import UpstreamClient
+from apps.models.cloud_credentials import CLOUD
 from apps.models.providers.adapters import make_adapters
 from apps.models.providers.sandbox import SandboxTransport
 from apps.tenants.control_plane import control_plane_version
@@ -125,6 +126,7 @@ class Runtime:
         metrics.snapshot_age.set_function(lambda: time.monotonic() - self._seen_at)
         self._stopping = threading.Event()
         self._refresher: threading.Thread | None = None
+        self._credentials = 0  # the generation of what AWS keeps that the snapshot was read with
         self._retries = TokenBucket(rate=0.0, burst=RETRY_BURST)
         self._denials = TokenBucket(rate=DENIALS_LOGGED_PER_SECOND, burst=DENIALS_LOGGED_PER_SECOND)
         self._waiting: deque[bytes] = deque()
@@ -146,6 +148,7 @@ class Runtime:
         self.progress = ProgressTable(settings.SPOOL_DIR, self.spool.writer)
         self.client = UpstreamClient(SandboxTransport())
         await sync_to_async(self._refresh, thread_sensitive=False)()
+        threading.Thread(target=self._keep_credentials, name="cloud-credentials", daemon=True).start()
         self._refresher = threading.Thread(target=self._keep_fresh, name="control-plane", daemon=True)
         self._refresher.start()
         if settings.OIDC_ISSUER:
@@ -184,6 +187,16 @@ class Runtime:
             if self._stopping.wait(1.0):
                 return
 
+    def _keep_credentials(self) -> None:
+        """What AWS keeps. Apart from the control plane, for the same reason."""
+        while True:
+            try:
+                CLOUD.refresh()
+            except Exception:
+                log.exception("credentials_unreadable")
+            if self._stopping.wait(POLL_SECONDS if CLOUD.unread else 1.0):
+                return
+
     def _keep_fresh(self) -> None:
         wait = POLL_SECONDS
         while not self._stopping.wait(wait):
@@ -199,8 +212,14 @@ class Runtime:
         """Read the control plane anew if it has changed. On failure the last picture goes on serving."""
         try:
             close_old_connections()
-            if self._snapshot is None or control_plane_version() != self._snapshot.version:
+            credentials = CLOUD.generation
+            if (
+                self._snapshot is None
+                or control_plane_version() != self._snapshot.version
+                or credentials != self._credentials
+            ):
                 self._snapshot = load_snapshot()
+                self._credentials = credentials
             self._seen_at = time.monotonic()
         except DatabaseError as error:
             log.warning("control_plane_unreachable", error=type(error).__name__)

@@ -25,6 +25,7 @@ from apps.gateway.snapshot import (
     TenantFacts,
     UserFacts,
 )
+from apps.models.cloud_credentials import CLOUD, CloudSource
 from apps.models.credentials import CredentialError, credential_of
 from apps.models.models import AccessGrant, Endpoint, Model, Price
 from apps.models.provider_settings import merged
@@ -144,8 +145,12 @@ def _models() -> dict[str, ModelFacts]:
         facts = PriceFacts(price.effective_from.timestamp(), price.pk, PriceTerms.of(price))
         prices[price.model_id, price.endpoint_id or 0].append(facts)
     endpoints: defaultdict[int, list[EndpointFacts]] = defaultdict(list)
+    kept_by_aws = set()
     for endpoint in Endpoint.objects.select_related("provider", "model"):
         endpoints[endpoint.model_id].append(_endpoint(endpoint, prices))
+        if endpoint.is_enabled and endpoint.provider.is_enabled:
+            kept_by_aws.add(CloudSource.of(endpoint.provider))
+    CLOUD.keep(source for source in kept_by_aws if source is not None)
     return {
         model.slug: ModelFacts(
             id=model.pk,
@@ -167,7 +172,7 @@ def _endpoint(endpoint: Endpoint, prices: dict[tuple[int, int], list[PriceFacts]
     provider = endpoint.provider
     enabled = endpoint.is_enabled and provider.is_enabled
     try:
-        credential = credential_of(provider)
+        credential = credential_of(provider, cloud=CLOUD.known)
     except CredentialError:
         # One provider whose secret cannot be read must not keep all the others from serving.
         credential, enabled = None, False

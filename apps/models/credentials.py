@@ -13,7 +13,7 @@ import binascii
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -24,9 +24,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
+from apps.models.cloud_credentials import CLOUD, CloudSource, as_aws_credential
 from apps.models.errors import CredentialError, CredentialInvalid, CredentialUnavailable, UrlRefused
 from apps.models.models import Provider
-from apps.models.types import SANDBOX_URL, CredentialSource
+from apps.models.types import AWS_KINDS, SANDBOX_URL, CredentialSource
 from apps.models.urls_guard import check_url
 
 __all__ = [
@@ -34,9 +35,11 @@ __all__ = [
     "Keyring",
     "check_environment_name",
     "check_secret",
+    "check_secret_name",
     "credential_of",
     "keyring",
     "origin_of",
+    "secret_for",
 ]
 
 VERSION: Final = "v1"
@@ -113,17 +116,32 @@ def _keyring(current: str, previous: tuple[str, ...]) -> Keyring:
     return Keyring.of(current, previous)
 
 
-def credential_of(provider: Provider) -> str | None:
-    """What to show the provider; None where it needs none. Raises CredentialError."""
+def credential_of(provider: Provider, *, cloud: Callable[[CloudSource], str] = CLOUD.read) -> str | None:
+    """What to show the provider; None where it needs none. Raises CredentialError.
+
+    ``cloud`` reads what AWS keeps: by default from AWS itself, which blocks.
+    """
     if provider.credential_source == CredentialSource.NONE:
         return None
     try:
-        return _read(provider)
+        secret = _read(provider, cloud)
     except UrlRefused as error:
         raise CredentialUnavailable(f"No credential is sent to {provider.name}: {error.message}") from None
+    return secret_for(provider, secret)
 
 
-def _read(provider: Provider) -> str:
+def secret_for(provider: Provider, secret: str) -> str:
+    """A secret as the provider's adapter takes it."""
+    return (
+        as_aws_credential(secret, provider.settings.get("access_key_id", "")) if provider.kind in AWS_KINDS else secret
+    )
+
+
+def _read(provider: Provider, cloud: Callable[[CloudSource], str]) -> str:
+    source = CloudSource.of(provider)
+    if source is not None:
+        origin_of(provider.base_url)  # refused where it may not be called
+        return check_secret(cloud(source)) if provider.kind not in AWS_KINDS else cloud(source)
     if provider.credential_source == CredentialSource.ENVIRONMENT:
         check_environment_name(provider.credential_env, provider.base_url)
         value = os.environ.get(provider.credential_env, "").strip()
