@@ -135,6 +135,9 @@ AUDIT = _by("sequence", "audit", 999_999)
 REQUEST, REQUEST_ID = _by("id", "request", "0" * 32), _by("request_id", "request", "0" * 32)
 # What is proposed is for the platform's staff: to tenants it is as if there were none.
 MODEL, MODEL_SLUG = _by("model", "model", "acme/nope:1b"), _by("slug", "model", "acme/nope:1b")
+CONVERSATION = Target(_by("public_id", "conversation", "nosuchconversat").arguments, placed=True)
+SHARED = Target(_by("token", "share_token", "nosuchtoken").arguments, placed=True)
+ANSWER_OF_PLACE = Target(_by("pk", "answer", 999_999).arguments, placed=True)
 EXAMPLE = Target(_by("public_id", "example", "nosuchexample").arguments, placed=True)
 FEEDBACK = Target(_by("pk", "feedback", 999_999).arguments, placed=True)
 ANSWER = _by("pk", "answer", 999_999)
@@ -145,6 +148,7 @@ ENDPOINT = Target(lambda world, which: {"id": _pick(which, world.own["endpoint"]
 RATERS = MEMBERS - {"service_engineer"}
 TRIAGERS = frozenset({"scientist", "owner"}) | STAFF
 # A conversation that is not shared is its owner's alone, whatever anybody's role.
+OWNER = frozenset({"owner"})
 NOT_MINE = MEMBERS - {"owner"}
 NO_MEMBERS = frozenset({"key:reading", "key:management"})  # a key knows its project, not the people
 NO_KEYS = frozenset({"viewer", "reviewer"})
@@ -263,15 +267,25 @@ PAGES: dict[str, Row] = {
     "playground:figures": replace(
         page(REQUEST_ID, hidden=NO_KEYS, GET=BUILDERS_AND_STAFF), absent=frozenset({204, 404})
     ),
+    "playground:conversation-list": page(GET=MEMBERS),
+    "playground:conversation-rename": page(CONVERSATION, hidden=NOT_MINE, POST=_quiet(OWNER, {"title": "New"})),
+    "playground:conversation-share": page(CONVERSATION, hidden=NOT_MINE, POST=to(OWNER, {"off": "1"})),
+    "playground:conversation-use-case": page(CONVERSATION, hidden=NOT_MINE, POST=_quiet(OWNER, {"use_case": "code"})),
+    "playground:conversation-fork": page(CONVERSATION, hidden=NOT_MINE, POST=_quiet(OWNER, {})),
+    "playground:conversation-export": page(CONVERSATION, hidden=NOT_MINE, GET=OWNER),
+    "playground:conversation-delete": page(CONVERSATION, hidden=NOT_MINE, POST=OWNER),
+    "playground:shared": page(SHARED, GET=MEMBERS),
+    "playground:shared-fork": page(SHARED, POST=_quiet(BUILDERS | SERVICE_ADMIN, {})),
+    "playground:code": page(ANSWER_OF_PLACE, GET=MEMBERS),
     # The answer is in a shared conversation of the tenant admin's; the turn in one that is not shared.
     "playground:feedback": page(ANSWER, GET=MEMBERS, POST=_quiet(RATERS, {"verdict": "down"})),
     "playground:example-share": page(
         ANSWER,
         hidden=NOT_MINE,
-        GET=frozenset({"owner"}),
-        POST=to(frozenset({"owner"}), {"title": "New", "use_case": "draft"}),
+        GET=OWNER,
+        POST=to(OWNER, {"title": "New", "use_case": "draft"}),
     ),
-    "playground:vote": page(BLIND_TURN, hidden=NOT_MINE, POST=_quiet(frozenset({"owner"}), {"winner": "tie"})),
+    "playground:vote": page(BLIND_TURN, hidden=NOT_MINE, POST=_quiet(OWNER, {"winner": "tie"})),
     "playground:example-list": page(GET=MEMBERS),
     "playground:example-detail": page(EXAMPLE, GET=MEMBERS),
     "playground:example-rate": page(EXAMPLE, POST=_quiet(RATERS, {"stars": "4"})),

@@ -202,6 +202,19 @@ def routes_of_tenant(cast: Cast, count: int) -> None:
     )
 
 
+def conversations(cast: Cast, count: int) -> None:
+    """So many of each who looks, each in another project."""
+    projects(cast, count)
+    mine = Project.objects.for_tenant(cast.claims).filter(slug__startswith="p")
+    Conversation.objects.bulk_create(
+        [
+            Conversation(tenant=cast.claims, project=project, owner=cast[part], updated_at=timezone.now())
+            for project in mine
+            for part in ("owner", "service_admin")
+        ]
+    )
+
+
 LISTS: dict[str, Builder] = {
     "api:tenant-list": tenants,
     "api:project-list": projects,
@@ -228,6 +241,7 @@ LISTS: dict[str, Builder] = {
     "portal:home": usage,
     "portal:home-live": usage,
     "playground:index": endpoints,
+    "playground:conversation-list": conversations,
     "playground:example-list": opinions,
     "playground:feedback-list": opinions,
     "playground:recommendations": opinions,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.playground.views import examples, feedback, page, recommendations
+from apps.playground.views import conversations, examples, feedback, page, recommendations
 
 app_name = "playground"
 urlpatterns = [
@@ -10,6 +10,34 @@ urlpatterns = [
     path("playground/run/", page.run, name="run"),
     path("playground/render/", page.rendered, name="render"),
     path("playground/answers/<str:request_id>/", page.figures, name="figures"),
+    path("playground/conversations/", conversations.conversation_list, name="conversation-list"),
+    path(
+        "playground/conversations/<str:public_id>/rename/",
+        conversations.conversation_rename,
+        name="conversation-rename",
+    ),
+    path(
+        "playground/conversations/<str:public_id>/share/", conversations.conversation_share, name="conversation-share"
+    ),
+    path(
+        "playground/conversations/<str:public_id>/use-case/",
+        conversations.conversation_use_case,
+        name="conversation-use-case",
+    ),
+    path("playground/conversations/<str:public_id>/fork/", conversations.conversation_fork, name="conversation-fork"),
+    path(
+        "playground/conversations/<str:public_id>/export/",
+        conversations.conversation_export,
+        name="conversation-export",
+    ),
+    path(
+        "playground/conversations/<str:public_id>/delete/",
+        conversations.conversation_delete,
+        name="conversation-delete",
+    ),
+    path("playground/shared/<str:token>/", conversations.shared, name="shared"),
+    path("playground/shared/<str:token>/fork/", conversations.shared_fork, name="shared-fork"),
+    path("playground/answers/<int:pk>/code/", conversations.answer_code, name="code"),
     path("playground/answers/<int:pk>/feedback/", feedback.feedback, name="feedback"),
     path("playground/answers/<int:pk>/example/", examples.example_share, name="example-share"),
     path("playground/turns/<int:pk>/vote/", feedback.vote, name="vote"),

@@ -28,14 +28,15 @@ class Reader(HTMLParser):
 def harmless(html: str) -> None:
     for tag, attributes in Reader(html).seen:
         assert tag in TAGS, tag
-        assert set(attributes) <= {"href", "rel", "target", "start", "title"}, attributes
+        assert set(attributes) <= {"href", "rel", "target", "start", "title", "class"}, attributes
+        assert (attributes.get("class") or "tok-").startswith("tok-")
         href = attributes.get("href")
         assert href is None or href.startswith(("https://", "http://", "mailto:")), href
 
 
 def test_markdown_is_rendered() -> None:
     html = to_html(
-        "# Title\n\n- **one**\n- `two`\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nx = 1 < 2\n```\n[link](https://example.com)"
+        "# Title\n\n- **one**\n- `two`\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```\nx = 1 < 2\n```\n[link](https://example.com)"
     )
     for part in ("<h1>Title</h1>", "<strong>one</strong>", "<code>two</code>", "<td>1</td>", "x = 1 &lt; 2"):
         assert part in html
