@@ -13,10 +13,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -26,15 +26,18 @@ from django.utils import timezone
 
 from apps.models import sandbox_models
 from apps.models.credentials import credential_of
+from apps.models.environment import Candidate, Found, FoundStatus, candidates_of, half_there
 from apps.models.errors import CredentialError, DiscoveryFailed, UrlRefused
 from apps.models.models import Endpoint, Model, Price, Provider
 from apps.models.prices import PACKAGE, Figures, Listing, find_listing, package_version
+from apps.models.provider_settings import KINDS
 from apps.models.services import add_price, seed_list_prices
 from apps.models.services.models import clean_model
 from apps.models.types import CredentialSource, Lifecycle, ProviderKind
 from apps.models.upstream_listing import (
     CONNECT_TIMEOUT_S,
     ListedModel,
+    Place,
     UpstreamListing,
     guess_capabilities,
     read_listing,
@@ -55,39 +58,6 @@ _AUDITED_NAMES: Final = 100
 logger = structlog.get_logger(__name__)
 
 
-class FoundStatus(StrEnum):
-    READY = "ready"
-    UNREACHABLE = "unreachable"
-    DISABLED = "disabled"
-    GONE = "gone"
-    UNUSED = "unused"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One thing that the environment offers, for the banner. ``models`` counts those callable through it now."""
-
-    name: str
-    status: FoundStatus
-    models: int = 0
-    message: str = ""
-
-    @property
-    def line(self) -> str:
-        count = f"{self.models} model{'' if self.models == 1 else 's'}"
-        match self.status:
-            case FoundStatus.READY:
-                return f"{self.name}: {count}{f' ({self.message})' if self.message else ''}"
-            case FoundStatus.UNREACHABLE:
-                kept = (
-                    f"keeping the {count} known"
-                    if self.models
-                    else "no models known yet; it is asked again each minute"
-                )
-                return f"{self.name}: {self.message.rstrip('.')}; {kept}"
-        return f"{self.name}: {self.message.rstrip('.')}"
-
-
 @dataclass(frozen=True, slots=True)
 class Discovery:
     """What one reading of a provider's list changed: names of models."""
@@ -98,31 +68,19 @@ class Discovery:
     skipped: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    slug: str
-    name: str
-    base_url: str
-    credential_env: str = ""
-    # A guess that nobody asked for: when nothing answers there, there is nothing to report.
-    is_probe: bool = False
-
-
 class _Reading:
-    """A list of models being read in a thread of its own."""
+    """A list of models being read in a thread of its own, its credential (which AWS may keep) included."""
 
-    def __init__(self, base_url: str, credential: str | None, connect_timeout: float) -> None:
+    def __init__(self, place: Callable[[], Place]) -> None:
         self.listing: UpstreamListing | None = None
         self.error = "It did not answer in time."
-        self._thread = threading.Thread(
-            target=self._read, args=(base_url, credential, connect_timeout), name="model-discovery", daemon=True
-        )
+        self._thread = threading.Thread(target=self._read, args=(place,), name="model-discovery", daemon=True)
         self._thread.start()
 
-    def _read(self, base_url: str, credential: str | None, connect_timeout: float) -> None:
+    def _read(self, place: Callable[[], Place]) -> None:
         try:
-            self.listing = read_listing(base_url, credential, connect_timeout=connect_timeout)
-        except (DiscoveryFailed, UrlRefused) as error:
+            self.listing = read_listing(place())
+        except (DiscoveryFailed, CredentialError, UrlRefused) as error:
             self.error = error.message
 
     def wait(self, deadline: float) -> UpstreamListing:
@@ -145,27 +103,30 @@ def register_from_environment() -> list[Found]:
         provider = sandbox_models.register(actor=actor)
         kept.add(provider.slug)
         found.append(_standing(provider, "labelled as such everywhere, bills nothing"))
-    readings: list[tuple[_Candidate, Provider | None, _Reading]] = []
-    for candidate in _candidates(environ):
+    readings: list[tuple[Candidate, Provider | None, _Reading]] = []
+    for candidate in candidates_of(environ):
         known = Provider.objects.filter(slug=candidate.slug).first()
         if known is not None:
             kept.add(known.slug)
         try:
             check_url(candidate.base_url)
+            timeout = LOCAL_CONNECT_TIMEOUT_S if candidate.is_probe else CONNECT_TIMEOUT_S
             if known is None and candidate.is_probe:
                 credential = environ.get(candidate.credential_env, "").strip() or None
+                place = partial(Place, candidate.kind, candidate.base_url, credential, connect_timeout=timeout)
             else:
                 known = _register(actor, candidate, known)
                 kept.add(known.slug)
                 if not known.is_enabled:
                     found.append(Found(known.name, FoundStatus.DISABLED, message="disabled by the platform's staff"))
                     continue
-                credential = credential_of(known)
+                if not candidate.from_aws:
+                    credential_of(known)  # what is wrong with it is said at once
+                place = partial(place_of, known, connect_timeout=timeout)
         except (UrlRefused, CredentialError) as error:
             found.append(Found(candidate.name, FoundStatus.UNREACHABLE, message=error.message))
             continue
-        timeout = LOCAL_CONNECT_TIMEOUT_S if candidate.is_probe else CONNECT_TIMEOUT_S
-        readings.append((candidate, known, _Reading(candidate.base_url, credential, timeout)))
+        readings.append((candidate, known, _Reading(place)))
     for candidate, known, reading in readings:
         try:
             listing = reading.wait(deadline)
@@ -178,21 +139,31 @@ def register_from_environment() -> list[Found]:
         kept.add(provider.slug)
         found.append(_apply(actor, provider, listing))
     found += _retire_missing(actor, kept)
-    found += _recognised(environ)
+    found += half_there(environ)
     return found
 
 
 def discover_provider(*, actor: Actor, provider: Provider) -> Discovery:
     """Read the provider's list of models and register them. Raises DiscoveryFailed, CredentialError, UrlRefused."""
     require(actor, "registry.manage", what="discover models")
-    if provider.kind != ProviderKind.OPENAI_COMPATIBLE:
-        raise DiscoveryFailed(f"{provider.name} has no list of models to read.")
     try:
-        listing = read_listing(provider.base_url, credential_of(provider))
+        listing = list_models(provider)
     except (DiscoveryFailed, CredentialError, UrlRefused) as error:
         _note_failure(provider, error.message)
         raise
     return record_listing(actor=actor, provider=provider, listing=listing)
+
+
+def place_of(provider: Provider, *, connect_timeout: float = CONNECT_TIMEOUT_S) -> Place:
+    """Raises CredentialError. What AWS keeps is read now, which blocks."""
+    return Place(provider.kind, provider.base_url, credential_of(provider), provider.settings, connect_timeout)
+
+
+def list_models(provider: Provider) -> UpstreamListing:
+    """The provider's list, read now. Raises DiscoveryFailed, CredentialError, UrlRefused."""
+    if not KINDS[provider.kind].lists_models:
+        raise DiscoveryFailed(f"{provider.name} has no list of models to read.")
+    return read_listing(place_of(provider))
 
 
 def discover_due(now: datetime | None = None) -> list[str]:
@@ -239,13 +210,13 @@ def record_listing(*, actor: Actor, provider: Provider, listing: UpstreamListing
                 skipped += 1
                 continue
             added.append(listed.upstream_model)
-            _price(actor, endpoint, now)
+            _price(actor, endpoint, listed, now)
             continue
         if endpoint.missing_since is not None:
             apply_changes(endpoint, {"is_enabled": True, "missing_since": None})
             returned.append(listed.upstream_model)
         if endpoint.from_discovery and endpoint.pk in unpriced:
-            _price(actor, endpoint, now)
+            _price(actor, endpoint, listed, now)
     names = {listed.upstream_model for listed in listing.models}
     vanished = [
         endpoint
@@ -270,29 +241,14 @@ def record_listing(*, actor: Actor, provider: Provider, listing: UpstreamListing
     return discovery
 
 
-def _candidates(environ: Mapping[str, str]) -> list[_Candidate]:
-    """In the order of their priority where two offer the same model."""
-    candidates = []
-    if environ.get("OPENAI_API_KEY", "").strip():
-        base_url = settings.OPENAI_BASE_URL.rstrip("/")
-        host = base_url.partition("://")[2].partition("/")[0]
-        name = "OpenAI" if host == "api.openai.com" else f"OpenAI-compatible ({host})"
-        candidates.append(_Candidate("openai", name, base_url, credential_env="OPENAI_API_KEY"))
-    if settings.OLLAMA_BASE_URL:
-        candidates.append(_Candidate("ollama", "Ollama", settings.OLLAMA_BASE_URL.rstrip("/"), is_probe=True))
-    if settings.VLLM_BASE_URL:
-        key = "VLLM_API_KEY" if environ.get("VLLM_API_KEY", "").strip() else ""
-        candidates.append(
-            _Candidate("vllm", "vLLM", settings.VLLM_BASE_URL.rstrip("/"), credential_env=key, is_probe=True)
-        )
-    return candidates
-
-
 @transaction.atomic
-def _register(actor: Actor, candidate: _Candidate, known: Provider | None) -> Provider:
+def _register(actor: Actor, candidate: Candidate, known: Provider | None) -> Provider:
     source = CredentialSource.ENVIRONMENT if candidate.credential_env else CredentialSource.NONE
+    if candidate.from_aws:
+        source = CredentialSource.AWS
     values: dict[str, Any] = {
         "base_url": candidate.base_url,
+        "settings": dict(candidate.settings),
         "credential_source": source.value,
         "credential_env": candidate.credential_env,
     }
@@ -301,7 +257,7 @@ def _register(actor: Actor, candidate: _Candidate, known: Provider | None) -> Pr
         provider = Provider.objects.create(
             slug=candidate.slug,
             name=candidate.name,
-            kind=ProviderKind.OPENAI_COMPATIBLE,
+            kind=candidate.kind,
             from_environment=True,
             auto_discover=True,
             **values,
@@ -310,7 +266,7 @@ def _register(actor: Actor, candidate: _Candidate, known: Provider | None) -> Pr
         control_plane_changed()
         return provider
     provider = Provider.objects.select_for_update().get(pk=known.pk)
-    if not provider.from_environment:
+    if not provider.from_environment or provider.kind != candidate.kind:
         return provider  # somebody's own provider has the name; what they entered stands
     if provider.missing_since is not None:
         values |= {"is_enabled": True, "missing_since": None}
@@ -359,29 +315,13 @@ def _retire_missing(actor: Actor, kept: set[str]) -> list[Found]:
     return gone
 
 
-def _recognised(environ: Mapping[str, str]) -> list[Found]:
-    """Credentials of providers whose adapters come with a later release."""
-    found = []
-    message = "found, not used yet by this release"
-    if environ.get("ANTHROPIC_API_KEY", "").strip():
-        found.append(Found("Anthropic (ANTHROPIC_API_KEY)", FoundStatus.UNUSED, message=message))
-    aws = [
-        name
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_BEARER_TOKEN_BEDROCK", "AWS_WEB_IDENTITY_TOKEN_FILE")
-        if environ.get(name, "").strip()
-    ]
-    if aws:
-        found.append(Found(f"AWS ({aws[0]})", FoundStatus.UNUSED, message=message))
-    return found
-
-
 def _add(provider: Provider, listed: ListedModel) -> Endpoint | None:
     """The endpoint of a newly listed model; None where the name belongs to something else already."""
     is_open = settings.DISCOVERED_MODELS_OPEN
     model = Model.objects.filter(slug=listed.upstream_model).first()
     is_new = model is None
     if model is None:
-        listing = _listing(provider, listed.upstream_model)
+        listing = listing_of(provider, listed)
         model = Model.objects.create(slug=listed.upstream_model, **_described(listed, listing), is_open=is_open)
     elif model.kind != listed.kind or model.endpoints.filter(provider__kind=ProviderKind.SANDBOX).exists():
         return None
@@ -391,6 +331,7 @@ def _add(provider: Provider, listed: ListedModel) -> Endpoint | None:
         upstream_model=listed.upstream_model,
         priority=Endpoint.objects.filter(model=model).count(),
         from_discovery=True,
+        region=provider.settings.get("region", ""),
         # Where models are approved by people, an approved one gets no further place to send data to by itself.
         is_enabled=is_new or is_open,
     )
@@ -398,18 +339,23 @@ def _add(provider: Provider, listed: ListedModel) -> Endpoint | None:
 
 def _described(listed: ListedModel, listing: Listing | None) -> dict[str, Any]:
     owner = "" if listed.owner.lower() in _NO_OWNERS else listed.owner
-    name = listed.upstream_model
+    name = listed.name or listed.upstream_model
     # The package's name where it is this very model's (several share one) and somebody spelled it with care.
-    if listing is not None and _letters(listing.name) == _letters(name) and not listing.name.islower():
+    if (
+        not listed.name
+        and listing is not None
+        and _letters(listing.name) == _letters(name)
+        and not listing.name.islower()
+    ):
         name = listing.name
     values = clean_model(
         {
             "name": name,
             "kind": listed.kind,
-            "publisher": listing.publisher if listing else owner,
+            "publisher": owner if listed.name else listing.publisher if listing else owner,
             "description": listing.description[:4000] if listing else "",
             "context_tokens": listed.context_tokens or (listing.context_tokens if listing else None),
-            "capabilities": guess_capabilities(listed.upstream_model, listed.kind),
+            "capabilities": list(listed.capabilities) or guess_capabilities(listed.upstream_model, listed.kind),
         }
     )
     if not settings.DISCOVERED_MODELS_OPEN:
@@ -425,9 +371,10 @@ def _letters(text: str) -> str:
     return "".join(character for character in text.lower() if character.isalnum())
 
 
-def _listing(provider: Provider, upstream_model: str) -> Listing | None:
-    sold_as = "openai" if provider.credential_env == "OPENAI_API_KEY" else ""
-    return find_listing(upstream_model, provider.base_url, sold_as)
+def listing_of(provider: Provider, listed: ListedModel) -> Listing | None:
+    """What the price package knows of it."""
+    sold_as = "openai" if provider.credential_env == "OPENAI_API_KEY" else KINDS[provider.kind].list_prices
+    return find_listing(listed.priced_as or listed.upstream_model, provider.base_url, sold_as)
 
 
 def _unpriced(provider: Provider) -> set[int]:
@@ -441,11 +388,11 @@ def _unpriced(provider: Provider) -> set[int]:
     )
 
 
-def _price(actor: Actor, endpoint: Endpoint, now: datetime) -> None:
+def _price(actor: Actor, endpoint: Endpoint, listed: ListedModel, now: datetime) -> None:
     if endpoint.provider.slug in {"ollama", "vllm"} and endpoint.provider.from_environment:
         if not Price.objects.filter(model=endpoint.model).exists():
             add_price(actor=actor, model=endpoint.model, endpoint=endpoint, figures=Figures(0, 0), source=SELF_HOSTED)
         return
-    listing = _listing(endpoint.provider, endpoint.upstream_model)
+    listing = listing_of(endpoint.provider, listed)
     if listing is not None:
         seed_list_prices(actor=actor, endpoint=endpoint, listing=listing, now=now)

@@ -1,4 +1,5 @@
-"""Reading a provider's own list of models: ``GET {base_url}/models`` of an OpenAI-compatible server.
+"""Reading a provider's own list of models: ``GET {base_url}/models`` of an OpenAI-compatible server; the others'
+lists are read in ``kind_listings.py`` by the same means.
 
 The answer is a stranger's: it is bounded in time, bytes and entries, redirects are not followed, and the connection
 goes to the very address that the guard has checked.
@@ -8,7 +9,8 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import httpx
@@ -17,13 +19,17 @@ import msgspec
 from apps.models.errors import DiscoveryFailed
 from apps.models.names import is_model_name
 from apps.models.types import Capability, ModelKind
-from apps.models.urls_guard import CheckedUrl, check_url, resolve
+from apps.models.urls_guard import check_url, resolve
 
 MAX_BYTES: Final = 8 * 1024**2
 MAX_MODELS: Final = 2_000
 CONNECT_TIMEOUT_S: Final = 2.0
 READ_TIMEOUT_S: Final = 3.0
 TOTAL_TIMEOUT_S: Final = 5.0
+# Codes of a DiscoveryFailed.
+UNRESOLVED: Final = "host_unknown"
+UNREACHED: Final = "host_unreachable"
+REFUSED: Final = "credential_refused"
 
 _EMBEDDING: Final = re.compile(
     r"embed|(^|[/-])(bge|gte|e5|minilm|all-mpnet|ada-002)([-.:]|$)|sentence-transformers", re.I
@@ -34,6 +40,9 @@ _NEITHER: Final = re.compile(
     re.I,
 )
 _OPENAI: Final = re.compile(r"(chatgpt-)?(gpt-4o|gpt-4\.1|gpt-5|o[134])(?!.*(audio|search))")
+_CLAUDE: Final = re.compile(r"(^|[./])claude-(3|sonnet|opus|haiku)")
+_GEMINI: Final = re.compile(r"(^|/)gemini-")
+_TOOL_USERS: Final = re.compile(r"nova-(micro|lite|pro|premier)|llama[3-4]|mistral-(large|small)|pixtral|command-r")
 _REASONING: Final = re.compile(r"(^|[/-])(o[1-9]|gpt-5|gpt-oss|qwq|deepseek-r|magistral)|reason|think", re.I)
 
 
@@ -51,10 +60,15 @@ class _Listing(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
+    """``priced_as`` is the name that price lists know it by, where that is not ``upstream_model``."""
+
     upstream_model: str
     kind: ModelKind
     owner: str = ""
     context_tokens: int | None = None
+    name: str = ""
+    priced_as: str = ""
+    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +91,41 @@ def guess_capabilities(upstream_model: str, kind: ModelKind) -> list[str]:
     if kind == ModelKind.EMBEDDING:
         return []
     found = [Capability.STREAMING]
-    if _OPENAI.match(upstream_model):
+    if _OPENAI.match(upstream_model) or _GEMINI.search(upstream_model):
         found += [Capability.TOOLS, Capability.JSON_SCHEMA, Capability.VISION]
+    elif _CLAUDE.search(upstream_model):
+        found += [Capability.TOOLS, Capability.VISION]
+    elif _TOOL_USERS.search(upstream_model):
+        found += [Capability.TOOLS]
     if _REASONING.search(upstream_model):
         found.append(Capability.REASONING)
     return [capability.value for capability in found]
 
 
-def read_listing(
-    base_url: str, credential: str | None, *, connect_timeout: float = CONNECT_TIMEOUT_S
-) -> UpstreamListing:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a provider's list is read, and with which credential: what ``Provider`` says of it."""
+
+    kind: str
+    base_url: str
+    credential: str | None = field(default=None, repr=False)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    connect_timeout: float = CONNECT_TIMEOUT_S
+
+
+def read_listing(place: Place) -> UpstreamListing:
     """The provider's models now. Blocks for at most about ``TOTAL_TIMEOUT_S``. Raises DiscoveryFailed, UrlRefused.
 
     No message of either holds the credential or anything the server said beyond its status.
     """
-    checked = check_url(base_url)
-    try:
-        address = resolve(checked)[0]
-    except (OSError, IndexError):
-        raise DiscoveryFailed(f"The name {checked.host} does not resolve.") from None
-    return parse_listing(_get(checked, address, credential, connect_timeout))
+    from apps.models import kind_listings  # which reads by means of this module
+
+    return kind_listings.READERS.get(place.kind, _read_openai)(place)
+
+
+def _read_openai(place: Place) -> UpstreamListing:
+    headers = {"Authorization": f"Bearer {place.credential}"} if place.credential is not None else {}
+    return parse_listing(get(place, f"{place.base_url}/models", headers))
 
 
 def parse_listing(body: bytes) -> UpstreamListing:
@@ -113,6 +142,7 @@ def parse_listing(body: bytes) -> UpstreamListing:
         except (msgspec.DecodeError, UnicodeDecodeError):
             skipped += 1
             continue
+        entry.id = entry.id.removeprefix("models/")  # Gemini's
         kind = guess_kind(entry.id)
         if kind is None or not is_model_name(entry.id):
             skipped += 1
@@ -121,25 +151,35 @@ def parse_listing(body: bytes) -> UpstreamListing:
         models[entry.id] = ListedModel(
             upstream_model=entry.id,
             kind=kind,
-            owner=_plain(entry.owned_by or ""),
+            owner=plain(entry.owned_by or ""),
             context_tokens=context if context and 0 < context < 2**31 else None,
         )
     return UpstreamListing(tuple(models.values()), skipped)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     return "".join(character for character in text if character.isprintable())[:100]
 
 
-def _get(checked: CheckedUrl, address: str, credential: str | None, connect_timeout: float) -> bytes:
+def get(place: Place, address: str, headers: Mapping[str, str]) -> bytes:
+    """The body of ``address``, which may have a query. Raises DiscoveryFailed, UrlRefused."""
+    plain, _, query = address.partition("?")
+    checked = check_url(plain)
+    try:
+        found = resolve(checked)[0]
+    except (OSError, IndexError):
+        raise DiscoveryFailed(f"The name {checked.host} does not resolve.", code=UNRESOLVED) from None
     # Connect to the address that was checked, and still speak TLS and HTTP with the host that was named.
-    url = httpx.URL(f"{checked.url}/models").copy_with(host=address)
-    host = httpx.URL(checked.url).netloc.decode("ascii")
-    headers = {"Host": host, "Accept": "application/json", "Accept-Encoding": "identity"}
-    if credential is not None:
-        headers["Authorization"] = f"Bearer {credential}"
+    named = httpx.URL(checked.url)
+    url = named.copy_with(host=found, query=query.encode() or None)
+    headers = {
+        **headers,
+        "Host": named.netloc.decode("ascii"),
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+    }
     deadline = time.monotonic() + TOTAL_TIMEOUT_S
-    timeout = httpx.Timeout(READ_TIMEOUT_S, connect=connect_timeout)
+    timeout = httpx.Timeout(READ_TIMEOUT_S, connect=place.connect_timeout)
     body = bytearray()
     try:
         with (
@@ -147,7 +187,7 @@ def _get(checked: CheckedUrl, address: str, credential: str | None, connect_time
             client.stream("GET", url, headers=headers, extensions={"sni_hostname": checked.host}) as response,
         ):
             if response.status_code != 200:
-                raise DiscoveryFailed(_status_message(response.status_code))
+                raise DiscoveryFailed(_status_message(response.status_code), code=_status_code(response.status_code))
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise DiscoveryFailed("The server compressed its answer although it was asked not to.")
             for chunk in response.iter_raw():
@@ -157,10 +197,16 @@ def _get(checked: CheckedUrl, address: str, credential: str | None, connect_time
                 if time.monotonic() > deadline:
                     raise DiscoveryFailed(f"The list of models took longer than {TOTAL_TIMEOUT_S:g} s.")
     except httpx.TimeoutException:
-        raise DiscoveryFailed(f"{checked.host}:{checked.port} did not answer in time.") from None
+        raise DiscoveryFailed(f"{checked.host}:{checked.port} did not answer in time.", code=UNREACHED) from None
     except httpx.HTTPError as error:
-        raise DiscoveryFailed(f"{checked.host}:{checked.port} cannot be reached ({type(error).__name__}).") from None
+        raise DiscoveryFailed(
+            f"{checked.host}:{checked.port} cannot be reached ({type(error).__name__}).", code=UNREACHED
+        ) from None
     return bytes(body)
+
+
+def _status_code(status: int) -> str:
+    return REFUSED if status in (401, 403) else "discovery_failed"
 
 
 def _status_message(status: int) -> str:
@@ -168,4 +214,4 @@ def _status_message(status: int) -> str:
         return f"The server refused the credential ({status})."
     if 300 <= status < 400:
         return f"The server redirects elsewhere ({status}). Enter the URL that it redirects to."
-    return f"The server answered GET /models with {status}."
+    return f"The server answered the question for its models with {status}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -37,8 +38,9 @@ class People:
 def no_neighbours(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """No Ollama or vLLM of this machine's, no key of the developer's."""
     settings.OLLAMA_BASE_URL = settings.VLLM_BASE_URL = ""
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "VLLM_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if name.endswith("_API_KEY") or name.startswith("AWS_"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -16,13 +16,14 @@ from pytest_django import Settings
 
 from apps.models import discovery
 from apps.models.credentials import credential_of
-from apps.models.discovery import FoundStatus, discover_due, discover_provider, register_from_environment
+from apps.models.discovery import discover_due, discover_provider, register_from_environment
+from apps.models.environment import FoundStatus
 from apps.models.errors import DiscoveryFailed, UrlRefused
 from apps.models.models import Endpoint, Model, Price, Provider
 from apps.models.services import create_provider, disable_endpoint, disable_provider, update_model
 from apps.models.tasks import discover
 from apps.models.types import CredentialSource
-from apps.models.upstream_listing import guess_kind, parse_listing, read_listing
+from apps.models.upstream_listing import Place, guess_kind, parse_listing, read_listing
 from apps.tenants.access import Actor
 from apps.tenants.control_plane import control_plane_version
 from apps.tenants.errors import PermissionDenied
@@ -255,14 +256,14 @@ def test_the_sandbox_is_registered_priced_open_and_labelled() -> None:
         assert Price.objects.get(model=model).input_picousd > 0
 
 
-def test_other_credentials_are_recognised_and_left(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+def test_what_is_half_there_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     settings.SANDBOX_ENABLED = False
-    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIACANARY")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "canary")
     lines = [found.line for found in register_from_environment()]
     assert lines == [
-        "Anthropic (ANTHROPIC_API_KEY): found, not used yet by this release",
-        "AWS (AWS_ACCESS_KEY_ID): found, not used yet by this release",
+        "Amazon Bedrock (AWS_ACCESS_KEY_ID): set AWS_REGION to use it",
+        "Azure OpenAI (AZURE_OPENAI_API_KEY): set AZURE_OPENAI_ENDPOINT to use it",
     ]
 
 
@@ -356,7 +357,7 @@ def test_the_kind_is_guessed_from_the_name(name: str, kind: str | None) -> None:
 def test_a_redirect_is_not_followed_and_takes_no_credential_along(raw_server: RawServer) -> None:
     raw_server.answer = lambda handler: send(handler, 307, Location="http://127.0.0.1:1/v1/models")
     with pytest.raises(DiscoveryFailed, match="redirects elsewhere"):
-        read_listing(raw_server.url, KEY)
+        read_listing(Place("openai_compatible", raw_server.url, KEY))
     assert len(raw_server.seen) == 1
 
 
@@ -366,20 +367,20 @@ def test_an_endless_or_slow_or_compressed_list_is_given_up(
     monkeypatch.setattr("apps.models.upstream_listing.MAX_BYTES", 100_000)
     raw_server.answer = lambda handler: send(handler, 200, b"x" * 200_000)
     with pytest.raises(DiscoveryFailed, match="longer than"):
-        read_listing(raw_server.url, KEY)
+        read_listing(Place("openai_compatible", raw_server.url, KEY))
     bomb = gzip.compress(b"0" * 10**7)
     raw_server.answer = lambda handler: send(handler, 200, bomb, Content_Encoding="gzip")
     with pytest.raises(DiscoveryFailed, match="compressed"):
-        read_listing(raw_server.url, KEY)
+        read_listing(Place("openai_compatible", raw_server.url, KEY))
     monkeypatch.setattr("apps.models.upstream_listing.READ_TIMEOUT_S", 0.1)
     raw_server.answer = lambda handler: time.sleep(0.4)
     with pytest.raises(DiscoveryFailed, match="did not answer in time"):
-        read_listing(raw_server.url, KEY)
+        read_listing(Place("openai_compatible", raw_server.url, KEY))
 
 
 def test_the_host_header_names_the_server_and_the_address_is_the_checked_one(raw_server: RawServer) -> None:
     raw_server.answer = lambda handler: send(handler, 200, listing("one"))
-    read_listing(f"http://localhost:{raw_server.port}/v1", KEY)
+    read_listing(Place("openai_compatible", f"http://localhost:{raw_server.port}/v1", KEY))
     assert raw_server.seen[0]["host"] == f"localhost:{raw_server.port}"
     assert raw_server.seen[0]["authorization"] == f"Bearer {KEY}"
 
@@ -388,5 +389,5 @@ def test_a_private_address_that_nobody_allowed_is_not_connected_to(raw_server: R
     settings.LOBBY_ALLOWED_PRIVATE_HOSTS = []
     for url in (raw_server.url, f"https://localhost:{raw_server.port}/v1"):
         with pytest.raises(UrlRefused):
-            read_listing(url, KEY)
+            read_listing(Place("openai_compatible", url, KEY))
     assert raw_server.seen == []
