@@ -23,13 +23,15 @@ _STREAM_HEADERS: list[Header] = [(b"cache-control", b"no-cache"), (b"x-accel-buf
 class Errors(Protocol):
     """How an API writes its errors: that part of a ``Front``."""
 
+    request_id_header: bytes
+
     def error(self, error: GatewayError, request_id: str) -> tuple[list[Header], bytes]: ...
 
 
 class Answer:
     """One response. ``begun`` once its head has left: from then on nothing can be tried again."""
 
-    __slots__ = ("_ended", "_front", "_request_id", "_send", "admitted", "begun", "dropped")
+    __slots__ = ("_ended", "_front", "_request_id", "_send", "admitted", "begun", "dropped", "headers")
 
     def __init__(self, send: Send, front: Front, request_id: str) -> None:
         self._send = send
@@ -38,6 +40,7 @@ class Answer:
         self._ended = False
         self.admitted: Admitted | None = None
         self.begun = False
+        self.headers: list[Header] = []  # what else is to be said of the answer
         self.dropped: tuple[str, ...] = ()  # the caller's parameters that the upstream could not take
 
     async def whole(self, body: bytes, content_type: str) -> None:
@@ -76,7 +79,7 @@ class Answer:
 
     async def _begin(self, headers: list[Header]) -> None:
         self.begun = True
-        shown = [*headers, *_identity(self._request_id), *_limit_headers(self.admitted)]
+        shown = [*headers, *self.headers, *_identity(self._front, self._request_id), *_limit_headers(self.admitted)]
         if self.dropped:
             shown.append((b"x-lobby-dropped-params", ", ".join(self.dropped).encode("ascii", "backslashreplace")))
         await self._send({"type": "http.response.start", "status": 200, "headers": shown})
@@ -112,7 +115,7 @@ async def send_error(
     headers = [
         *own,
         (b"content-length", b"%d" % len(body)),
-        *_identity(request_id),
+        *_identity(errors, request_id),
         *(extra or []),
     ]
     if error.retry_after is not None:
@@ -123,10 +126,10 @@ async def send_error(
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _identity(request_id: str) -> tuple[Header, Header]:
-    """The official client reads ``x-request-id``; ours is the name that the portal speaks of."""
+def _identity(errors: Errors, request_id: str) -> tuple[Header, Header]:
+    """Each API's clients have a header of their own for it; ours is the name that the portal speaks of."""
     encoded = request_id.encode()
-    return (b"x-lobby-request-id", encoded), (b"x-request-id", encoded)
+    return (b"x-lobby-request-id", encoded), (errors.request_id_header, encoded)
 
 
 def as_gateway_error(error: ProviderError) -> UpstreamFailed:
@@ -160,7 +163,7 @@ def as_gateway_error(error: ProviderError) -> UpstreamFailed:
                 message, status=503, code="upstream_unreachable", retry_after=error.retry_after or 1.0
             )
         case _:
-            status = 503 if error.status == 503 else 502
+            status = error.status if error.status in (503, 529) else 502
             return UpstreamFailed(
                 message, status=status, code=error.code or f"upstream_{error.kind}", retry_after=error.retry_after
             )

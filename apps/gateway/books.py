@@ -22,10 +22,13 @@ from apps.gateway.ledger.pricing import cost_picousd
 from apps.gateway.ledger.progress import NO_SLOT
 from apps.gateway.snapshot import EndpointFacts, Plan, PriceFacts, Principal
 from apps.gateway.types import Outcome, UsageStatus
-from apps.models.providers.base import ProviderError, StreamDecoder, Usage
+from apps.models.providers.base import Operation, ProviderError, StreamDecoder, Usage
 
 if TYPE_CHECKING:
     from apps.gateway.runtime import Runtime
+
+# What no provider charges for, a price per request included.
+FREE_OPERATIONS: frozenset[Operation] = frozenset({"count_tokens"})
 
 _encode = msgspec.json.Encoder().encode
 # Ids need to be unique, not secret: a generator seeded once from the system's is quicker than a system call each.
@@ -153,7 +156,7 @@ class Books:
         if usage is None:
             status = UsageStatus.ESTIMATED
             usage = Usage(self.estimate, attempt.decoder.output_tokens if attempt.decoder else 0)
-        cost = cost_picousd(attempt.price.terms, usage)
+        cost = 0 if self._request.operation in FREE_OPERATIONS else cost_picousd(attempt.price.terms, usage)
         principal, plan = self._principal, self.plan
         assert plan is not None
         duration = _since(attempt.started)
@@ -226,7 +229,7 @@ class Books:
         self._closed = True
         runtime = self._runtime
         duration = _since(self._started)
-        if self._attempts or runtime.may_log_denial():
+        if self._attempts or outcome == Outcome.OK or runtime.may_log_denial():
             self._lines += _encode(self._line(outcome, status, code, error, duration)) + b"\n"
         else:
             metrics.unlogged.inc()

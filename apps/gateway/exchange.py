@@ -18,6 +18,7 @@ from apps.gateway.answer import Answer, Receive, Send, as_gateway_error
 from apps.gateway.books import Attempt, Books
 from apps.gateway.errors import GatewayError, InvalidRequest, Unavailable, UpstreamFailed
 from apps.gateway.fronts.base import Front, Parsed
+from apps.gateway.fronts.messages import estimated_count
 from apps.gateway.runtime import Runtime
 from apps.gateway.snapshot import EndpointFacts, Plan, Principal
 from apps.gateway.types import Outcome
@@ -137,7 +138,19 @@ class Exchange:
         admission = await admit(self._runtime, plan, self._parsed, bounds, request_id=self._request_id, now=now)
         self._books.admission = admission
         self._answer.admitted = admission.admitted
-        await self._route(plan, admission.call)
+        if self._request.operation == "count_tokens" and not any(
+            self._runtime.adapters[endpoint.provider_kind].serves("count_tokens", endpoint.target)
+            for endpoint in plan.candidates
+        ):
+            await self._estimate()
+        else:
+            await self._route(plan, admission.call)
+
+    async def _estimate(self) -> None:
+        """Answer a count of tokens that none of the endpoints can make, and say that it is an estimate."""
+        self._answer.headers.append((b"x-lobby-token-count", b"estimate"))
+        await self._books.close(Outcome.OK, 200)
+        await self._answer.whole(estimated_count(self._parsed), "application/json")
 
     # Routing: one endpoint after the other, as long as nothing has reached the caller.
 

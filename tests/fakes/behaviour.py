@@ -88,7 +88,11 @@ class Behaviour:
     prompt_tokens: int = -1
     """Overrides the count of prompt words where it is 0 or more."""
     cached: int = 0
-    """``prompt_tokens_details.cached_tokens``."""
+    """``prompt_tokens_details.cached_tokens``; elsewhere what was read of a cache."""
+    cache_write: int = 0
+    """Tokens of the prompt written to a cache for five minutes, where the API tells them."""
+    cache_write_1h: int = 0
+    """The same for an hour."""
     reasoning: int = 0
     """``completion_tokens_details.reasoning_tokens``; they are billed within completion_tokens, on top of the
     chunks.
@@ -111,8 +115,10 @@ class Behaviour:
     """Overrides the response's content type."""
     each: bool = False
     """Every event of an undelayed stream is sent in its own turn of the event loop instead of all in one write."""
-    tool: bool = False
-    """Calls the first tool given even where ``tool_choice`` leaves it open."""
+    tool: str = ""
+    """Calls the tool of this name (``tool`` alone: the first) even where ``tool_choice`` leaves it open, if it stands
+    in the last message; once the tool has answered, its words are the answer.
+    """
 
     @property
     def instant(self) -> bool:
@@ -164,6 +170,8 @@ def _value(name: str, text: str) -> Any:
         if text not in {"", "0", "1"}:
             raise DirectiveError(f"directive {name} wants 0 or 1, not {text!r}")
         return text != "0"
+    if name == "tool":
+        return {"": "1", "0": ""}.get(text, text)
     if name == "fail" and text and text not in FAULTS and not (text.isdigit() and int(text) in STATUSES):
         raise DirectiveError(f"directive fail wants one of {sorted(STATUSES)} or {sorted(FAULTS)}, not {text!r}")
     if name in _CHOICES and text not in _CHOICES[name]:

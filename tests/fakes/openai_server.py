@@ -28,7 +28,7 @@ import sys
 import time
 import urllib.parse
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, cast
 
@@ -45,17 +45,55 @@ _CACHED_BODY: Final = 16 * 1024
 _KEPT_REQUESTS: Final = 200
 _REASONS: Final = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
 _LAST_CHUNK: Final = b"0\r\n\r\n"
-_DONE: Final = b"[DONE]"
+
+
+class Api:
+    """The API that a fake speaks: what it says, and where. Another API's fake overrides what is different there."""
+
+    models: tuple[str, ...] = wire.MODELS
+    plans: Mapping[str, Callable[[bytes, str], wire.Plan]] = {
+        "/v1/chat/completions": wire.chat_plan,
+        "/v1/embeddings": wire.embeddings_plan,
+    }
+    request_id_header = "x-request-id"
+    end: wire.Event | None = wire.Event(b"[DONE]")
+    """What announces a stream's end."""
+    cut_utf8 = wire.Event(b'{"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"\xf0\x9f')
+    malformed = wire.Event(b'{"id": "chatcmpl-broken", "choices": [}')
+
+    def credential(self, headers: list[tuple[bytes, bytes]]) -> str:
+        found = (value for name, value in headers if name == b"authorization")
+        return next(found, b"").decode("latin-1").removeprefix("Bearer ")
+
+    def check_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Raises wire.RequestError for what the API does not take."""
+
+    def models_body(self, names: tuple[str, ...]) -> bytes:
+        return wire.models_body(names)
+
+    def model_body(self, name: str) -> bytes:
+        return msgspec.json.encode(wire.model_object(name))
+
+    def error_body(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> bytes:
+        return wire.error_body(status, message, param=param, code=code)
+
+    def failure_body(self, status: int, behaviour: Behaviour) -> tuple[bytes, str]:
+        return wire.failure_body(status, behaviour)
+
+    def error_event(self, behaviour: Behaviour) -> wire.Event:
+        message = "The server had an error while processing your request"
+        return wire.Event(wire.error_body(500, message, code=behaviour.code))
 
 
 class Server:
     """What the connections share: the plans, the count, the mode."""
 
     def __init__(
-        self, count: CountLog, *, models: tuple[str, ...] = wire.MODELS, key: str = "", mode: str = ""
+        self, count: CountLog, api: Api, *, models: tuple[str, ...] = (), key: str = "", mode: str = ""
     ) -> None:
         self.count = count
-        self.models = models
+        self.api = api
+        self.models = models or api.models
         self.key = key
         self.mode = ""
         self.set_mode(mode)
@@ -79,11 +117,11 @@ class Server:
         """The answer to a request. Raises wire.RequestError."""
         plan = self._plans.get((path, body))
         if plan is None:
-            make = wire.chat_plan if path == "/v1/chat/completions" else wire.embeddings_plan
             try:
-                plan = Plan(make(body, self.mode))
+                plan = Plan(self.api.plans[path](body, self.mode), self.api)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
-                raise wire.RequestError(400, f"A field has the wrong type: {error}") from error
+                body = self.api.error_body(400, f"A field has the wrong type: {error}")
+                raise wire.RequestError(400, body) from error
             if len(body) <= _CACHED_BODY:
                 if len(self._plans) >= _CACHED_PLANS:
                     self._plans.clear()
@@ -111,17 +149,18 @@ class Plan:
 
     __slots__ = ("instant", "wire")
 
-    def __init__(self, plan: wire.Plan) -> None:
+    def __init__(self, plan: wire.Plan, api: Api) -> None:
         self.wire = plan
         self.instant = b""
         behaviour = plan.behaviour
         if behaviour.instant and not (behaviour.first or behaviour.every):
             if plan.stream:
-                parts = [_chunk(_sse(event.data, behaviour)) for event in plan.events]
-                parts += [_chunk(_sse(_DONE, behaviour)), _LAST_CHUNK]
-                self.instant = _stream_head(behaviour) + b"".join(parts)
+                events = [*plan.events, api.end] if api.end is not None else plan.events
+                parts = [*(_chunk(_sse(event, behaviour)) for event in events), _LAST_CHUNK]
+                self.instant = _stream_head(behaviour, api) + b"".join(parts)
             else:
-                self.instant = _head(200, len(plan.body), behaviour.content_type or "application/json") + plan.body
+                content_type = behaviour.content_type or "application/json"
+                self.instant = _head(200, len(plan.body), content_type, api) + plan.body
 
 
 class Connection(asyncio.Protocol):
@@ -161,8 +200,9 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self.transport.close()
         except httptools.HttpParserError:
-            body = wire.error_body(400, "Malformed HTTP request")
-            self.transport.write(_head(400, len(body), "application/json", "connection: close\r\n") + body)
+            api = self.server.api
+            body = api.error_body(400, "Malformed HTTP request")
+            self.transport.write(_head(400, len(body), "application/json", api, "connection: close\r\n") + body)
             self.transport.close()
 
     def pause_writing(self) -> None:
@@ -221,26 +261,24 @@ class Connection(asyncio.Protocol):
             return
         server = self.server
         server.requests.append((path, headers, body))
-        credential = attempt = ""
-        for name, value in headers:
-            if name == b"authorization":
-                credential = value.decode("latin-1").removeprefix("Bearer ")
-            elif name == b"x-lobby-attempt-id":
-                attempt = value.decode("latin-1")
+        api = server.api
+        credential = api.credential(headers)
+        attempt = next((value for name, value in headers if name == b"x-lobby-attempt-id"), b"").decode("latin-1")
         if not credential or (server.key and credential != server.key):
-            status, answer = 401, wire.error_body(401, f"Incorrect API key provided: {credential[:3]}***")
+            status, answer = 401, api.error_body(401, f"Incorrect API key provided: {credential[:3]}***")
             self._refuse(status, answer, path, credential, attempt, keep_alive)
         elif method == "GET" and path == "/v1/models":
-            self._answer(200, wire.models_body(server.models), keep_alive)
+            self._answer(200, api.models_body(server.models), keep_alive)
         elif method == "GET" and path.startswith("/v1/models/"):
             model = urllib.parse.unquote(path.removeprefix("/v1/models/"))
             if model.partition("@")[0] in server.models:
-                self._answer(200, msgspec.json.encode(wire.model_object(model)), keep_alive)
+                self._answer(200, api.model_body(model), keep_alive)
             else:
-                answer = wire.error_body(404, f"The model '{model}' does not exist", param="model")
+                answer = api.error_body(404, f"The model '{model}' does not exist", param="model")
                 self._answer(404, answer, keep_alive)
-        elif method == "POST" and path in {"/v1/chat/completions", "/v1/embeddings"}:
+        elif method == "POST" and path in api.plans:
             try:
+                api.check_headers(headers)
                 plan = server.plan(path, body)
             except wire.RequestError as error:
                 self._refuse(error.status, error.body, path, credential, attempt, keep_alive)
@@ -271,12 +309,11 @@ class Connection(asyncio.Protocol):
                 self.exchange = Exchange(self, plan, seq, attempt, keep_alive)
                 self.exchange.start()
         else:
-            known = path in {"/v1/models", "/v1/chat/completions", "/v1/embeddings"}
-            status = 405 if known else 404
-            self._answer(status, wire.error_body(status, f"Invalid URL ({method} {path})"), keep_alive)
+            status = 405 if path == "/v1/models" or path in api.plans else 404
+            self._answer(status, api.error_body(status, f"Invalid URL ({method} {path})"), keep_alive)
 
     def _answer(self, status: int, body: bytes, keep_alive: bool) -> None:
-        self.transport.write(_head(status, len(body), "application/json") + body)
+        self.transport.write(_head(status, len(body), "application/json", self.server.api) + body)
         if not keep_alive:
             self.transport.close()
 
@@ -320,9 +357,9 @@ class Connection(asyncio.Protocol):
             try:
                 server.set_mode(str(msgspec.json.decode(body)["mode"]))
             except (msgspec.DecodeError, KeyError, TypeError, DirectiveError) as error:
-                return 400, wire.error_body(400, f"mode: {error}")
+                return 400, server.api.error_body(400, f"mode: {error}")
             return 200, msgspec.json.encode({"mode": server.mode})
-        return 404, wire.error_body(404, f"Invalid URL ({method} {path})")
+        return 404, server.api.error_body(404, f"Invalid URL ({method} {path})")
 
 
 class Exchange:
@@ -331,6 +368,7 @@ class Exchange:
     def __init__(self, connection: Connection, plan: Plan, seq: int, attempt: str, keep_alive: bool) -> None:
         self._connection = connection
         self._server = connection.server
+        self._api = connection.server.api
         self._transport = connection.transport
         self._plan = plan.wire
         self._behaviour = connection.server.behaviour(plan)
@@ -351,7 +389,7 @@ class Exchange:
         """Begins to answer."""
         loop = asyncio.get_running_loop()
         if self._plan.stream and self._behaviour.paced:
-            self._transport.write(_stream_head(self._behaviour).replace(wire.ID, self._id))
+            self._transport.write(_stream_head(self._behaviour, self._api).replace(wire.ID, self._id))
             self._due = loop.time()
             self._tick()
         else:
@@ -376,7 +414,7 @@ class Exchange:
                 return
             event = plan.events[self._next]
             self._next += 1
-            self._transport.write(_chunk(self._stamped(_sse(event.data, behaviour), event)))
+            self._transport.write(_chunk(self._stamped(_sse(event, behaviour), event)))
             self._tokens += event.tokens
             # The role's chunk, the finish and the usage go along with their neighbours: only content is paced.
             if event.tokens and behaviour.delay_ms:
@@ -386,7 +424,8 @@ class Exchange:
             if behaviour.each:
                 self._timer = loop.call_soon(self._tick)
                 return
-        self._transport.write(_chunk(_sse(_DONE, behaviour)) + _LAST_CHUNK)
+        end = _chunk(_sse(self._api.end, behaviour)) if self._api.end is not None else b""
+        self._transport.write(end + _LAST_CHUNK)
         self._usage_sent = plan.usage_sent
         self._finish("completed")
 
@@ -408,7 +447,7 @@ class Exchange:
         elif behaviour.fail.isdigit():
             await self._fail(int(behaviour.fail))
         elif behaviour.fail == "empty":
-            await self._write(_head(200, 0, behaviour.content_type or "application/json"))
+            await self._write(_head(200, 0, behaviour.content_type or "application/json", self._api))
             self._finish("faulted:empty")
         elif plan.stream:
             await self._stream()
@@ -417,10 +456,10 @@ class Exchange:
 
     async def _fail(self, status: int) -> None:
         behaviour = self._behaviour
-        body, content_type = wire.failure_body(status, behaviour)
+        body, content_type = self._api.failure_body(status, behaviour)
         retry_after = behaviour.retry_after or ("1" if status == 429 else "none")
         more = "" if retry_after == "none" else f"retry-after: {retry_after}\r\n"
-        await self._write(_head(status, len(body), behaviour.content_type or content_type, more) + body)
+        await self._write(_head(status, len(body), behaviour.content_type or content_type, self._api, more) + body)
         self._finish(f"faulted:{status}")
 
     async def _plain(self) -> None:
@@ -431,7 +470,8 @@ class Exchange:
         encoding = ""
         if behaviour.gzip:
             body, encoding = gzip.compress(body), "content-encoding: gzip\r\n"
-        await self._write(_head(200, len(body), behaviour.content_type or "application/json", encoding))
+        content_type = behaviour.content_type or "application/json"
+        await self._write(_head(200, len(body), content_type, self._api, encoding))
         if behaviour.fail == "close_headers":
             self._cut_off()
             return
@@ -453,7 +493,7 @@ class Exchange:
 
     async def _stream(self) -> None:
         behaviour = self._behaviour
-        await self._write(_stream_head(behaviour))
+        await self._write(_stream_head(behaviour, self._api))
         if behaviour.fail == "close_headers":
             self._cut_off()
             return
@@ -462,12 +502,13 @@ class Exchange:
         await _pause(behaviour.ttft_ms)
         inside = behaviour.stall == "mid" or behaviour.fail not in {"", "no_done"}
         content = 0
-        for event in self._plan.events:
+        announces = behaviour.fail == "no_done" and self._api.end is None
+        for event in self._plan.events[:-1] if announces else self._plan.events:
             if inside and content >= behaviour.at and await self._inside(event):
                 return
             if content and event.tokens:
                 await _pause(behaviour.delay_ms)
-            await self._write_event(self._stamped(_sse(event.data, behaviour), event))
+            await self._write_event(self._stamped(_sse(event, behaviour), event))
             self._tokens += event.tokens
             content += bool(event.tokens)
         if inside and await self._inside(self._plan.events[-1]):
@@ -477,7 +518,8 @@ class Exchange:
             await self._write(self._last())
             self._finish("faulted:no_done")
             return
-        await self._write_event(_sse(_DONE, behaviour))
+        if self._api.end is not None:
+            await self._write_event(_sse(self._api.end, behaviour))
         await self._write(self._last())
         self._finish("completed")
 
@@ -490,23 +532,21 @@ class Exchange:
         if fail in {"close_mid", "reset_mid"}:
             self._cut_off(reset=fail == "reset_mid")
         elif fail == "error_event":
-            error = wire.error_body(500, "The server had an error while processing your request", code=behaviour.code)
-            await self._write_event(_sse(error, behaviour))
+            await self._write_event(_sse(self._api.error_event(behaviour), behaviour))
             await self._write(self._last())
             self._finish("faulted:error_event")
         elif fail in {"cut_event", "cut_event_clean"}:
-            await self._write_event(_sse(event.data, behaviour)[: len(event.data) // 2])
+            await self._write_event(_sse(event, behaviour)[: len(event.data) // 2])
             if fail == "cut_event":
                 self._cut_off()
             else:
                 await self._write(self._last())
                 self._finish("faulted:cut_event_clean")
         elif fail == "cut_utf8":
-            text = b'{"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"\xf0\x9f'
-            await self._write_event(b"data: " + text)
+            await self._write_event(_sse(self._api.cut_utf8, behaviour).rstrip())
             self._cut_off()
         elif fail == "malformed_json":
-            await self._write_event(_sse(b'{"id": "chatcmpl-broken", "choices": [}', behaviour))
+            await self._write_event(_sse(self._api.malformed, behaviour))
             await self._write(self._last())
             self._finish("faulted:malformed_json")
         else:
@@ -585,20 +625,20 @@ async def _pause(milliseconds: float) -> None:
         await asyncio.sleep(milliseconds / 1000)
 
 
-def _head(status: int, length: int, content_type: str, more: str = "") -> bytes:
+def _head(status: int, length: int, content_type: str, api: Api, more: str = "") -> bytes:
     reason = _REASONS.get(status, "Status")
     return (
         f"HTTP/1.1 {status} {reason}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n"
-        f"x-request-id: req_{wire.ID.decode()}\r\n{more}\r\n"
+        f"{api.request_id_header}: req_{wire.ID.decode()}\r\n{more}\r\n"
     ).encode()
 
 
-def _stream_head(behaviour: Behaviour) -> bytes:
+def _stream_head(behaviour: Behaviour, api: Api) -> bytes:
     encoding = "content-encoding: gzip\r\n" if behaviour.gzip else ""
     content_type = behaviour.content_type or "text/event-stream; charset=utf-8"
     return (
         f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n"
-        f"x-request-id: req_{wire.ID.decode()}\r\n{encoding}\r\n"
+        f"{api.request_id_header}: req_{wire.ID.decode()}\r\n{encoding}\r\n"
     ).encode()
 
 
@@ -606,13 +646,14 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
 
 
-def _sse(data: bytes, behaviour: Behaviour) -> bytes:
+def _sse(event: wire.Event, behaviour: Behaviour) -> bytes:
     end = b"\r\n" if behaviour.crlf else b"\n"
     comment = b": keep-alive" + end + end if behaviour.comments else b""
-    return comment + b"data: " + data + end + end
+    name = b"event: " + event.name + end if event.name else b""
+    return comment + name + b"data: " + event.data + end + end
 
 
-async def _serve(arguments: argparse.Namespace) -> None:
+async def _serve(arguments: argparse.Namespace, api: Api) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -620,8 +661,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
     if arguments.with_parent:
         await _watch_parent(loop, stop.set)
     count = CountLog(arguments.count_file, always=arguments.fsync == "always")
-    models = tuple(arguments.model) if arguments.model else wire.MODELS
-    server = Server(count, models=models, key=arguments.require_key, mode=arguments.mode)
+    models = tuple(arguments.model or ())
+    server = Server(count, api, models=models, key=arguments.require_key, mode=arguments.mode)
     listener = await loop.create_server(lambda: Connection(server), arguments.host, arguments.port, backlog=4096)
     port = listener.sockets[0].getsockname()[1]
     print(port, flush=True)
@@ -646,9 +687,9 @@ async def _watch_parent(loop: asyncio.AbstractEventLoop, stop: Callable[[], obje
     await loop.connect_read_pipe(Watch, sys.stdin)
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None, api: Api | None = None) -> None:
     """Runs the server until it is told to stop."""
-    parser = argparse.ArgumentParser(description="A fake OpenAI server on loopback")
+    parser = argparse.ArgumentParser(description="A fake model server on loopback")
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0 for any free port")
     parser.add_argument("--count-file", type=Path, help="JSON lines file for the count of attempts")
@@ -660,7 +701,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--require-key", default="", help="the only key accepted; any, when left out")
     parser.add_argument("--mode", default="", help="a directive put on top of every request's own")
     parser.add_argument("--with-parent", action="store_true", help="stop when standard input ends")
-    uvloop.run(_serve(parser.parse_args(argv)))
+    uvloop.run(_serve(parser.parse_args(argv), api or Api()))
 
 
 if __name__ == "__main__":

@@ -33,12 +33,12 @@ _decode = msgspec.json.Decoder().decode
 
 
 class RequestError(Exception):
-    """The request is answered with an error in OpenAI's shape."""
+    """The request is answered with an error, whose ``body`` is in the shape of the API."""
 
-    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(body)
         self.status = status
-        self.body = error_body(status, message, param=param, code=code)
+        self.body = body
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Event:
     tokens: int = 0
     index: int = -1
     """The number of the content chunk, where it is to be stamped."""
+    name: bytes = b""
+    """The event's type, in the APIs that name it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Plan:
     body: bytes = b""
     """A plain answer."""
     events: tuple[Event, ...] = ()
-    """A streamed answer, without its [DONE]."""
+    """A streamed answer, without what announces its end where that is no event of the answer (``Api.end``)."""
     usage_sent: bool = False
 
 
@@ -83,6 +85,10 @@ def error_body(status: int, message: str, *, param: str | None = None, code: str
     return _encode({"error": {"message": message, "type": kind, "param": param, "code": code or default}})
 
 
+def refused(status: int, message: str, *, param: str | None = None, code: str | None = None) -> RequestError:
+    return RequestError(status, error_body(status, message, param=param, code=code))
+
+
 def failure_body(status: int, behaviour: Behaviour) -> tuple[bytes, str]:
     """The body of an asked-for failure, and its content type."""
     if behaviour.body == "html":
@@ -100,11 +106,11 @@ def read_json(body: bytes) -> dict[str, Any]:
     try:
         request = _decode(body)
     except msgspec.DecodeError as error:
-        raise RequestError(400, f"We could not parse the JSON body of your request: {error}") from None
+        raise refused(400, f"We could not parse the JSON body of your request: {error}") from None
     if not isinstance(request, dict):
-        raise RequestError(400, "The request's body must be a JSON object")
+        raise refused(400, "The request's body must be a JSON object")
     if not isinstance(request.get("model"), str) or not request["model"]:
-        raise RequestError(400, "you must provide a model parameter", param="model")
+        raise refused(400, "you must provide a model parameter", param="model")
     return request
 
 
@@ -113,9 +119,9 @@ def chat_plan(body: bytes, mode: str = "") -> Plan:
     request = read_json(body)
     messages = request.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
-        raise RequestError(400, "'messages' must be a list of at least one message", param="messages")
+        raise refused(400, "'messages' must be a list of at least one message", param="messages")
     texts = [text for message in messages for text in _texts(message.get("content"))]
-    behaviour = _behaviour(request, texts, mode)
+    behaviour = behaviour_of(request, texts, mode)
     stream = bool(request.get("stream"))
     prompt_tokens = (
         behaviour.prompt_tokens if behaviour.prompt_tokens >= 0 else sum(len(text.split()) for text in texts)
@@ -145,8 +151,8 @@ def embeddings_plan(body: bytes, mode: str = "") -> Plan:
     elif isinstance(given, list) and given and all(isinstance(item, str | list) for item in given):
         inputs = given
     else:
-        raise RequestError(400, "'input' must be a string, or a list of strings or token numbers", param="input")
-    behaviour = _behaviour(request, [item for item in inputs if isinstance(item, str)], mode)
+        raise refused(400, "'input' must be a string, or a list of strings or token numbers", param="input")
+    behaviour = behaviour_of(request, [item for item in inputs if isinstance(item, str)], mode)
     tokens = sum(len(item.split()) if isinstance(item, str) else len(item) for item in inputs)
     tokens = behaviour.prompt_tokens if behaviour.prompt_tokens >= 0 else tokens
     as_base64 = request.get("encoding_format") == "base64"
@@ -201,17 +207,20 @@ class _Answer:
         self._logprobs = bool(request.get("logprobs"))
         self._include_usage = (request.get("stream_options") or {}).get("include_usage") is True
         self._tool = _forced_tool(request, behaviour)
+        result = _tool_result(request) if behaviour.tool else ""
         self.finish_reason = "stop"
         if self._tool is not None:
             self.finish_reason = "tool_calls"
-            self._pieces = _cut(json.dumps(_fill(self._tool.get("parameters") or {})), _ARGUMENT_PIECE)
+            self._pieces = cut(json.dumps(fill(self._tool.get("parameters") or {})), _ARGUMENT_PIECE)
         else:
             form = request.get("response_format") or {}
-            if form.get("type") == "json_schema":
-                text = json.dumps(_fill((form.get("json_schema") or {}).get("schema") or {}))
-                self._pieces = _cut(text, max(1, -(-len(text) // max(1, behaviour.chunks))))
+            if result:
+                self._pieces = words(result)
+            elif form.get("type") == "json_schema":
+                text = json.dumps(fill((form.get("json_schema") or {}).get("schema") or {}))
+                self._pieces = cut(text, max(1, -(-len(text) // max(1, behaviour.chunks))))
             elif form.get("type") == "json_object":
-                self._pieces = _cut('{"answer": "fake"}', 6)
+                self._pieces = cut('{"answer": "fake"}', 6)
             else:
                 self._pieces = [content_piece(index, behaviour) for index in range(behaviour.chunks)]
             limit = request.get("max_completion_tokens") or request.get("max_tokens")
@@ -311,7 +320,8 @@ class _Answer:
         return {"content": content, "refusal": None}
 
 
-def _behaviour(request: dict[str, Any], texts: list[str], mode: str) -> Behaviour:
+def behaviour_of(request: dict[str, Any], texts: list[str], mode: str) -> Behaviour:
+    """What the request asks for. Raises RequestError."""
     metadata = request.get("metadata")
     places = [request["model"].partition("@")[2]]
     places.append(str(metadata["fake"]) if isinstance(metadata, dict) and metadata.get("fake") else "")
@@ -322,8 +332,23 @@ def _behaviour(request: dict[str, Any], texts: list[str], mode: str) -> Behaviou
         for place in places:
             behaviour = parse(place, behaviour)
     except DirectiveError as error:
-        raise RequestError(400, str(error), code="bad_directive") from None
+        raise refused(400, str(error), code="bad_directive") from None
     return behaviour
+
+
+def words(text: str) -> list[str]:
+    """A text in pieces of a word each."""
+    return [word + " " for word in text.split()]
+
+
+def _tool_result(request: dict[str, Any]) -> str:
+    """What the tools of the last turn found; empty when it was no tool that spoke last."""
+    found: list[str] = []
+    for message in reversed(request["messages"]):
+        if message.get("role") != "tool":
+            break
+        found[:0] = _texts(message.get("content"))
+    return " ".join(found)
 
 
 def _texts(content: Any) -> list[str]:
@@ -344,17 +369,33 @@ def _forced_tool(request: dict[str, Any], behaviour: Behaviour) -> dict[str, Any
         for function in functions:
             if function.get("name") == name:
                 return dict(function)
-        raise RequestError(400, f"Tool choice {name!r} is not among the tools", param="tool_choice")
-    if functions and (choice == "required" or (behaviour.tool and choice != "none")):
-        return dict(functions[0])
+        raise refused(400, f"Tool choice {name!r} is not among the tools", param="tool_choice")
+    if functions and (
+        choice == "required" or (choice != "none" and calls_tool(behaviour, request["messages"], "tool"))
+    ):
+        return dict(next((each for each in functions if each["name"] == behaviour.tool), functions[0]))
     return None
 
 
-def _cut(text: str, size: int) -> list[str]:
+def calls_tool(behaviour: Behaviour, messages: list[dict[str, Any]], *marks: str) -> bool:
+    """Whether the directive ``tool`` holds now: it was given outside of the messages, or in the last of them, and no
+    tool has answered (``marks`` tell such a message by its role, or its blocks' type)."""
+    last = messages[-1]
+    blocks = last.get("content") if isinstance(last.get("content"), list) else []
+    if not behaviour.tool or last.get("role") in marks or any(block.get("type") in marks for block in blocks):
+        return False
+
+    def asks(message: dict[str, Any]) -> bool:
+        return any("tool" in each for text in _texts(message.get("content")) for each in directives_in(text))
+
+    return asks(last) or not any(map(asks, messages))
+
+
+def cut(text: str, size: int) -> list[str]:
     return [text[start : start + size] for start in range(0, len(text), size)]
 
 
-def _fill(schema: Any, root: Any = None, depth: int = 0) -> Any:
+def fill(schema: Any, root: Any = None, depth: int = 0) -> Any:
     """A value that a JSON schema admits, as far as the keywords that tools and structured output use."""
     root = schema if root is None else root
     if not isinstance(schema, dict) or depth > _MAX_DEPTH:
@@ -363,20 +404,20 @@ def _fill(schema: Any, root: Any = None, depth: int = 0) -> Any:
         target = root
         for step in schema["$ref"].removeprefix("#").strip("/").split("/"):
             target = target.get(step, {}) if step and isinstance(target, dict) else target
-        return _fill(target, root, depth + 1)
+        return fill(target, root, depth + 1)
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
         return schema["enum"][0]
     for union in ("anyOf", "oneOf", "allOf"):
         if schema.get(union):
-            return _fill(schema[union][0], root, depth + 1)
+            return fill(schema[union][0], root, depth + 1)
     kind = schema.get("type")
     kind = kind[0] if isinstance(kind, list) and kind else kind
     if kind == "object" or (kind is None and "properties" in schema):
-        return {name: _fill(value, root, depth + 1) for name, value in (schema.get("properties") or {}).items()}
+        return {name: fill(value, root, depth + 1) for name, value in (schema.get("properties") or {}).items()}
     if kind == "array":
-        return [_fill(schema.get("items") or {}, root, depth + 1) for _ in range(schema.get("minItems", 1))]
+        return [fill(schema.get("items") or {}, root, depth + 1) for _ in range(schema.get("minItems", 1))]
     if kind in {"integer", "number"}:
         return schema.get("minimum", 1)
     return {"string": "fake", "boolean": True}.get(kind or "")

@@ -1,4 +1,4 @@
-"""Starts the fake OpenAI server in a process of its own, for tests and benchmarks."""
+"""Starts a fake upstream in a process of its own, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ _STOP_TIMEOUT_S: Final = 10.0
 
 
 class FakeOpenAI:
-    """A running fake OpenAI server. A context manager; ends with its creator even where that is killed.
+    """A running fake OpenAI server. A context manager; ends with its creator even where that is killed. A subclass runs
+    another API's.
 
     with FakeOpenAI(tmp_path / "count.jsonl") as fake:
         client = openai.OpenAI(base_url=fake.url, api_key="sk-fake")
         ...
         assert [attempt.outcome for attempt in fake.attempts()] == ["completed"]
     """
+
+    module = "tests.fakes.openai_server"
 
     def __init__(self, count_file: Path | None = None, *arguments: str, port: int = 0, cpu: int | None = None) -> None:
         self._count_file = count_file
@@ -64,7 +67,7 @@ class FakeOpenAI:
 
     def start(self) -> Self:
         """Starts the server, on the port it had before if this is not the first time."""
-        command = [sys.executable, "-m", "tests.fakes.openai_server", "--with-parent", "--port", str(self.port)]
+        command = [sys.executable, "-m", self.module, "--with-parent", "--port", str(self.port)]
         if self._count_file is not None:
             command += ["--count-file", str(self._count_file)]
         self._process = subprocess.Popen(
@@ -156,3 +159,14 @@ class FakeOpenAI:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
+
+
+class FakeAnthropic(FakeOpenAI):
+    """A running fake of Anthropic's API."""
+
+    module = "tests.fakes.anthropic_server"
+
+    @property
+    def url(self) -> str:
+        """What ANTHROPIC_BASE_URL is to be."""
+        return self.base

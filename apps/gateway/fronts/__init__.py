@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from apps.gateway.fronts.base import Front
+from apps.gateway.fronts.messages import CountTokensFront, MessagesFront
 from apps.gateway.fronts.openai import ChatFront, EmbeddingsFront, OpenAIErrors
 
 ROUTES: dict[str, Front] = {
     "/v1/chat/completions": ChatFront(),
     "/v1/embeddings": EmbeddingsFront(),
+    "/v1/messages": MessagesFront(),
+    "/v1/messages/count_tokens": CountTokensFront(),
 }
 # What answers where no front does.
 ERRORS = OpenAIErrors()

@@ -83,6 +83,7 @@ class Front(Protocol):
     operation: Operation
     media_types: frozenset[bytes]  # of the bodies it takes
     stream_type: bytes
+    request_id_header: bytes  # where the API's clients look for the request's id
 
     def parse(self, arrived: Arrived) -> Parsed:
         """Raises ``InvalidRequest``, naming the field."""

@@ -146,6 +146,7 @@ class OpenAIErrors:
     """Errors in the shape of the OpenAI API, whose official client picks its exception by the status."""
 
     stream_type = b"text/event-stream; charset=utf-8"
+    request_id_header = b"x-request-id"
 
     def error(self, error: GatewayError, request_id: str) -> tuple[list[Header], bytes]:
         return [(b"content-type", JSON)], error.body()

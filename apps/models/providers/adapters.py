@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from apps.models.providers.base import Adapter
 from apps.models.providers.composed import ComposedAdapter
-from apps.models.providers.dialects import CHAT, EMBEDDINGS
-from apps.models.providers.services import HeaderService, openai_address
+from apps.models.providers.dialects import CHAT, EMBEDDINGS, MESSAGES
+from apps.models.providers.dialects.messages import CountTokensDialect
+from apps.models.providers.services import ANTHROPIC_VERSION, HeaderService, anthropic_address, openai_address
 from apps.models.types import ProviderKind
 
 
@@ -17,4 +18,14 @@ def make_adapters() -> dict[str, Adapter]:
         into=CHAT,
         embeddings=EMBEDDINGS,
     )
-    return {ProviderKind.OPENAI_COMPATIBLE: openai_like, ProviderKind.SANDBOX: openai_like}
+    anthropic = ComposedAdapter(
+        HeaderService(anthropic_address, credential="x-api-key", headers={"anthropic-version": ANTHROPIC_VERSION}),
+        {"messages": MESSAGES, "count_tokens": CountTokensDialect()},
+        into=MESSAGES,
+        request_id_header="request-id",
+    )
+    return {
+        ProviderKind.OPENAI_COMPATIBLE: openai_like,
+        ProviderKind.SANDBOX: openai_like,
+        ProviderKind.ANTHROPIC: anthropic,
+    }

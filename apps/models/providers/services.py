@@ -27,7 +27,7 @@ class Service(Protocol):
 class HeaderService:
     """One header shows the credential: ``authorization`` (as a bearer token) or another (bare).
 
-    ``address`` gives the URL; ``headers`` go with every call.
+    ``address`` gives the URL; ``headers`` go with every call, the caller's own in the place of those of the same name.
     """
 
     def __init__(
@@ -52,15 +52,12 @@ class HeaderService:
                 self._prepared.clear()
             prepared = self._prepared[key] = self._prepare(target, operation, call.stream)
         url, headers = prepared
+        if call.headers and operation == call.operation:  # else they speak of another dialect
+            headers = [*(each for each in headers if each[0] not in call.headers), *call.headers.items()]
         return httpx.Request(
             "POST",
             url,
-            headers=[
-                *headers,
-                ("content-type", call.content_type),
-                *call.headers.items(),
-                (ATTEMPT_HEADER, attempt_id),
-            ],
+            headers=[*headers, ("content-type", call.content_type), (ATTEMPT_HEADER, attempt_id)],
             content=body,
         )
 
@@ -92,3 +89,12 @@ OPENAI_PATHS: Mapping[Operation, str] = {
 
 def openai_address(target: Target, operation: Operation, stream: bool) -> str:
     return target.base_url.rstrip("/") + OPENAI_PATHS[operation]
+
+
+ANTHROPIC_VERSION = "2023-06-01"
+ANTHROPIC_PATHS: Mapping[Operation, str] = {"messages": "/messages", "count_tokens": "/messages/count_tokens"}
+
+
+def anthropic_address(target: Target, operation: Operation, stream: bool) -> str:
+    """The official client's base URL has no version; ours may have it, as OpenAI's has."""
+    return target.base_url.rstrip("/").removesuffix("/v1") + "/v1" + ANTHROPIC_PATHS[operation]

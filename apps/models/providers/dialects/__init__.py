@@ -9,15 +9,21 @@ from apps.models.providers.dialects.converse import ConverseDialect
 from apps.models.providers.dialects.embeddings import EmbeddingsDialect
 from apps.models.providers.dialects.invoke.embeddings import InvokeEmbeddings
 from apps.models.providers.dialects.invoke.shapes import shape_of
+from apps.models.providers.dialects.messages import MessagesDialect
 from apps.models.providers.embedding import EmbeddingDialect
 
 CHAT = ChatDialect()
 CONVERSE = ConverseDialect()
 EMBEDDINGS = EmbeddingsDialect()
 INVOKE_EMBEDDINGS = InvokeEmbeddings()
+MESSAGES = MessagesDialect()
 
 # Those of conversations.
-DIALECTS: dict[Operation, ConversationDialect] = {"chat.completions": CHAT, "converse": CONVERSE}
+DIALECTS: dict[Operation, ConversationDialect] = {
+    "chat.completions": CHAT,
+    "messages": MESSAGES,
+    "converse": CONVERSE,
+}
 
 
 def embedding_front(call: UpstreamCall) -> EmbeddingDialect | None:

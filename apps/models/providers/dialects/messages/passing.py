@@ -1,0 +1,168 @@
+"""Messages between two sides that both speak them: the bytes pass, the usage is read.
+
+Only the model's name is put in, and what is Lobby's own is taken out.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw
+
+from apps.models.providers.base import Answer, ProviderError, Target, UpstreamCall, Usage
+from apps.models.providers.dialects.chat.passing import OWN_FIELDS
+from apps.models.providers.dialects.messages.errors import read_error_event
+from apps.models.providers.dialects.messages.wire import MessagesUsage
+from apps.models.providers.framing import MAX_EVENT_BYTES
+
+# What is asked for where neither the caller, nor its limits, nor the model's card say how much: the API must be told.
+DEFAULT_MAX_TOKENS = 4_096
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Message(msgspec.Struct):
+    usage: MessagesUsage | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    message: _Message | None = None
+    usage: MessagesUsage | None = None
+
+
+class _Count(msgspec.Struct):
+    input_tokens: int
+
+
+_decode_message = msgspec.json.Decoder(_Message).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_count = msgspec.json.Decoder(_Count).decode
+
+
+def request_body(target: Target, call: UpstreamCall) -> bytes:
+    fields = _fields(target, call)
+    if call.max_output_tokens is not None or "max_tokens" not in fields:
+        fields["max_tokens"] = Raw(b"%d" % most_tokens(target, call.max_output_tokens))
+    return _encode(fields)
+
+
+def most_tokens(target: Target, cap: int | None) -> int:
+    """The ``max_tokens`` of a caller that named none: ``cap`` is what its limits and budgets leave."""
+    return cap or target.max_output_tokens or DEFAULT_MAX_TOKENS
+
+
+def counting_body(target: Target, call: UpstreamCall) -> bytes:
+    return _encode(_fields(target, call))
+
+
+def _fields(target: Target, call: UpstreamCall) -> dict[str, Raw]:
+    fields = {**call.fields, "model": Raw(_encode(target.upstream_model))}
+    for name in OWN_FIELDS:
+        fields.pop(name, None)
+    return fields
+
+
+def passed(body: bytes) -> Answer:
+    try:
+        usage = _decode_message(body).usage
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
+    return Answer(body, usage.normalised() if usage is not None else None)
+
+
+def counted(body: bytes) -> Answer:
+    try:
+        _decode_count(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ProviderError("malformed", f"The upstream's count is not what its API promises: {error}") from None
+    return Answer(body, Usage())
+
+
+# Where a delta carries text of any kind that is not empty. Within a JSON string every quote is escaped, so no text of a
+# model can look like one of these.
+_TEXT = re.compile(rb'"(?:text|thinking|partial_json)": ?"(?!")').search
+_DELTA = b"event: content_block_delta"
+
+
+class PassingStream:
+    """Passes whole events on as they come, and reads usage, errors and the end on the way.
+
+    Nearly all events are pieces of blocks: they are told by their name, and only the others are parsed. An error event
+    is taken out: what the caller is told of it is not for the decoder to say. The usage that a stream begins with is
+    no measure of a stream that breaks off: it stands once the one at its end has come.
+    """
+
+    __slots__ = ("_begun", "_separator", "_tail", "error", "finished", "output_tokens", "usage")
+
+    def __init__(self) -> None:
+        self._tail = bytearray()
+        self._separator = b""
+        self._begun: MessagesUsage | None = None
+        self.usage: Usage | None = None
+        self.finished = False
+        self.output_tokens = 0
+        self.error: ProviderError | None = None
+
+    def feed(self, block: bytes) -> bytes:
+        tail = self._tail
+        if tail:
+            if b"\n" not in block:
+                tail += block
+                self._check_size()
+                return b""
+            block = bytes(tail) + block
+            tail.clear()
+        if not self._separator:
+            line = block.find(b"\n")
+            if line >= 0:
+                self._separator = b"\r\n\r\n" if block[line - 1 : line] == b"\r" else b"\n\n"
+        separator = self._separator or b"\n\n"
+        events = block.split(separator)
+        rest = events.pop()
+        if rest:
+            tail += rest
+            self._check_size()
+            block = block[: len(block) - len(rest)]
+        unwanted: list[int] = []
+        for number, event in enumerate(events):
+            if event.startswith(_DELTA):
+                if _TEXT(event):
+                    self.output_tokens += 1
+            elif not self._read(event):
+                unwanted.append(number)
+        if unwanted:
+            return b"".join(event + separator for number, event in enumerate(events) if number not in unwanted)
+        return block
+
+    def _check_size(self) -> None:
+        if len(self._tail) > MAX_EVENT_BYTES:
+            raise ProviderError("malformed", f"The upstream sent an event of more than {MAX_EVENT_BYTES:,} bytes.")
+
+    def _read(self, event: bytes) -> bool:
+        """Read an event that is no piece of a block; False when it is not for the caller."""
+        lines = event.replace(b"\r\n", b"\n").split(b"\n")
+        data = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
+        try:
+            parsed = _decode_event(data) if data and not self.finished else _Event()
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return True  # not ours to judge: it passes as it came
+        match parsed.type:
+            case "message_start":
+                self._begun = parsed.message.usage if parsed.message is not None else None
+            case "message_delta" if parsed.usage is not None:
+                self.usage = parsed.usage.over(self._begun).normalised()
+            case "message_stop":
+                self.finished = True
+            case "error":
+                self.error = read_error_event(data)
+                return False
+            case "content_block_delta" if _TEXT(data):
+                self.output_tokens += 1
+        return True
+
+    def end(self) -> bytes:
+        if self.usage is None:
+            raise ProviderError("disconnected", "The upstream ended its stream too early.", phase="stream")
+        return b""
