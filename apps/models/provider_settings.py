@@ -139,6 +139,19 @@ _OPENAI_ENDPOINT = (
     ),
 )
 
+_THINKING = Setting(
+    "thinking",
+    "How it is told to think",
+    "Where the name does not tell the model's generation: from Claude 4.6 on by effort, before by budget.",
+    choices=(("adaptive", "By effort"), ("budget", "By a budget of tokens")),
+)
+_SAMPLING = Setting(
+    "sampling",
+    "Temperature, top_p and top_k",
+    "Where the name does not tell the model's generation: from Claude 4.7 on they are refused.",
+    choices=(("taken", "It takes them"), ("refused", "It refuses them")),
+)
+
 _KINDS: tuple[KindFacts, ...] = (
     KindFacts(
         kind=ProviderKind.OPENAI,
@@ -180,6 +193,7 @@ _KINDS: tuple[KindFacts, ...] = (
         credential_label="API key",
         credential_help="From console.anthropic.com, API keys. It begins with sk-ant-.",
         sources=_KEY,
+        endpoint_settings=(_THINKING, _SAMPLING),
         list_prices="anthropic",
     ),
     KindFacts(

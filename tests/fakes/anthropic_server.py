@@ -32,8 +32,8 @@ class AnthropicApi(Api):
 
     def check_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
         versions = [value for name, value in headers if name == b"anthropic-version"]
-        if versions != [b"2023-06-01"]:
-            raise wire.refused("anthropic-version: header is required, once")
+        if len(versions) != 1 or versions[0] not in (b"2023-06-01", b"2026-10-21"):
+            raise wire.refused("anthropic-version: a valid version is required, once")
 
     def models_body(self, names: tuple[str, ...]) -> bytes:
         return wire.models_body(names)

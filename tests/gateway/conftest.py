@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.process import FakeOpenAI
-from tests.gateway.world import World
+from tests.fakes.process import FakeAnthropic, FakeOpenAI
+from tests.gateway.world import World, serve_claude
 from tests.live import LobbyFactory
 
 
@@ -19,8 +19,12 @@ def world(lobby_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with ExitStack() as stack:
         stack.callback(factory.stop)
         fake = stack.enter_context(FakeOpenAI(directory / "count.jsonl"))
-        lobby = factory(start=False)
+        claude = stack.enter_context(FakeAnthropic(directory / "claude.jsonl"))
+        lobby = factory(start=False, env={"LOBBY_PROVIDER_CLAUDE": "sk-ant-fake"})
         world = World(lobby, fake)
+        world.claude = claude
         stack.callback(world.close)
-        world.start()
+        world.arrange()
+        serve_claude(world, claude, "fake-claude", "LOBBY_PROVIDER_CLAUDE")
+        lobby.start()
         yield world

@@ -79,18 +79,25 @@ class Shell:
 class World:
     """``lobby`` serves the models of ``fake``. Each ``project()`` is a new one, so that tests do not meet."""
 
+    kind = "openai_compatible"  # of the fake's provider
+
     def __init__(self, lobby: LiveLobby, fake: FakeOpenAI, *, credential: str = "sk-fake") -> None:
         self.lobby = lobby
         self.fake = fake
-        lobby.env |= {"OPENAI_API_KEY": credential, "OPENAI_BASE_URL": fake.url}
+        lobby.env |= self.environment(credential)
         self.shell = Shell(lobby)
         self._numbers = itertools.count(1)
         self.key = ""
+        self.claude = fake  # the fake Anthropic, where there is one beside
 
     def start(self) -> None:
         """Arrange the Lobby, which was made but not started, then start it."""
         self.arrange()
         self.lobby.start()
+
+    def environment(self, credential: str) -> dict[str, str]:
+        """What makes the Lobby know the fake."""
+        return {"OPENAI_API_KEY": credential, "OPENAI_BASE_URL": self.fake.url}
 
     def arrange(self) -> None:
         """The fake's models, and the tenant ``acme`` with a project; ``key`` is a key of it."""
@@ -174,18 +181,17 @@ result = services.create_api_key(actor=actor, project=project, name="test", **ke
 model = registry.create_model(
     actor=actor, slug=slug, name=slug, lifecycle="approved", kind="chat", is_open=True, max_output_tokens=4096
 )
-fake = Provider.objects.get(from_environment=True, kind="openai_compatible")
+fake = Provider.objects.exclude(kind="sandbox").earliest("pk")
 provider = fake
 if base_url:
-    provider = registry.create_provider(
-        actor=actor, slug=slug, name=slug, kind="openai_compatible", base_url=base_url
-    )
+    provider = registry.create_provider(actor=actor, slug=slug, name=slug, kind=kind, base_url=base_url)
 registry.create_endpoint(actor=actor, model=model, provider=provider, upstream_model="fake-chat", **endpoint)
 if fallback:
     registry.create_endpoint(actor=actor, model=model, provider=fake, upstream_model="fake-chat", priority=9)
 registry.add_price(actor=actor, model=model, figures=Figures(input_picousd=150_000, output_picousd=600_000))
 """,
             slug=slug,
+            kind=self.kind,
             base_url=base_url,
             fallback=fallback,
             endpoint=endpoint,
@@ -206,6 +212,39 @@ registry.add_price(actor=actor, model=model, figures=Figures(input_picousd=150_0
     def spool_lines(self, request_id: str) -> list[dict[str, Any]]:
         """The lines of one request."""
         return [line for line in self.all_lines() if line["request_id"] == request_id]
+
+
+class AnthropicWorld(World):
+    """The same in front of the fake Anthropic, whose model is called ``fake-chat`` here, too."""
+
+    kind = "anthropic"
+
+    def environment(self, credential: str) -> dict[str, str]:
+        return {"LOBBY_PROVIDER_FAKE": credential}
+
+    def arrange(self) -> None:
+        super().arrange()
+        serve_claude(self, self.fake, "fake-chat", "LOBBY_PROVIDER_FAKE")
+
+
+def serve_claude(world: World, fake: FakeOpenAI, slug: str, credential_env: str) -> None:
+    """Serve a model of the fake Anthropic as ``slug``."""
+    world.shell.run(
+        """
+provider = registry.create_provider(
+    actor=actor, slug="claude", name="Claude", kind="anthropic", base_url=base_url,
+    credential_source="environment", credential_env=credential_env,
+)
+model = registry.create_model(
+    actor=actor, slug=slug, name=slug, lifecycle="approved", kind="chat", is_open=True, max_output_tokens=64_000
+)
+registry.create_endpoint(actor=actor, model=model, provider=provider, upstream_model="fake-claude")
+registry.add_price(actor=actor, model=model, figures=Figures(input_picousd=3_000_000, output_picousd=15_000_000))
+""",
+        base_url=fake.url,
+        slug=slug,
+        credential_env=credential_env,
+    )
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -91,6 +91,7 @@ def openai_address(target: Target, operation: Operation, stream: bool) -> str:
     return target.base_url.rstrip("/") + OPENAI_PATHS[operation]
 
 
+# The version that every model takes: the next one, 2026-10-21, refuses what older models can still be told.
 ANTHROPIC_VERSION = "2023-06-01"
 ANTHROPIC_PATHS: Mapping[Operation, str] = {"messages": "/messages", "count_tokens": "/messages/count_tokens"}
 

@@ -47,6 +47,15 @@ _IDLE = {
 EFFORT_TOKENS = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 24_576}
 
 
+# JSON that passes as it came. To msgspec ``Raw | None`` would be null alone, so an empty one stands for none.
+_NOTHING = Raw(b"")
+
+
+def given(raw: Raw) -> Raw | None:
+    """``raw`` unless it was left out, or null."""
+    return raw if bytes(raw) not in (b"", b"null") else None
+
+
 class _ImageUrl(msgspec.Struct):
     url: str
     detail: str | None = None
@@ -76,7 +85,7 @@ class _Function(msgspec.Struct):
     name: str
     arguments: str = ""
     description: str | None = None
-    parameters: Raw | None = None
+    parameters: Raw = _NOTHING
     strict: bool | None = None
 
 
@@ -116,7 +125,7 @@ class _Named(msgspec.Struct):
 class _JsonSchema(msgspec.Struct):
     name: str = "answer"
     description: str | None = None
-    schema: Raw | None = None
+    schema: Raw = _NOTHING
     strict: bool | None = None
 
 
@@ -160,7 +169,7 @@ def conversation(call: UpstreamCall) -> Conversation:
         if name not in _KNOWN and name not in _HANDLED and bytes(raw) not in (b"null", _IDLE.get(name))
     }
     tools = [
-        Tool(tool.function.name, tool.function.description, tool.function.parameters, tool.function.strict)
+        Tool(tool.function.name, tool.function.description, given(tool.function.parameters), tool.function.strict)
         for tool in asked.tools or []
         if tool.function is not None
     ]
@@ -269,7 +278,7 @@ def _output_format(asked: _Format | None) -> OutputFormat | None:
         case _Format(type="json_object"):
             return OutputFormat("json_object")
         case _Format(type="json_schema", json_schema=_JsonSchema() as schema):
-            return OutputFormat("json_schema", schema.schema, schema.name, schema.description, schema.strict)
+            return OutputFormat("json_schema", given(schema.schema), schema.name, schema.description, schema.strict)
     raise Unreadable(f"There is no response_format of the type '{asked.type[:40]}'.", "response_format.type")
 
 

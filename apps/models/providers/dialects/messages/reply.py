@@ -46,7 +46,7 @@ def read(body: bytes) -> Reply:
             case "redacted_thinking":
                 content.append(Thinking(redacted=block.data or ""))
             case "tool_use":
-                arguments = bytes(block.input).decode() if block.input is not None else "{}"
+                arguments = bytes(block.input).decode()
                 if block.name == wire.ANSWER_TOOL:
                     answered = True
                     content.append(Text(arguments))

@@ -27,6 +27,7 @@ from apps.models.providers.conversation import (
     ToolChoice,
     ToolResult,
 )
+from apps.models.providers.dialects.chat.request import given
 from apps.models.providers.dialects.messages import wire
 
 # What the front itself does, and what is Lobby's own: nothing of these is for an upstream.
@@ -47,7 +48,7 @@ class _Tool(msgspec.Struct):
     name: str = ""
     type: str | None = None
     description: str | None = None
-    input_schema: Raw | None = None
+    input_schema: Raw = Raw(b"")
     strict: bool | None = None
     cache_control: wire.CacheControl | None = None
 
@@ -66,7 +67,7 @@ class _Thinking(msgspec.Struct):
 
 class _Format(msgspec.Struct):
     type: str
-    schema: Raw | None = None
+    schema: Raw = Raw(b"")
 
 
 class _OutputConfig(msgspec.Struct):
@@ -116,7 +117,8 @@ def conversation(call: UpstreamCall) -> Conversation:
     tools = []
     for number, tool in enumerate(asked.tools or []):
         if tool.type in (None, "custom"):
-            tools.append(Tool(tool.name, tool.description, tool.input_schema, tool.strict, _cache(tool.cache_control)))
+            schema = given(tool.input_schema)
+            tools.append(Tool(tool.name, tool.description, schema, tool.strict, _cache(tool.cache_control)))
         else:  # one that Anthropic runs, or whose schema only its models know
             others[f"tools[{number}] ({tool.type})"] = _TRUE
     if asked.cache_control is not None:
@@ -179,8 +181,8 @@ def _blocks(block: wire.Block, path: str, others: dict[str, Raw]) -> list[Block]
         case "redacted_thinking":
             return [Thinking(redacted=_needed(block.data, path, "data"))]
         case "tool_use":
-            arguments = bytes(block.input).decode() if block.input is not None else "{}"
-            return [ToolCall(_needed(block.id, path, "id"), _needed(block.name, path, "name"), arguments, cache)]
+            id, name = _needed(block.id, path, "id"), _needed(block.name, path, "name")
+            return [ToolCall(id, name, bytes(block.input).decode(), cache)]
         case "tool_result":
             found = _content(block.content or [], f"{path}.content", others)
             content = [each for each in found if isinstance(each, Text | Image | Document)]
@@ -261,7 +263,7 @@ def _output_format(asked: _Format | None) -> OutputFormat | None:
     match asked:
         case None:
             return None
-        case _Format(type="json_schema", schema=Raw() as schema):
+        case _Format(type="json_schema", schema=schema) if given(schema) is not None:
             return OutputFormat("json_schema", schema, strict=True)
     raise Unreadable("An output format has the type 'json_schema' and a schema.", "output_config.format")
 

@@ -133,7 +133,7 @@ class Block(msgspec.Struct):
     # tool_use
     id: str | None = None
     name: str | None = None
-    input: Raw | None = None
+    input: Raw = Raw(b"{}")
     # tool_result; a search result's texts
     tool_use_id: str | None = None
     content: str | list[Block] | None = None

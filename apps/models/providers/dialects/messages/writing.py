@@ -57,7 +57,7 @@ def write(conversation: Conversation, target: Target, *, stream: bool, max_outpu
     fields["messages"] = _written_messages(conversation, dropped)
     forced = _write_tools(conversation, target, fields, dropped)
     thinks = _write_reasoning(conversation, target, fields, dropped, most=most, forced=forced)
-    _write_sampling(conversation, fields, dropped, thinks=thinks)
+    _write_sampling(conversation, target, fields, dropped, thinks=thinks)
     if conversation.stop:
         fields["stop_sequences"] = conversation.stop
     if conversation.user is not None:
@@ -274,10 +274,7 @@ def thinks_adaptively(target: Target) -> bool:
     """Whether the model is told an effort rather than a budget: from Claude 4.6 on. The endpoint's setting ``thinking``
     (``adaptive`` or ``budget``) says it of models whose names do not."""
     said = target.setting("thinking")
-    if said:
-        return said == "adaptive"
-    found = _GENERATION.search(target.upstream_model)
-    return found is not None and (int(found["major"]), int(found["minor"] or 0)) >= (4, 6)
+    return said == "adaptive" if said else _generation(target) >= (4, 6)
 
 
 def _budget(reasoning: Reasoning) -> int:
@@ -294,11 +291,26 @@ def _nearest_word(effort: str) -> str:
     return "low" if effort == "minimal" else "high"
 
 
-def _write_sampling(conversation: Conversation, fields: dict[str, Any], dropped: list[str], *, thinks: bool) -> None:
+def takes_sampling(target: Target) -> bool:
+    """Whether the model may be told how to sample: until Claude 4.6. The endpoint's setting ``sampling`` (``taken`` or
+    ``refused``) says it of models whose names do not."""
+    said = target.setting("sampling")
+    return said != "refused" if said else _generation(target) < (4, 7)
+
+
+def _generation(target: Target) -> tuple[int, int]:
+    """By the model's name; (0, 0) where that does not tell."""
+    found = _GENERATION.search(target.upstream_model)
+    return (int(found["major"]), int(found["minor"] or 0)) if found is not None else (0, 0)
+
+
+def _write_sampling(
+    conversation: Conversation, target: Target, fields: dict[str, Any], dropped: list[str], *, thinks: bool
+) -> None:
     """While a model thinks, its sampling is its own. Other APIs' temperatures go up to 2: what is above 1 is named."""
     asked = {name: getattr(conversation, name) for name in ("temperature", "top_p", "top_k")}
     sampling = {name: value for name, value in asked.items() if value is not None}
-    if thinks:
+    if thinks or not takes_sampling(target):
         dropped += [conversation.name(name) for name, value in sampling.items() if value != 1 or name == "top_k"]
         return
     if sampling.get("temperature", 0) > MAX_TEMPERATURE:
