@@ -381,7 +381,8 @@ def calls_tool(behaviour: Behaviour, messages: list[dict[str, Any]], *marks: str
     """Whether the directive ``tool`` holds now: it was given outside of the messages, or in the last of them, and no
     tool has answered (``marks`` tell such a message by its role, or its blocks' type)."""
     last = messages[-1]
-    blocks = last.get("content") if isinstance(last.get("content"), list) else []
+    content = last.get("content")
+    blocks: list[dict[str, Any]] = content if isinstance(content, list) else []
     if not behaviour.tool or last.get("role") in marks or any(block.get("type") in marks for block in blocks):
         return False
 

@@ -31,7 +31,8 @@ def client(world: World) -> Iterator[anthropic.Anthropic]:
 def say(client: anthropic.Anthropic, messages: list[Any], *, stream: bool, **fields: Any) -> Message:
     facts: dict[str, Any] = {"max_tokens": 500, "messages": messages, **fields}
     if not stream:
-        return client.messages.create(**facts)
+        answer: Message = client.messages.create(**facts)
+        return answer
     with client.messages.stream(**facts) as events:
         return events.get_final_message()
 
@@ -239,17 +240,13 @@ def test_an_account_without_credit_is_ours_to_mend(client: anthropic.Anthropic) 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_failure_in_mid_stream_is_an_error_event(client: anthropic.Anthropic, model: str) -> None:
-    seen = []
+    seen: list[str] = []
+    messages: Any = [{"role": "user", "content": "Hello [[chunks=9 fail=error_event at=3 each]]"}]
     with (
+        client.messages.stream(model=model, max_tokens=100, messages=messages) as events,
         pytest.raises(anthropic.APIStatusError) as caught,
-        client.messages.stream(
-            model=model,
-            max_tokens=100,
-            messages=[{"role": "user", "content": "Hello [[chunks=9 fail=error_event at=3 each]]"}],
-        ) as events,
     ):
-        for text in events.text_stream:
-            seen.append(text)  # noqa: PERF402: what came before the error counts
+        seen.extend(text for text in events.text_stream)
     assert "".join(seen) == "w0 w1 w2 "
     assert caught.value.body
 
