@@ -43,6 +43,7 @@ NAV: tuple[NavEntry, ...] = (
     NavEntry("API docs", "api:docs", "book-open", "g d", "Build", external=True),
     NavEntry("Usage", "gateway:usage", "chart-column", "g u", "Operate"),
     NavEntry("Requests", "gateway:request-list", "activity", "g r", "Operate"),
+    NavEntry("Providers", "models:provider-list", "server", "g v", "Platform", staff_only=True),
     NavEntry("Admin", "admin:index", "shield-check", "g a", "Platform", staff_only=True, external=True),
 )
 

@@ -319,6 +319,21 @@ PAGES: dict[str, Row] = {
     "tenants:member-remove": page(MEMBER_OF_PLACE, POST=ADMINS),
     "models:list": page(GET=MEMBERS),
     "models:card": page(MODEL_SLUG, GET=MEMBERS),
+    "models:provider-list": page(GET=STAFF),
+    "models:provider-create": page(GET=STAFF),
+    "models:provider-try": page(POST=Act(STAFF, audited=False)),
+    "models:provider-detail": page(PROVIDER, GET=STAFF),
+    "models:provider-edit": page(
+        PROVIDER,
+        GET=STAFF,
+        POST=to(STAFF, {"name": "Other", "base_url": "https://192.0.43.7/v1", "credential_source": "none"}),
+    ),
+    "models:provider-test": page(PROVIDER, POST=Act(STAFF, audited=False)),
+    "models:provider-switch": page(PROVIDER, POST=to(STAFF, {"enabled": "false"})),
+    "models:provider-rotate": page(PROVIDER, POST=to(STAFF, {"secret": "sk-isolation-0123456789"})),
+    "models:provider-models": page(
+        PROVIDER, GET=STAFF, POST=to(STAFF, {"upstream_model": "writer-10b", "slug": "acme/ten:1b", "kind": "chat"})
+    ),
     "models:licence-accept": page(MODEL_SLUG, POST=ADMINS),
 }
 

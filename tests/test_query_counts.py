@@ -236,6 +236,7 @@ LISTS: dict[str, Builder] = {
     "tenants:project-list": projects,
     "tenants:member-list": members,
     "models:list": endpoints,
+    "models:provider-list": endpoints,
     "gateway:usage": usage,
     "gateway:request-list": requests,
     "portal:home": usage,
@@ -263,7 +264,7 @@ def test_every_list_has_an_entry() -> None:
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize("part", ["service_admin", "owner"])
 def test_a_list_costs_the_same_with_3_and_300_rows(cast: Cast, name: str, part: str) -> None:
-    if part == "owner" and name in {"api:provider-list", "api:endpoint-list", "api:price-list"}:
+    if part == "owner" and name in {"api:provider-list", "api:endpoint-list", "api:price-list", "models:provider-list"}:
         part = "service_engineer"
     client = Client()
     client.force_login(cast[part], backend=BACKEND)

@@ -53,7 +53,7 @@ LOCAL_CONNECT_TIMEOUT_S: Final = 0.3
 REDISCOVER_AFTER: Final = timedelta(hours=1)
 SELF_HOSTED: Final = "Self-hosted: no price per token"
 _NO_OWNERS: Final = frozenset({"system", "library", "vllm", "openai-internal", "organization_owner", "user"})
-_AUDITED_NAMES: Final = 100
+AUDITED_NAMES: Final = 100
 
 logger = structlog.get_logger(__name__)
 
@@ -205,18 +205,18 @@ def record_listing(*, actor: Actor, provider: Provider, listing: UpstreamListing
     for listed in listing.models:
         endpoint = known.get(listed.upstream_model)
         if endpoint is None:
-            endpoint = _add(provider, listed)
+            endpoint = add_listed(provider, listed)
             if endpoint is None:
                 skipped += 1
                 continue
             added.append(listed.upstream_model)
-            _price(actor, endpoint, listed, now)
+            price_listed(actor, endpoint, listed, now)
             continue
         if endpoint.missing_since is not None:
             apply_changes(endpoint, {"is_enabled": True, "missing_since": None})
             returned.append(listed.upstream_model)
         if endpoint.from_discovery and endpoint.pk in unpriced:
-            _price(actor, endpoint, listed, now)
+            price_listed(actor, endpoint, listed, now)
     names = {listed.upstream_model for listed in listing.models}
     vanished = [
         endpoint
@@ -231,9 +231,9 @@ def record_listing(*, actor: Actor, provider: Provider, listing: UpstreamListing
     )
     if added or returned or vanished:
         facts = {
-            "added": list(discovery.added[:_AUDITED_NAMES]),
-            "returned": list(discovery.returned[:_AUDITED_NAMES]),
-            "vanished": list(discovery.vanished[:_AUDITED_NAMES]),
+            "added": list(discovery.added[:AUDITED_NAMES]),
+            "returned": list(discovery.returned[:AUDITED_NAMES]),
+            "vanished": list(discovery.vanished[:AUDITED_NAMES]),
             "counts": [len(added), len(returned), len(vanished)],
         }
         audit.record(actor, "provider.models_discovered", provider, facts)
@@ -315,7 +315,7 @@ def _retire_missing(actor: Actor, kept: set[str]) -> list[Found]:
     return gone
 
 
-def _add(provider: Provider, listed: ListedModel) -> Endpoint | None:
+def add_listed(provider: Provider, listed: ListedModel) -> Endpoint | None:
     """The endpoint of a newly listed model; None where the name belongs to something else already."""
     is_open = settings.DISCOVERED_MODELS_OPEN
     model = Model.objects.filter(slug=listed.upstream_model).first()
@@ -388,7 +388,7 @@ def _unpriced(provider: Provider) -> set[int]:
     )
 
 
-def _price(actor: Actor, endpoint: Endpoint, listed: ListedModel, now: datetime) -> None:
+def price_listed(actor: Actor, endpoint: Endpoint, listed: ListedModel, now: datetime) -> None:
     if endpoint.provider.slug in {"ollama", "vllm"} and endpoint.provider.from_environment:
         if not Price.objects.filter(model=endpoint.model).exists():
             add_price(actor=actor, model=endpoint.model, endpoint=endpoint, figures=Figures(0, 0), source=SELF_HOSTED)

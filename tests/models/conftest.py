@@ -93,7 +93,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class RawServer:
-    """``answer`` decides what each GET gets; ``seen`` keeps their headers."""
+    """``answer`` decides what each request gets; ``seen`` keeps their headers."""
 
     port: int
     answer: Answer
@@ -119,6 +119,10 @@ def raw_server() -> Iterator[RawServer]:
         def do_GET(self) -> None:
             server.seen.append({"path": self.path, **{name.lower(): value for name, value in self.headers.items()}})
             server.answer(self)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.do_GET()
 
         def log_message(self, format: str, *args: object) -> None:
             """Silent: what came is in ``seen``."""

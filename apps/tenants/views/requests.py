@@ -14,7 +14,8 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.vary import vary_on_headers
 
-from apps.tenants.access import Actor
+from apps.tenants.access import Actor, require
+from apps.tenants.errors import PermissionDenied
 from apps.tenants.models import Tenant
 from apps.tenants.workspace import Workspace, get_workspace
 
@@ -58,3 +59,19 @@ def sorted_by(rows: QuerySet[M], request: HttpRequest, orders: Mapping[str, str]
 
 def page_of(rows: QuerySet[M], request: HttpRequest) -> Page[M]:
     return Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
+
+
+def staff_page(
+    view: Callable[Concatenate[HttpRequest, Actor, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """A page of the platform's, for whoever may see the registry, wherever they work. No cache keeps it."""
+
+    def page(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        actor = get_workspace(request).actor
+        if actor is None:
+            raise PermissionDenied("This page is for the platform's staff.")
+        require(actor, "registry.view", what="see the platform's providers")
+        return view(request, actor, *args, **kwargs)
+
+    update_wrapper(page, view)
+    return login_required(never_cache(vary_on_headers("HX-Request")(page)))

@@ -1,0 +1,333 @@
+"""Trying a provider out: a tiny real call, and what its failure means in words.
+
+The call is built by the provider's own adapter and goes to the very address that the guard has checked. Without a model
+the provider is only asked for its list, which tries address and credential. Nothing is billed to a tenant.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+import httpx
+import msgspec
+
+from apps.models.credentials import check_secret, credential_of, secret_for
+from apps.models.errors import CredentialError, DiscoveryFailed, UrlRefused
+from apps.models.models import Provider
+from apps.models.provider_settings import KINDS, address_of, clean_endpoint_settings, merged
+from apps.models.providers.adapters import make_adapters
+from apps.models.providers.base import Adapter, ProviderError, Target, Unreadable, UpstreamCall
+from apps.models.types import AWS_KINDS, ModelKind, ProviderKind
+from apps.models.upstream_listing import REFUSED, UNREACHED, UNRESOLVED, Place, guess_kind, read_listing
+from apps.models.urls_guard import check_url, resolve
+from apps.tenants import validation
+from apps.tenants.access import Actor, require
+
+CONNECT_TIMEOUT_S: Final = 4.0
+ANSWER_TIMEOUT_S: Final = 20.0
+MAX_BYTES: Final = 1024**2
+MAX_OUTPUT_TOKENS: Final = 16
+MAX_SAID: Final = 300
+
+
+class Outcome(StrEnum):
+    OK = "ok"
+    WRONG_KEY = "wrong_key"
+    NO_ACCESS = "no_access"
+    WRONG_REGION = "wrong_region"
+    WRONG_MODEL = "wrong_model"
+    WRONG_ADDRESS = "wrong_address"
+    UNREACHABLE = "unreachable"
+    BUSY = "busy"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """``field`` is the input to look at; ``said`` what the provider answered, without the credential."""
+
+    outcome: Outcome
+    title: str
+    remedy: str = ""
+    field: str = ""
+    said: str = ""
+    ms: int = 0
+
+    @property
+    def is_ok(self) -> bool:
+        return self.outcome is Outcome.OK
+
+    @property
+    def tone(self) -> str:
+        return {Outcome.OK: "ok", Outcome.BUSY: "warn"}.get(self.outcome, "danger")
+
+
+def try_connection(
+    *,
+    actor: Actor,
+    provider: Provider,
+    upstream_model: str = "",
+    secret: str = "",
+    settings: dict[str, str] | None = None,
+) -> Report:
+    """``provider`` may be a draft that was not saved; ``secret`` then is its credential. ``settings`` the endpoint's.
+
+    Blocks for some 25 seconds at most. Raises PermissionDenied, and Invalid for settings that are none.
+    """
+    require(actor, "registry.manage", what="try providers out")
+    endpoint = clean_endpoint_settings(provider.kind, settings or {})
+    upstream_model = validation.clean_text(upstream_model, field="model", maximum=300)
+    started = time.monotonic()
+    try:
+        credential = secret_for(provider, check_secret(secret)) if secret else credential_of(provider)
+        if upstream_model or not KINDS[provider.kind].lists_models:
+            report = _call(provider, credential, upstream_model, endpoint)
+        else:
+            listing = read_listing(Place(provider.kind, provider.base_url, credential, provider.settings))
+            count = len(listing.models)
+            report = Report(Outcome.OK, f"Connected: it lists {count} model{'' if count == 1 else 's'} for this key.")
+    except CredentialError as error:
+        report = Report(Outcome.WRONG_KEY, "There is no credential to show.", error.message, "credential")
+    except UrlRefused as error:
+        report = Report(Outcome.WRONG_ADDRESS, "Lobby may not call this address.", error.message, "base_url")
+    except DiscoveryFailed as error:
+        report = _of_listing(provider, error)
+    return replace(report, ms=int((time.monotonic() - started) * 1000))
+
+
+def _call(provider: Provider, credential: str | None, upstream_model: str, endpoint: dict[str, str]) -> Report:
+    adapter = _adapters().get(provider.kind)
+    if adapter is None:
+        return Report(Outcome.FAILED, f"This release cannot call {provider.get_kind_display()} yet.")
+    if provider.kind == ProviderKind.SANDBOX:
+        return Report(Outcome.OK, "The sandbox is built in: it always answers.")
+    if not upstream_model:
+        return Report(Outcome.WRONG_MODEL, "Name a model to try.", KINDS[provider.kind].model_help, "model")
+    settings = merged(provider.kind, provider.settings, endpoint)
+    target = Target(provider.base_url, upstream_model, credential, settings, max_output_tokens=MAX_OUTPUT_TOKENS)
+    call = _tiny_call(upstream_model)
+    try:
+        request = adapter.prepare(target, call, attempt_id="connection-test").request
+        response, body = _send(request)
+    except Unreadable as error:
+        return Report(Outcome.FAILED, "The test could not be written for this provider.", said=error.message)
+    except socket.gaierror:
+        return _unresolved(provider)
+    except httpx.TimeoutException:
+        return _unreachable(provider, "It did not answer in time.")
+    except (httpx.HTTPError, OSError) as error:
+        return _unreachable(provider, _why_unreached(error))
+    if response.status_code != 200:
+        refusal = adapter.error(response.status_code, response.headers, body)
+        return _of_refusal(provider, refusal, response, credential)
+    try:
+        adapter.parse(target, call, response.headers, body)
+    except ProviderError as malformed:
+        return Report(
+            Outcome.WRONG_ADDRESS,
+            "Something answers there, but not as this kind of provider does.",
+            f"Check the kind and the address. {KINDS[provider.kind].address_help}",
+            "base_url",
+            _said(malformed.message, credential),
+        )
+    return Report(Outcome.OK, f"Connected: {upstream_model} has answered.")
+
+
+@lru_cache(maxsize=1)
+def _adapters() -> dict[str, Adapter]:
+    return make_adapters()
+
+
+def _tiny_call(upstream_model: str) -> UpstreamCall:
+    if guess_kind(upstream_model) == ModelKind.EMBEDDING:
+        return UpstreamCall("embeddings", {"model": _raw(upstream_model), "input": _raw("Hello")}, model=upstream_model)
+    messages = [{"role": "user", "content": "Answer with OK."}]
+    fields = {"model": _raw(upstream_model), "messages": _raw(messages)}
+    return UpstreamCall("chat.completions", fields, max_output_tokens=MAX_OUTPUT_TOKENS, model=upstream_model)
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def _send(request: httpx.Request) -> tuple[httpx.Response, bytes]:
+    """To the address that was checked, speaking TLS and HTTP with the host that was named."""
+    url = request.url
+    checked = check_url(str(url.copy_with(query=None)))
+    address = resolve(checked)[0]
+    request.url = url.copy_with(host=address)
+    request.extensions["sni_hostname"] = checked.host
+    timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    request.extensions["timeout"] = timeout.as_dict()
+    with httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False) as client:
+        response = client.send(request, stream=True)
+        body = bytearray()
+        for chunk in response.iter_raw():
+            body += chunk
+            if len(body) > MAX_BYTES:
+                break
+        response.close()
+    return response, bytes(body)
+
+
+def _of_refusal(provider: Provider, error: ProviderError, response: httpx.Response, credential: str | None) -> Report:
+    status = response.status_code
+    # Each API has its own word for each mistake, in one of these places.
+    words = " ".join(
+        (error.message, error.code or "", error.type or "", response.headers.get("x-amzn-errortype", ""))
+    ).lower()
+    said = _said(error.message, credential)
+    facts = KINDS[provider.kind]
+    if 300 <= status < 400:
+        return Report(
+            Outcome.WRONG_ADDRESS, "The server sends callers elsewhere.", "Enter where it sends them.", "base_url", said
+        )
+    if "valid region" in words or "scoped to" in words:
+        return _wrong_region(provider, said)
+    if status in (401, 403) or "api key not valid" in words or "api_key_invalid" in words:
+        return _of_credential(provider, words, said)
+    if status == 429:
+        return Report(
+            Outcome.BUSY,
+            "The credential works, but its account is at a limit now.",
+            "Look at the quota and the billing of the account; then try again.",
+            said=said,
+        )
+    if _names_the_model(status, words):
+        return Report(
+            Outcome.WRONG_MODEL,
+            f"The provider knows no such {facts.model_label.lower()} for this credential.",
+            _model_remedy(provider, words),
+            "model",
+            said,
+        )
+    if status in (404, 405):
+        return Report(
+            Outcome.WRONG_ADDRESS,
+            "There is a server, but nothing at this path.",
+            f"Check the address. {facts.address_help}",
+            "base_url",
+            said,
+        )
+    if status >= 500:
+        return Report(
+            Outcome.FAILED,
+            f"The provider failed ({status}).",
+            "Try again in a minute; look at its status page.",
+            said=said,
+        )
+    title = f"The provider refused the call ({status})."
+    return Report(Outcome.REFUSED, title, "What it said is below.", "model", said)
+
+
+def _of_credential(provider: Provider, words: str, said: str) -> Report:
+    no_access = ("accessdenied", "not authorized", "don't have access", "permission_denied", "permission_error")
+    if provider.kind in AWS_KINDS and any(each in words for each in no_access) and "token" not in words:
+        return Report(
+            Outcome.NO_ACCESS,
+            "The credential is known, but may not call this model.",
+            "Allow bedrock:InvokeModel (or sagemaker:InvokeEndpoint) for it in IAM, and for Bedrock request access to"
+            " the model in this region.",
+            "model",
+            said,
+        )
+    if "expired" in words:
+        remedy = "Make a new one and enter it."
+        return Report(Outcome.WRONG_KEY, "The credential has expired.", remedy, "credential", said)
+    remedies = {
+        ProviderKind.AZURE_OPENAI: "Copy key 1 or key 2 of this very resource: a key works at its own endpoint alone.",
+        ProviderKind.BEDROCK: "Check that access key id and secret access key belong together, or the Bedrock API key.",
+        ProviderKind.SAGEMAKER: "Check that access key id and secret access key belong together.",
+    }
+    remedy = remedies.get(ProviderKind(provider.kind), KINDS[provider.kind].credential_help)
+    return Report(Outcome.WRONG_KEY, "The provider refuses the credential.", remedy, "credential", said)
+
+
+def _names_the_model(status: int, words: str) -> bool:
+    if status == 404:
+        told = ("model_not_found", "deploymentnotfound", "not_found_error", "does not exist", "no longer available")
+        return any(each in words for each in told) or ("model" in words and "not found" in words)
+    told = ("model identifier is invalid", "on-demand throughput", "provided model", "could not find", "not found")
+    return status == 400 and any(each in words for each in told)
+
+
+def _model_remedy(provider: Provider, words: str) -> str:
+    if "on-demand throughput" in words:
+        return "This model is called by an inference profile: put the region's prefix in front, such as eu. or us."
+    if provider.kind in AWS_KINDS:
+        region = provider.settings.get("region", "")
+        return f"{KINDS[provider.kind].model_help} It has to be offered in {region}: names differ by region."
+    return KINDS[provider.kind].model_help
+
+
+def _of_listing(provider: Provider, error: DiscoveryFailed) -> Report:
+    facts = KINDS[provider.kind]
+    match error.code:
+        case code if code == UNRESOLVED:
+            return _unresolved(provider)
+        case code if code == UNREACHED:
+            return _unreachable(provider, error.message)
+        case code if code == REFUSED:
+            return _of_credential(provider, "", error.message)
+    remedy = f"Check the address. {facts.address_help} Or name a model and try again: not every server has a list."
+    return Report(Outcome.WRONG_ADDRESS, "Its list of models cannot be read.", remedy, "base_url", error.message)
+
+
+def _unresolved(provider: Provider) -> Report:
+    host = check_url(provider.base_url).host
+    if provider.kind in AWS_KINDS and provider.base_url == address_of(provider.kind, provider.settings):
+        return _wrong_region(provider, f"The name {host} does not resolve.")
+    return Report(
+        Outcome.UNREACHABLE,
+        "There is no server of that name.",
+        "Check the address for a slip; if it is right, this machine's DNS does not know it.",
+        "base_url",
+        f"The name {host} does not resolve.",
+    )
+
+
+def _wrong_region(provider: Provider, said: str) -> Report:
+    region = provider.settings.get("region", "")
+    return Report(
+        Outcome.WRONG_REGION,
+        f"{provider.get_kind_display()} is not to be found in the region {region}.",
+        "Choose a region that offers it, for example eu-central-1 or us-east-1. If other AWS regions fail as well, this"
+        " machine cannot look up names.",
+        "settings/region",
+        said,
+    )
+
+
+def _unreachable(provider: Provider, said: str) -> Report:
+    checked = check_url(provider.base_url)
+    return Report(
+        Outcome.UNREACHABLE,
+        f"{checked.host}:{checked.port} cannot be reached.",
+        "Check address and port, that the server runs, and that a firewall or proxy lets this machine out to it.",
+        "base_url",
+        said,
+    )
+
+
+def _why_unreached(error: Exception) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return f"Its certificate or TLS is not accepted ({cause.reason or type(cause).__name__})."
+        if isinstance(cause, ConnectionRefusedError):
+            return "The connection was refused: nothing listens there."
+        cause = cause.__cause__ or cause.__context__
+    return f"{type(error).__name__}."
+
+
+def _said(message: str, credential: str | None) -> str:
+    """What the provider said. Some repeat the credential that they were shown."""
+    text = "".join(character if character.isprintable() else " " for character in message)
+    return (text.replace(credential, "[credential]") if credential else text)[:MAX_SAID]
