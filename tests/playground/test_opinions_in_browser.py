@@ -79,6 +79,40 @@ def test_a_reader_finds_an_example_rates_it_and_goes_on_from_it(
     assert complaints == []
 
 
+def test_a_reader_of_a_permalink_says_why_an_answer_is_bad(
+    browser: Browser, lobby: LiveLobby, complaints: list[str]
+) -> None:
+    own = open_as(browser, lobby, "tomas", "/playground/conversations/", complaints)
+    own.get_by_label("Search titles").fill("ceiling plumber")
+    expect(own.get_by_test_id("conversation-row")).to_have_count(1)
+    own.get_by_role("link", name="Shared").click()
+    own.wait_for_url("**/playground/shared/**")
+    for width in (1280, 390):
+        own.set_viewport_size({"width": width, "height": 844})
+        assert own.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+    path = own.url.removeprefix(lobby.url)
+    page = open_as(browser, lobby, "vera", path, complaints)
+    feedback = page.get_by_test_id("feedback").first
+    feedback.get_by_test_id("thumb-up").click()
+    expect(feedback.get_by_test_id("thumb-up")).to_have_attribute("aria-pressed", "true")
+    feedback.get_by_test_id("thumb-down").click()
+    feedback.get_by_text("Fabricated").click()
+    feedback.get_by_test_id("feedback-note").fill("Where does this figure come from?")
+    feedback.get_by_test_id("feedback-save").click()
+    expect(feedback).to_contain_text("the model's owners see it")
+    page.reload()
+    feedback.get_by_test_id("feedback-edit").click()
+    expect(feedback.get_by_test_id("reason-fabricated")).to_be_checked()
+    expect(feedback.get_by_test_id("feedback-note")).to_have_value("Where does this figure come from?")
+    assert grave_violations(page) == []
+    assert page.get_by_test_id("shared-fork").count() == 0  # a viewer calls no models
+    assert complaints == []
+    outside = open_as(browser, lobby, "leila", "/examples/", complaints)
+    answer = outside.goto(lobby.url + path)
+    assert answer is not None
+    assert answer.status == 404
+
+
 def test_a_triager_confirms_and_the_filter_follows(browser: Browser, lobby: LiveLobby, complaints: list[str]) -> None:
     page = open_as(browser, lobby, "priya", "/playground/feedback/", complaints)
     page.get_by_label("Any reason").select_option("inappropriate")

@@ -63,7 +63,15 @@ def feedback(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
     saved = request.method == "POST" and error is None and "details" in request.POST
     chosen = given.reasons if given else []
     reasons = [(value, label, value in chosen) for value, label in Reason.choices]
-    context = {"answer": answer, "given": given, "reasons": reasons, "error": error, "saved": saved}
+    asks_why = given is not None and given.verdict == Verdict.DOWN and not saved
+    context = {
+        "answer": answer,
+        "given": given,
+        "reasons": reasons,
+        "error": error,
+        "saved": saved,
+        "open": asks_why and (request.method == "POST" or "edit" in request.GET),
+    }
     return render(request, "playground/_feedback.html", context, status=status)
 
 
