@@ -49,7 +49,7 @@ async def admit(
         limits=plan.limits,
         budgets=tuple(budget.window(now) for budget in plan.budgets),
         tokens=bound + output,
-        cost=max(price.bound(bound, output) for price in prices),
+        cost=max(price.bound(bound, output, parsed.units) for price in prices),
         # Who names no maximum takes less than the model's: an answer of one token is the least worth asking for.
         minimum_tokens=bound + output if asked is not None else bound + request.choices,
         token_cost=max(price.dearest_output for price in prices),

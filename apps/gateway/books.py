@@ -156,6 +156,7 @@ class Books:
         if usage is None:
             status = UsageStatus.ESTIMATED
             usage = Usage(self.estimate, attempt.decoder.output_tokens if attempt.decoder else 0)
+        usage = usage.bounded()
         cost = 0 if self._request.operation in FREE_OPERATIONS else cost_picousd(attempt.price.terms, usage)
         principal, plan = self._principal, self.plan
         assert plan is not None
@@ -179,7 +180,13 @@ class Books:
             output_tokens=usage.output_tokens,
             cached_tokens=usage.cached_tokens,
             cache_write_tokens=usage.cache_write_tokens,
+            cache_write_1h_tokens=usage.cache_write_1h_tokens,
             reasoning_tokens=usage.reasoning_tokens,
+            audio_input_tokens=usage.audio_input_tokens,
+            audio_output_tokens=usage.audio_output_tokens,
+            image_input_tokens=usage.image_input_tokens,
+            image_output_tokens=usage.image_output_tokens,
+            units=usage.units,
             cost_picousd=cost,
             duration_ms=duration,
             first_token_ms=attempt.first_token_ms,
@@ -189,13 +196,7 @@ class Books:
         if outcome != Outcome.OK:
             self._flush()  # else it goes with the request's own line, before the last byte
         self._cost += cost
-        self._usage = Usage(
-            self._usage.input_tokens + usage.input_tokens,
-            self._usage.output_tokens + usage.output_tokens,
-            self._usage.cached_tokens + usage.cached_tokens,
-            self._usage.cache_write_tokens + usage.cache_write_tokens,
-            self._usage.reasoning_tokens + usage.reasoning_tokens,
-        )
+        self._usage = self._usage.plus(usage)
         facts: dict[str, Any] = {
             "id": attempt.id,
             "endpoint": attempt.endpoint.label,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from apps.gateway.ledger.pricing import PriceTerms
+from apps.gateway.ledger.pricing import PriceTerms, parts
 from apps.gateway.models import RequestLog, UsageRecord
 from apps.gateway.types import Outcome, UsageStatus
 from apps.tenants.money import format_usd
@@ -55,12 +55,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
-    """So many tokens (or requests) of a kind, at a rate in picodollars each."""
+    """So many tokens, units or requests of a kind, at a rate in picodollars each; ``each``: these are no tokens."""
 
     kind: str
     count: int
     rate_picousd: int
-    per_request: bool = False
+    each: bool = False
 
     @property
     def cost_picousd(self) -> int:
@@ -333,16 +333,13 @@ def _bill(record: UsageRecord) -> Bill:
     if record.price is None:
         return Bill(record, ())
     terms = PriceTerms.of(record.price)
-    counts = [
-        ("Input", max(record.input_tokens - record.cached_tokens - record.cache_write_tokens, 0), terms.input),
-        ("Cached input", record.cached_tokens, terms.cached),
-        ("Cache writes", record.cache_write_tokens, terms.cache_write),
-        ("Output", max(record.output_tokens - record.reasoning_tokens, 0), terms.output),
-        ("Reasoning", record.reasoning_tokens, terms.reasoning),
-    ]
-    lines = [BillLine(kind, count, rate) for kind, count, rate in counts if count or kind in ("Input", "Output")]
+    always = () if record.units else ("Input", "Output")
+    lines = [BillLine(kind, count, rate) for kind, count, rate in parts(terms, record) if count or kind in always]
+    if record.units:
+        unit = record.price.get_unit_display() or "Unit"
+        lines.append(BillLine(unit, record.units, terms.unit, each=True))
     if terms.request:
-        lines.append(BillLine("Per request", 1, terms.request, per_request=True))
+        lines.append(BillLine("Per request", 1, terms.request, each=True))
     return Bill(record, tuple(lines))
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from apps.models.providers.base import Usage
+from apps.models.providers.base import USAGE_KINDS, Usage
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -49,7 +49,7 @@ close_failures = Counter(
     registry=registry,
 )
 
-_TOKENS = {kind: tokens.labels(kind) for kind in ("input", "output", "cached", "cache_write", "reasoning")}
+_TOKENS = [(name, tokens.labels(name.removesuffix("_tokens"))) for name in USAGE_KINDS if name.endswith("_tokens")]
 
 
 @cache
@@ -69,14 +69,9 @@ def _duration_of(operation: str) -> Histogram:
 
 def count_attempt(provider: str, outcome: str, usage: Usage, cost_picousd: int, first_token_ms: int | None) -> None:
     _attempts_of(provider, outcome).inc()
-    _TOKENS["input"].inc(usage.input_tokens)
-    _TOKENS["output"].inc(usage.output_tokens)
-    if usage.cached_tokens:
-        _TOKENS["cached"].inc(usage.cached_tokens)
-    if usage.cache_write_tokens:
-        _TOKENS["cache_write"].inc(usage.cache_write_tokens)
-    if usage.reasoning_tokens:
-        _TOKENS["reasoning"].inc(usage.reasoning_tokens)
+    for name, counter in _TOKENS:
+        if count := getattr(usage, name):
+            counter.inc(count)
     cost.inc(cost_picousd / 1e12)
     if first_token_ms is not None:
         first_token.observe(first_token_ms / 1000)

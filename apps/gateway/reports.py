@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Min, Sum
 
 from apps.gateway import selectors
+from apps.gateway.ledger.pricing import FREE, parts
 from apps.gateway.models import Granularity, UsageRollup
 from apps.gateway.report_periods import Period
 from apps.gateway.selectors import GroupBy, UsageFilters, UsageGroup, UsagePoint, UsageSums
@@ -203,15 +204,11 @@ def spend_chart(report: UsageReport, links: Sequence[str], name: Callable[[Usage
 
 def tokens_chart(report: UsageReport, links: Sequence[str] = ()) -> dict[str, Any]:
     """Tokens by kind. Parts are taken out of their whole, so that the bars add up."""
-    kinds = [
-        ("Input", [s.input_tokens - s.cached_tokens - s.cache_write_tokens for s in report.by_bucket]),
-        ("Cached input", [s.cached_tokens for s in report.by_bucket]),
-        ("Cache writes", [s.cache_write_tokens for s in report.by_bucket]),
-        ("Output", [s.output_tokens - s.reasoning_tokens for s in report.by_bucket]),
-        ("Reasoning", [s.reasoning_tokens for s in report.by_bucket]),
-    ]
-    shown = [(name, [max(value, 0) for value in values]) for name, values in kinds if name == "Input" or any(values)]
-    series = [{"name": name, "values": values} for name, values in shown]
+    kinds: dict[str, list[int]] = {}
+    for sums in report.by_bucket:
+        for name, count, _ in parts(FREE, sums):
+            kinds.setdefault(name, []).append(count)
+    series = [{"name": name, "values": values} for name, values in kinds.items() if name == "Input" or any(values)]
     return {"labels": report.period.labels(), "series": series, "links": list(links), "stacked": True}
 
 

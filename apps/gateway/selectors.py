@@ -17,6 +17,7 @@ from django.utils import timezone
 from apps.gateway.models import Granularity, RequestLog, UsageRecord, UsageRollup
 from apps.gateway.types import Outcome
 from apps.models.models import Model
+from apps.models.providers.base import USAGE_KINDS
 from apps.tenants.access import Actor
 from apps.tenants.errors import Invalid, NotFound
 from apps.tenants.models import ApiKey, Budget, Project, Tenant, User
@@ -24,11 +25,7 @@ from apps.tenants.models import ApiKey, Budget, Project, Tenant, User
 _SUMMED = (
     "requests",
     "errors",
-    "input_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
+    *USAGE_KINDS,
     "cost_picousd",
     "duration_ms",
     "first_token_ms",
@@ -64,7 +61,8 @@ _GROUP_FIELD = {
 
 @dataclass(frozen=True, slots=True)
 class UsageSums:
-    """``requests`` counts upstream attempts. Cached and cache-write tokens are parts of input, reasoning of output."""
+    """``requests`` counts upstream attempts. Kinds of tokens are parts of input or of output; ``units`` of several
+    models are of several sorts."""
 
     requests: int = 0
     errors: int = 0
@@ -72,7 +70,13 @@ class UsageSums:
     output_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    units: int = 0
     cost_picousd: int = 0
     duration_ms: int = 0
     first_token_ms: int = 0

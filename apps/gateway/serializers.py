@@ -17,7 +17,7 @@ from apps.tenants.serializers import PROJECT
 
 
 class SumsOut(Output):
-    """Cached and cache-write tokens are parts of input, reasoning tokens a part of output."""
+    """Each kind of token is a part of input or of output."""
 
     requests = serializers.IntegerField(help_text="Upstream attempts.")
     errors = serializers.IntegerField()  # type: ignore[assignment]
@@ -25,7 +25,13 @@ class SumsOut(Output):
     output_tokens = serializers.IntegerField()
     cached_tokens = serializers.IntegerField()
     cache_write_tokens = serializers.IntegerField()
+    cache_write_1h_tokens = serializers.IntegerField(help_text="Of the cache writes: kept for an hour.")
     reasoning_tokens = serializers.IntegerField()
+    audio_input_tokens = serializers.IntegerField()
+    audio_output_tokens = serializers.IntegerField()
+    image_input_tokens = serializers.IntegerField()
+    image_output_tokens = serializers.IntegerField()
+    units = serializers.IntegerField(help_text="Images, seconds, characters or searches, as the model's kind says.")
     cost_usd = UsdOut(source="cost_picousd")
     mean_duration_ms = serializers.FloatField(allow_null=True)
     mean_first_token_ms = serializers.FloatField(allow_null=True)
@@ -105,7 +111,13 @@ class AttemptOut(Output):
     output_tokens = serializers.IntegerField()
     cached_tokens = serializers.IntegerField()
     cache_write_tokens = serializers.IntegerField()
+    cache_write_1h_tokens = serializers.IntegerField(help_text="Of the cache writes: kept for an hour.")
     reasoning_tokens = serializers.IntegerField()
+    audio_input_tokens = serializers.IntegerField()
+    audio_output_tokens = serializers.IntegerField()
+    image_input_tokens = serializers.IntegerField()
+    image_output_tokens = serializers.IntegerField()
+    units = serializers.IntegerField(help_text="Images, seconds, characters or searches, as the model's kind says.")
     price = serializers.IntegerField(source="price_id", allow_null=True, help_text="The price it was settled at.")
     cost_usd = UsdOut(source="cost_picousd")
     duration_ms = serializers.IntegerField()

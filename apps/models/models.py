@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from django.db import models
 from django.utils import timezone
 
-from apps.models.types import CredentialSource, Lifecycle, ModelKind, ProviderKind
+from apps.models.types import CredentialSource, Lifecycle, ModelKind, PriceUnit, ProviderKind
 from apps.tenants.models import Project, Tenant, User
 from apps.tenants.scoping import TenantScopedManager
 
@@ -126,7 +126,7 @@ class Endpoint(models.Model):
 
 
 class Price(models.Model):
-    """What a model's tokens cost from a moment on, in picodollars per token (USD per million tokens x 10^6).
+    """What a model's use costs from a moment on, in picodollars per token (USD per million tokens x 10^6) or unit.
 
     The price in force at time t is the newest with ``effective_from <= t``; an endpoint's own price beats the model's.
     A correction is a new row, never an edit.
@@ -139,7 +139,16 @@ class Price(models.Model):
     output_picousd = models.PositiveBigIntegerField(default=0)
     cached_input_picousd = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: as input.")
     cache_write_picousd = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: as input.")
+    cache_write_1h_picousd = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: as cache write.")
     reasoning_picousd = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: as output.")
+    audio_input_picousd = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: as input.")
+    audio_output_picousd = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: as output.")
+    image_input_picousd = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: as input.")
+    image_output_picousd = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: as output.")
+    unit = models.CharField(
+        max_length=10, choices=PriceUnit.choices, blank=True, help_text="What is sold by the piece."
+    )
+    unit_picousd = models.PositiveBigIntegerField(default=0, help_text="Per unit.")
     request_picousd = models.PositiveBigIntegerField(default=0, help_text="Per request.")
     source = models.CharField(max_length=200, blank=True, help_text="Where the figures come from.")
     created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")

@@ -1,14 +1,13 @@
 """Prices, exactly: whole picodollars per token, which are US dollars per million tokens times 10^6.
 
 List prices come from the genai-prices package's bundled snapshot, read offline (its updater is never started). What
-a flat price row cannot say is left out and named in the row's source: tiers (the base tier is taken), off-peak hours,
-audio.
+a flat price row cannot say is left out and named in the row's source: tiers (the base tier is taken), off-peak hours.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from fractions import Fraction
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from apps.models.errors import PriceInexact
 from apps.models.models import Price
+from apps.models.types import PriceUnit
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
@@ -26,29 +26,36 @@ PACKAGE: Final = "genai-prices"
 MAX_PICOUSD: Final = 10**15  # 1,000 dollars per token; far below what the column holds, far above any price
 _PER_TOKEN: Final = 10**6  # from dollars per million tokens
 _PER_REQUEST: Final = 10**9  # from dollars per thousand requests
+_PICOUSD: Final = 10**12
+# What the snapshot calls units, and how many picodollars a unit costs where it says a dollar.
+_UNITS: Final = {
+    "input_audio_hours": (PriceUnit.SECOND, Fraction(_PICOUSD, 3600)),
+    "audio_hours": (PriceUnit.SECOND, Fraction(_PICOUSD, 3600)),
+    "input_mchars": (PriceUnit.CHARACTER, Fraction(_PICOUSD, 10**6)),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a price row says, in picodollars per token (``request_picousd``: per request). None: see ``Price``."""
+    """What a price row says, in picodollars per token, per ``unit`` and per request. None: see ``Price``."""
 
-    input_picousd: int
-    output_picousd: int
+    input_picousd: int = 0
+    output_picousd: int = 0
     cached_input_picousd: int | None = None
     cache_write_picousd: int | None = None
+    cache_write_1h_picousd: int | None = None
     reasoning_picousd: int | None = None
+    audio_input_picousd: int | None = None
+    audio_output_picousd: int | None = None
+    image_input_picousd: int | None = None
+    image_output_picousd: int | None = None
+    unit: str = ""
+    unit_picousd: int = 0
     request_picousd: int = 0
 
     @classmethod
     def of(cls, price: Price) -> Figures:
-        return cls(
-            input_picousd=price.input_picousd,
-            output_picousd=price.output_picousd,
-            cached_input_picousd=price.cached_input_picousd,
-            cache_write_picousd=price.cache_write_picousd,
-            reasoning_picousd=price.reasoning_picousd,
-            request_picousd=price.request_picousd,
-        )
+        return cls(**{each.name: getattr(price, each.name) for each in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +82,16 @@ class Listing:
 def figures_per_million(price: Price) -> list[tuple[str, Decimal]]:
     """A price as people read it, in US dollars per million tokens: input and output first, then what differs."""
     figures = [("Input", price.input_picousd), ("Output", price.output_picousd)]
+    cache_write = price.input_picousd if price.cache_write_picousd is None else price.cache_write_picousd
     for label, amount, usual in (
         ("Cached input", price.cached_input_picousd, price.input_picousd),
         ("Cache write", price.cache_write_picousd, price.input_picousd),
+        ("Cache write, 1 h", price.cache_write_1h_picousd, cache_write),
         ("Reasoning", price.reasoning_picousd, price.output_picousd),
+        ("Sound in", price.audio_input_picousd, price.input_picousd),
+        ("Sound out", price.audio_output_picousd, price.output_picousd),
+        ("Images in", price.image_input_picousd, price.input_picousd),
+        ("Images out", price.image_output_picousd, price.output_picousd),
     ):
         if amount is not None and amount != usual:
             figures.append((label, amount))
@@ -93,6 +106,11 @@ def picousd_per_token(usd_per_mtok: Decimal, *, field: str | None = None) -> int
 def picousd_per_request(usd_per_thousand: Decimal, *, field: str | None = None) -> int:
     """Exactly. Raises PriceInexact where that is no whole, sensible number of picodollars."""
     return _exact(usd_per_thousand, _PER_REQUEST, "US dollars per thousand requests", field)
+
+
+def picousd_per_unit(usd: Decimal, *, field: str | None = None) -> int:
+    """Exactly. Raises PriceInexact where that is no whole, sensible number of picodollars."""
+    return _exact(usd, _PICOUSD, "US dollars per unit", field)
 
 
 def usd_per_mtok(picousd: int) -> Decimal:
@@ -179,12 +197,11 @@ def _list_price(price: ModelPrice, since: datetime | None, notes: list[str]) -> 
                 notes.append("base tier")
         elif isinstance(value, Decimal):
             values[key] = value
-    if "input_mtok" not in values:
-        return []  # sold by the hour, the picture or the character
-    if any("audio" in key for key in values):
-        notes.append("audio as text")
+    unit = next((key for key in _UNITS if key in values), None)
+    if "input_mtok" not in values and unit is None:
+        return []  # sold by the page or by something else that no row can say
 
-    def amount(key: str, factor: int = _PER_TOKEN) -> int | None:
+    def amount(key: str, factor: int | Fraction = _PER_TOKEN) -> int | None:
         if key not in values:
             return None
         exact = Fraction(values[key]) * factor
@@ -197,7 +214,14 @@ def _list_price(price: ModelPrice, since: datetime | None, notes: list[str]) -> 
         output_picousd=amount("output_mtok") or 0,
         cached_input_picousd=amount("cache_read_mtok"),
         cache_write_picousd=amount("cache_write_mtok"),
+        cache_write_1h_picousd=amount("cache_write_1h_mtok"),
         reasoning_picousd=amount("output_reasoning_mtok"),
+        audio_input_picousd=amount("input_audio_mtok"),
+        audio_output_picousd=amount("output_audio_mtok"),
+        image_input_picousd=amount("input_image_mtok"),
+        image_output_picousd=amount("output_image_mtok"),
+        unit=_UNITS[unit][0].value if unit else "",
+        unit_picousd=(amount(unit, _UNITS[unit][1]) or 0) if unit else 0,
         request_picousd=amount("requests_kcount", _PER_REQUEST) or 0,
     )
     source = f"{PACKAGE} {package_version()}" + (f" ({', '.join(notes)})" if notes else "")

@@ -16,7 +16,7 @@ from apps.models.errors import PriceInexact
 from apps.models.prices import picousd_per_token, usd_per_mtok
 from apps.models.services.endpoints import LONGEST_TIMEOUT_MS, LOWEST_PRIORITY
 from apps.models.services.models import MOST_TOKENS
-from apps.models.types import Capability, CredentialSource, Lifecycle, ModelKind, ProviderKind
+from apps.models.types import Capability, CredentialSource, Lifecycle, ModelKind, PriceUnit, ProviderKind
 from apps.tenants.rest.fields import (
     Choice,
     Flag,
@@ -122,7 +122,16 @@ class PriceOut(Output):
     output_usd_per_mtok = UsdPerMtok(source="output_picousd")
     cached_input_usd_per_mtok = UsdPerMtok(source="cached_input_picousd", allow_null=True, help_text="Null: as input.")
     cache_write_usd_per_mtok = UsdPerMtok(source="cache_write_picousd", allow_null=True, help_text="Null: as input.")
+    cache_write_1h_usd_per_mtok = UsdPerMtok(
+        source="cache_write_1h_picousd", allow_null=True, help_text="Null: as cache write."
+    )
     reasoning_usd_per_mtok = UsdPerMtok(source="reasoning_picousd", allow_null=True, help_text="Null: as output.")
+    audio_input_usd_per_mtok = UsdPerMtok(source="audio_input_picousd", allow_null=True, help_text="Null: as input.")
+    audio_output_usd_per_mtok = UsdPerMtok(source="audio_output_picousd", allow_null=True, help_text="Null: as output.")
+    image_input_usd_per_mtok = UsdPerMtok(source="image_input_picousd", allow_null=True, help_text="Null: as input.")
+    image_output_usd_per_mtok = UsdPerMtok(source="image_output_picousd", allow_null=True, help_text="Null: as output.")
+    unit = serializers.CharField(help_text="What is sold by the piece: image, second, character, search; or nothing.")
+    unit_usd = Usd(source="unit_picousd", help_text="Per unit.")
     request_usd = Usd(source="request_picousd", help_text="Per request.")
     source = serializers.CharField(help_text="Where the figures come from.")  # type: ignore[assignment]
     created_at = Moment()
@@ -132,11 +141,18 @@ class NewPrice(Input):
     model = Text(max_length=200, help_text="The model's name.")
     endpoint = Whole(min_value=1, max_value=2**63 - 1, required=False, allow_null=True)
     effective_from = Moment(required=False, allow_null=True, help_text="Default: now.")
-    input_usd_per_mtok = UsdPerMtok(source="input_picousd")
-    output_usd_per_mtok = UsdPerMtok(source="output_picousd")
+    input_usd_per_mtok = UsdPerMtok(source="input_picousd", required=False)
+    output_usd_per_mtok = UsdPerMtok(source="output_picousd", required=False)
     cached_input_usd_per_mtok = UsdPerMtok(source="cached_input_picousd", required=False, allow_null=True)
     cache_write_usd_per_mtok = UsdPerMtok(source="cache_write_picousd", required=False, allow_null=True)
+    cache_write_1h_usd_per_mtok = UsdPerMtok(source="cache_write_1h_picousd", required=False, allow_null=True)
     reasoning_usd_per_mtok = UsdPerMtok(source="reasoning_picousd", required=False, allow_null=True)
+    audio_input_usd_per_mtok = UsdPerMtok(source="audio_input_picousd", required=False, allow_null=True)
+    audio_output_usd_per_mtok = UsdPerMtok(source="audio_output_picousd", required=False, allow_null=True)
+    image_input_usd_per_mtok = UsdPerMtok(source="image_input_picousd", required=False, allow_null=True)
+    image_output_usd_per_mtok = UsdPerMtok(source="image_output_picousd", required=False, allow_null=True)
+    unit = Choice(PriceUnit.choices, required=False, allow_blank=True, help_text="As the model's kind is metered.")
+    unit_usd = Usd(source="unit_picousd", required=False)
     request_usd = Usd(source="request_picousd", required=False)
     source = Text(max_length=200, allow_blank=True, required=False)  # type: ignore[assignment]
 

@@ -41,6 +41,29 @@ class ProviderKind(models.TextChoices):
 class ModelKind(models.TextChoices):
     CHAT = "chat", "Chat"
     EMBEDDING = "embedding", "Embedding"
+    RERANK = "rerank", "Rerank"
+    IMAGE = "image", "Image"
+    TRANSCRIPTION = "transcription", "Transcription"
+    SPEECH = "speech", "Speech"
+    MODERATION = "moderation", "Moderation"
+
+
+class PriceUnit(models.TextChoices):
+    """What is sold by the piece rather than by tokens."""
+
+    IMAGE = "image", "Image"
+    SECOND = "second", "Second of sound"
+    CHARACTER = "character", "Character"
+    SEARCH = "search", "Search"
+
+
+# The unit that a kind of model is metered in, beside tokens.
+UNITS: dict[str, PriceUnit] = {
+    ModelKind.RERANK: PriceUnit.SEARCH,
+    ModelKind.IMAGE: PriceUnit.IMAGE,
+    ModelKind.TRANSCRIPTION: PriceUnit.SECOND,
+    ModelKind.SPEECH: PriceUnit.CHARACTER,
+}
 
 
 class CredentialSource(models.TextChoices):

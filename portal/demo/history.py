@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from apps.gateway.ledger.spool import Spool
 from apps.gateway.snapshot_loader import budget_text, limit_text
 from apps.gateway.types import Outcome, UsageStatus
 from apps.models.models import Endpoint, Price
+from apps.models.providers.base import USAGE_KINDS, Usage
 from apps.models.types import ModelKind
 from apps.tenants.models import Budget, RateLimit
 from apps.tenants.types import Metric
@@ -40,15 +40,6 @@ OFFICE_HOURS = (0, 0, 0, 0, 0, 0, 1, 4, 12, 18, 19, 17, 11, 15, 18, 17, 14, 8, 3
 ALL_HOURS = (5, 4, 3, 3, 3, 4, 6, 9, 12, 13, 13, 12, 12, 12, 12, 12, 12, 13, 14, 14, 13, 11, 9, 7)
 
 _encode = msgspec.json.Encoder().encode
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
 
 
 class Served:
@@ -266,12 +257,11 @@ def _request(
         lines.append(
             Settlement(
                 **common,
-                **tokens,
+                **{name: getattr(usage, name) for name in USAGE_KINDS},
                 status=known.value,
                 outcome=outcome.value,
                 http_status=200,
-                cached_tokens=usage.cached_tokens,
-                reasoning_tokens=usage.reasoning_tokens,
+                cost_picousd=cost,
                 duration_ms=ms,
                 first_token_ms=first,
             )
@@ -322,7 +312,8 @@ def _usage(row: DemoKeyRow, served: Served, rng: random.Random) -> Usage:
     tokens_out = max(1, round(row.plan.output_tokens * rng.lognormvariate(-0.12, 0.5)))
     cached = round(tokens_in * rng.uniform(0.3, 0.7)) if rng.random() < 0.3 else 0
     reasoning = round(tokens_out * rng.uniform(0.2, 0.5)) if rng.random() < 0.1 else 0
-    return Usage(tokens_in, tokens_out, cached, 0, reasoning)
+    image = round(tokens_in * rng.uniform(0.1, 0.25)) if rng.random() < 0.05 else 0
+    return Usage(tokens_in, tokens_out, cached, reasoning_tokens=reasoning, image_input_tokens=image)
 
 
 def _timing(usage: Usage, rng: random.Random) -> tuple[int, int]:

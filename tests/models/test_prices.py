@@ -27,6 +27,7 @@ from apps.models.prices import (
 )
 from apps.models.selectors import price_at
 from apps.models.services import add_price, seed_list_prices
+from apps.models.types import ModelKind
 from apps.tenants.access import Actor
 from apps.tenants.errors import Invalid, PermissionDenied
 from apps.tenants.models import AuditEntry
@@ -115,10 +116,31 @@ def test_a_strangers_server_has_no_list_price_unless_it_sells_somebodys() -> Non
     assert "list price of OpenAI" in sold.prices[-1].source
 
 
-@pytest.mark.parametrize("name", ["whisper-1", "tts-1"])
-def test_what_is_not_sold_by_tokens_has_no_price(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "unit", "picousd"), [("whisper-1", "second", 10**8), ("tts-1", "character", 15 * 10**6)]
+)
+def test_what_is_sold_by_the_piece_has_its_price_per_unit(name: str, unit: str, picousd: int) -> None:
     listing = find_listing(name, OPENAI)
-    assert listing is None or listing.prices == ()
+    assert listing is not None
+    assert listing.prices[-1].figures == Figures(unit=unit, unit_picousd=picousd)
+
+
+def test_every_kind_of_token_that_the_package_prices_has_its_own_rate() -> None:
+    written = find_listing("claude-sonnet-4-5", "https://api.anthropic.com")
+    heard = find_listing("gemini-2.5-flash", "https://generativelanguage.googleapis.com")
+    assert written is not None
+    assert heard is not None
+    assert written.prices[-1].figures.cache_write_1h_picousd == 6_000_000
+    assert heard.prices[-1].figures.audio_input_picousd == 1_000_000
+
+
+def test_a_price_per_unit_names_the_unit_of_the_models_kind(model: Model, operator: Actor) -> None:
+    for figures in (Figures(unit_picousd=5), Figures(unit="image", unit_picousd=5)):
+        with pytest.raises(Invalid) as refused:
+            add_price(actor=operator, model=model, figures=figures)
+        assert refused.value.field == "unit"
+    model.kind = ModelKind.IMAGE
+    assert add_price(actor=operator, model=model, figures=Figures(unit="image", unit_picousd=5)).unit_picousd == 5
 
 
 def test_an_unknown_model_is_not_guessed() -> None:

@@ -70,13 +70,15 @@ class Arrived:
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """``fields`` are the top-level ones, raw; a body that is no JSON is in ``content``. ``headers`` are those of the
-    caller's that an upstream of the same dialect is shown."""
+    caller's that an upstream of the same dialect is shown. ``units`` are the most images, seconds, characters or
+    searches that it can come to."""
 
     request: Request
     fields: dict[str, Raw]
     content: bytes = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    units: int = 0
 
 
 class Front(Protocol):

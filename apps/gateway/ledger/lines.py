@@ -63,7 +63,13 @@ class Settlement(Line, frozen=True, kw_only=True, omit_defaults=True, tag="settl
     output_tokens: Tokens = 0
     cached_tokens: Tokens = 0
     cache_write_tokens: Tokens = 0
+    cache_write_1h_tokens: Tokens = 0
     reasoning_tokens: Tokens = 0
+    audio_input_tokens: Tokens = 0
+    audio_output_tokens: Tokens = 0
+    image_input_tokens: Tokens = 0
+    image_output_tokens: Tokens = 0
+    units: Tokens = 0
     cost_picousd: Cost = 0
     duration_ms: Duration = 0
     first_token_ms: Duration | None = None

@@ -29,6 +29,7 @@ from apps.gateway.ledger.reader import StoredRequestLine
 from apps.gateway.models import Granularity, RequestLog, UsageRecord, UsageRollup
 from apps.gateway.types import Outcome
 from apps.models.models import Price
+from apps.models.providers.base import USAGE_KINDS
 from apps.tenants.models import ApiKey
 
 _encode = msgspec.json.Encoder().encode
@@ -96,7 +97,8 @@ def _columns(names: str, type_: str) -> list[Column]:
     return [Column(name, type_) for name in names.split()]
 
 
-_TOKENS = "input_tokens output_tokens cached_tokens cache_write_tokens reasoning_tokens cost_picousd"
+_TOKENS = " ".join([*USAGE_KINDS, "cost_picousd"])
+_tokens = operator.attrgetter(*_TOKENS.split())
 
 _RECORDS = Table(
     UsageRecord._meta.db_table,
@@ -161,22 +163,6 @@ _KEYS_USED = (
 RollupKey = tuple[str, int, datetime, int, int, int, int, str]
 
 
-class Counted(NamedTuple):
-    """What a rollup adds up for one record, in the order of ``ROLLUP_SUMS``."""
-
-    requests: int
-    errors: int
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
-    cache_write_tokens: int
-    reasoning_tokens: int
-    cost_picousd: int
-    duration_ms: int
-    first_token_ms: int
-    first_tokens: int
-
-
 class Rollups:
     """Sums by key. The same arithmetic bumps the rollups while draining and makes them anew from the records."""
 
@@ -185,15 +171,10 @@ class Rollups:
         self.sums: dict[RollupKey, list[int]] = {}
 
     def add(self, record: Settlement) -> None:
-        counted = Counted(
+        counted = (  # in the order of ROLLUP_SUMS
             1,
             int(record.outcome in ERRORS),
-            record.input_tokens,
-            record.output_tokens,
-            record.cached_tokens,
-            record.cache_write_tokens,
-            record.reasoning_tokens,
-            record.cost_picousd,
+            *_tokens(record),
             record.duration_ms,
             record.first_token_ms or 0,
             int(record.first_token_ms is not None),
@@ -364,12 +345,7 @@ def _record_row(line: Settlement, moment: str) -> list[Any]:
         line.outcome,
         line.http_status,
         line.streamed,
-        line.input_tokens,
-        line.output_tokens,
-        line.cached_tokens,
-        line.cache_write_tokens,
-        line.reasoning_tokens,
-        line.cost_picousd,
+        *_tokens(line),
         line.duration_ms,
         line.first_token_ms,
         line.upstream_request_id,
@@ -455,12 +431,8 @@ def as_settlement(record: UsageRecord) -> Settlement:
         outcome=record.outcome,
         http_status=record.http_status,
         streamed=record.streamed,
-        input_tokens=record.input_tokens,
-        output_tokens=record.output_tokens,
-        cached_tokens=record.cached_tokens,
-        cache_write_tokens=record.cache_write_tokens,
-        reasoning_tokens=record.reasoning_tokens,
         cost_picousd=record.cost_picousd,
         duration_ms=record.duration_ms,
         first_token_ms=record.first_token_ms,
+        **{name: getattr(record, name) for name in USAGE_KINDS},
     )

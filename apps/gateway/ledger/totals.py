@@ -4,8 +4,10 @@ The JSON (``TotalsReport``): ``since`` (null: from the beginning) and ``until`` 
 is in the spool and not in these figures yet; 0 when the figures are complete), and four blocks of the same shape:
 ``total``, ``by_status`` (by measured, estimated, interrupted, reconciled), and ``by_project`` (by TENANT/PROJECT), each
 project with its own ``by_status``. A block has ``requests`` (upstream attempts, as a provider counts them), ``errors``,
-``input_tokens`` with its parts ``cached_tokens`` and ``cache_write_tokens``, ``output_tokens`` with its part
-``reasoning_tokens``, and ``cost_usd``, an exact decimal in a string.
+``input_tokens`` with its parts ``cached_tokens``, ``cache_write_tokens`` (and of these ``cache_write_1h_tokens``),
+``audio_input_tokens`` and ``image_input_tokens``, ``output_tokens`` with its parts ``reasoning_tokens``,
+``audio_output_tokens`` and ``image_output_tokens``, ``units`` (images, seconds, characters and searches, of whatever
+model), and ``cost_usd``, an exact decimal in a string.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from apps.gateway.ledger import files
 from apps.gateway.ledger.store import ERRORS
 from apps.gateway.models import Granularity, UsageRecord, UsageRollup
 from apps.gateway.types import UsageStatus
+from apps.models.providers.base import USAGE_KINDS
 from apps.tenants.models import Project, Tenant
 from apps.tenants.money import to_usd
 
@@ -33,11 +36,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 _SUMMED = (
     "requests",
     "errors",
-    "input_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
+    *USAGE_KINDS,
     "cost_picousd",
 )
 WHY = "the operator's totals"
@@ -50,7 +49,13 @@ class Totals(msgspec.Struct):
     output_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    units: int = 0
     cost_picousd: int = 0
 
     def add(self, row: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from apps.gateway.reports import UsageReport
 from apps.gateway.selectors import GroupBy, UsageFilters, UsageGroup
 from apps.gateway.views.lists import chosen_project, csv_response, with_parameters
 from apps.models.models import Model
+from apps.models.providers.base import USAGE_KINDS
 from apps.models.selectors import get_model_for
 from apps.tenants.access import can
 from apps.tenants.money import to_usd
@@ -178,8 +179,7 @@ def _drill_url(path: str, group_by: GroupBy, group: UsageGroup, base: dict[str, 
 def _usage_csv(report: UsageReport, *, across: bool) -> HttpResponse:
     """A line per bucket and group: what the page's charts and tables are made of."""
     head = ["from_utc", "day" if not report.period.hourly else "hour", str(report.group_by)]
-    head += ["requests", "errors", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens"]
-    head += ["reasoning_tokens", "cost_usd"]
+    head += ["requests", "errors", *USAGE_KINDS, "cost_usd"]
 
     def rows() -> Iterator[list[Cell]]:
         for point in report.points:
@@ -191,11 +191,7 @@ def _usage_csv(report: UsageReport, *, across: bool) -> HttpResponse:
                 point.label,
                 sums.requests,
                 sums.errors,
-                sums.input_tokens,
-                sums.output_tokens,
-                sums.cached_tokens,
-                sums.cache_write_tokens,
-                sums.reasoning_tokens,
+                *(getattr(sums, name) for name in USAGE_KINDS),
                 to_usd(sums.cost_picousd),
             ]
 

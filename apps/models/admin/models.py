@@ -17,7 +17,7 @@ from unfold.widgets import (
 from apps.models import services
 from apps.models.admin.base import EndpointInline, PriceInline, RegistryAdmin, dialog, per_million
 from apps.models.models import AccessGrant, Model, Price
-from apps.models.prices import Figures, picousd_per_request, picousd_per_token
+from apps.models.prices import Figures, picousd_per_request, picousd_per_token, picousd_per_unit
 from apps.models.types import Capability
 from apps.tenants.access import Actor, can
 from apps.tenants.admin_base import LobbyModelAdmin, ServiceForm
@@ -78,11 +78,17 @@ def _dollars(label: str, *, required: bool = False, help_text: str = "") -> form
 class PriceForm(ServiceForm):
     """Dollars for people; the row has picodollars. The service says what is too fine to be kept exactly."""
 
-    input_usd = _dollars("Input, $ per 1M tokens", required=True)
-    output_usd = _dollars("Output, $ per 1M tokens", required=True)
+    input_usd = _dollars("Input, $ per 1M tokens", help_text="Empty: nothing.")
+    output_usd = _dollars("Output, $ per 1M tokens", help_text="Empty: nothing.")
     cached_input_usd = _dollars("Cached input, $ per 1M tokens", help_text="Empty: as input.")
     cache_write_usd = _dollars("Cache write, $ per 1M tokens", help_text="Empty: as input.")
+    cache_write_1h_usd = _dollars("Cache write for an hour, $ per 1M tokens", help_text="Empty: as cache write.")
     reasoning_usd = _dollars("Reasoning, $ per 1M tokens", help_text="Empty: as output.")
+    audio_input_usd = _dollars("Sound in, $ per 1M tokens", help_text="Empty: as input.")
+    audio_output_usd = _dollars("Sound out, $ per 1M tokens", help_text="Empty: as output.")
+    image_input_usd = _dollars("Images in, $ per 1M tokens", help_text="Empty: as input.")
+    image_output_usd = _dollars("Images out, $ per 1M tokens", help_text="Empty: as output.")
+    unit_usd = _dollars("Per unit, $", help_text="An image, a second, a character or a search, as the unit says.")
     request_usd = _dollars("Requests, $ per thousand")
 
     def figures(self) -> Figures:
@@ -97,7 +103,14 @@ class PriceForm(ServiceForm):
             output_picousd=tokens("output_usd") or 0,
             cached_input_picousd=tokens("cached_input_usd"),
             cache_write_picousd=tokens("cache_write_usd"),
+            cache_write_1h_picousd=tokens("cache_write_1h_usd"),
             reasoning_picousd=tokens("reasoning_usd"),
+            audio_input_picousd=tokens("audio_input_usd"),
+            audio_output_picousd=tokens("audio_output_usd"),
+            image_input_picousd=tokens("image_input_usd"),
+            image_output_picousd=tokens("image_output_usd"),
+            unit=self.cleaned_data["unit"],
+            unit_picousd=picousd_per_unit(self.cleaned_data["unit_usd"] or Decimal(0), field="unit_usd"),
             request_picousd=picousd_per_request(self.cleaned_data["request_usd"] or Decimal(0), field="request_usd"),
         )
 
@@ -114,15 +127,10 @@ class PriceAdmin(RegistryAdmin):
     search_fields = ["model__slug", "model__name", "source"]
     autocomplete_fields = ["model", "endpoint"]
     date_hierarchy = "effective_from"
-    _written = ["input_usd", "output_usd", "cached_input_usd", "cache_write_usd", "reasoning_usd", "request_usd"]
-    _kept = [
-        "input_picousd",
-        "output_picousd",
-        "cached_input_picousd",
-        "cache_write_picousd",
-        "reasoning_picousd",
-        "request_picousd",
-    ]
+    _kinds = ["input", "output", "cached_input", "cache_write", "cache_write_1h", "reasoning"]
+    _kinds += ["audio_input", "audio_output", "image_input", "image_output"]
+    _written = [*(f"{kind}_usd" for kind in _kinds), "unit", "unit_usd", "request_usd"]
+    _kept = [*(f"{kind}_picousd" for kind in _kinds), "unit", "unit_picousd", "request_picousd"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         about = ["model", "endpoint", "effective_from", "source"]

@@ -123,7 +123,9 @@ class PriceList(ApiView):
         endpoint = None
         if number is not None:
             endpoint = self.referenced("endpoint", lambda: selectors.get_endpoint_for(self.actor, number))
-        figures = Figures(**{name: body.pop(name) for name in list(body) if name.endswith("_picousd")})
+        figures = Figures(
+            **{name: body.pop(name) for name in list(body) if name == "unit" or name.endswith("_picousd")}
+        )
         price = services.add_price(actor=self.actor, model=model, endpoint=endpoint, figures=figures, **body)
         return self.shown(PriceOut, price, 201)
 

@@ -8,7 +8,7 @@ provider.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import httpx
@@ -51,6 +51,42 @@ class Usage:
     image_input_tokens: int = 0
     image_output_tokens: int = 0
     units: int = 0
+
+    def plus(self, other: Usage) -> Usage:
+        return Usage(*(getattr(self, name) + getattr(other, name) for name in USAGE_KINDS))
+
+    def bounded(self) -> Usage:
+        """The same with no part larger than what its whole has left, whatever an upstream said: each token once."""
+        inputs = self.cached_tokens + self.cache_write_tokens + self.audio_input_tokens + self.image_input_tokens
+        outputs = self.reasoning_tokens + self.audio_output_tokens + self.image_output_tokens
+        if (
+            inputs <= self.input_tokens
+            and outputs <= self.output_tokens
+            and self.cache_write_1h_tokens <= self.cache_write_tokens
+        ):
+            return self
+        cached = min(self.cached_tokens, self.input_tokens)
+        cache_write = min(self.cache_write_tokens, self.input_tokens - cached)
+        audio_in = min(self.audio_input_tokens, self.input_tokens - cached - cache_write)
+        image_in = min(self.image_input_tokens, self.input_tokens - cached - cache_write - audio_in)
+        reasoning = min(self.reasoning_tokens, self.output_tokens)
+        audio_out = min(self.audio_output_tokens, self.output_tokens - reasoning)
+        return Usage(
+            self.input_tokens,
+            self.output_tokens,
+            cached,
+            cache_write,
+            min(self.cache_write_1h_tokens, cache_write),
+            reasoning,
+            audio_in,
+            audio_out,
+            image_in,
+            min(self.image_output_tokens, self.output_tokens - reasoning - audio_out),
+            self.units,
+        )
+
+
+USAGE_KINDS: tuple[str, ...] = tuple(each.name for each in fields(Usage))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from apps.models import selectors
 from apps.models.models import Endpoint, Model, Price
 from apps.models.prices import MAX_PICOUSD, PACKAGE, Figures, Listing, ListPrice
+from apps.models.types import UNITS
 from apps.tenants import audit, validation
 from apps.tenants.access import Actor, require
 from apps.tenants.control_plane import control_plane_changed
@@ -37,8 +38,9 @@ def add_price(
         raise Invalid("The moment from which the price holds has no time zone.", field="effective_from")
     values = asdict(figures)
     for field, amount in values.items():
-        if amount is not None:
+        if amount is not None and field != "unit":
             validation.clean_number(amount, field=field, minimum=0, maximum=MAX_PICOUSD)
+    _check_unit(model, figures)
     price = Price.objects.create(
         model=model,
         endpoint=endpoint,
@@ -53,6 +55,18 @@ def add_price(
     return price
 
 
+def _check_unit(model: Model, figures: Figures) -> None:
+    """A price per unit names the unit that the model's kind is metered in."""
+    if not figures.unit:
+        if figures.unit_picousd:
+            raise Invalid("Name the unit of this price.", field="unit")
+        return
+    wanted = UNITS.get(model.kind)
+    if figures.unit != wanted:
+        sold = f"by the {wanted}" if wanted else "by tokens"
+        raise Invalid(f"A model of the kind {model.kind} is metered {sold}.", field="unit")
+
+
 @transaction.atomic
 def seed_list_prices(*, actor: Actor, endpoint: Endpoint, listing: Listing, now: datetime) -> list[Price]:
     """Bring an endpoint's prices up to the package's: the one in force now, and those that it announces.
@@ -64,7 +78,8 @@ def seed_list_prices(*, actor: Actor, endpoint: Endpoint, listing: Listing, now:
     if any(not row.source.startswith(PACKAGE) for row in rows):
         return []
     wanted: list[tuple[ListPrice, datetime]] = []
-    begun = [price for price in listing.prices if price.since is None or price.since <= now]
+    known = [price for price in listing.prices if price.figures.unit in ("", UNITS.get(endpoint.model.kind))]
+    begun = [price for price in known if price.since is None or price.since <= now]
     if begun:
         in_force = selectors.price_at(endpoint.model, endpoint, now)
         current = begun[-1]
@@ -75,7 +90,7 @@ def seed_list_prices(*, actor: Actor, endpoint: Endpoint, listing: Listing, now:
     announced = {row.effective_from for row in rows}
     wanted += [
         (price, price.since)
-        for price in listing.prices
+        for price in known
         if price.since is not None and price.since > now and price.since not in announced
     ]
     return [

@@ -68,7 +68,11 @@ def test_drain_fails_where_something_cannot_be_read(spool: Path) -> None:
 
 def test_totals_by_status_and_project(spool: Path, project: Project) -> None:
     mine = {"tenant_id": project.tenant_id, "project_id": project.pk}
-    parts = {"cached_tokens": 3, "cache_write_tokens": 2, "reasoning_tokens": 1}
+    parts = {
+        "cached_tokens": 3, "cache_write_tokens": 2, "cache_write_1h_tokens": 1, "reasoning_tokens": 1,
+        "audio_input_tokens": 4, "audio_output_tokens": 0, "image_input_tokens": 1, "image_output_tokens": 0,
+        "units": 7,
+    }  # fmt: skip
     dead_segment(
         spool,
         encoded(
@@ -100,6 +104,8 @@ def test_totals_by_status_and_project(spool: Path, project: Project) -> None:
     table = ledger("totals")
     assert "retail/shop" in table
     assert "1.123456789013" in table
+    assert "sound in" in table
+    assert "sound out" not in table
 
 
 def test_totals_since_any_moment_are_the_records_since_then(spool: Path, project: Project) -> None:

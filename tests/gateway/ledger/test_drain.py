@@ -49,6 +49,8 @@ def test_every_field_arrives(spool: Path) -> None:
     full = settlement(
         1, at=at, user_id=9, price_id=8, status="estimated", outcome="cancelled", http_status=200, streamed=True,
         input_tokens=100, output_tokens=50, cached_tokens=30, cache_write_tokens=20, reasoning_tokens=10,
+        cache_write_1h_tokens=5, audio_input_tokens=6, audio_output_tokens=7, image_input_tokens=8,
+        image_output_tokens=9, units=11,
         cost_picousd=10**17, duration_ms=1234, first_token_ms=0, upstream_request_id="req_1",
     )  # fmt: skip
     asked = request(

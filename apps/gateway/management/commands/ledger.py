@@ -19,7 +19,7 @@ from apps.gateway.ledger.drain import DrainReport, drain_once, follow
 from apps.gateway.ledger.errors import LedgerError
 from apps.gateway.ledger.join import SHOWN, JoinReport, check
 from apps.gateway.ledger.rebuild import rebuild_rollups
-from apps.gateway.ledger.totals import Totals, TotalsReport, parse_since, totals
+from apps.gateway.ledger.totals import TotalsReport, parse_since, totals
 from apps.tenants.models import Project
 
 
@@ -138,14 +138,26 @@ _COLUMNS = (
     ("output_tokens", "output"),
     ("reasoning_tokens", "reasoning"),
 )
+# Shown where there are any.
+_RARE_COLUMNS = (
+    ("cache_write_1h_tokens", "of it 1 h"),
+    ("audio_input_tokens", "sound in"),
+    ("audio_output_tokens", "sound out"),
+    ("image_input_tokens", "images in"),
+    ("image_output_tokens", "images out"),
+    ("units", "units"),
+)
 
 
 def _table(report: TotalsReport) -> str:
     blocks = [("total", report.total)]
     blocks += [(status, block) for status, block in report.by_status.items() if block.requests]
     blocks += [(label, entry.total) for label, entry in report.by_project.items()]
-    rows = [["", *(title for _, title in _COLUMNS), "cost, USD"]]
-    rows += [[label, *_cells(block)] for label, block in blocks]
+    columns = (*_COLUMNS, *(each for each in _RARE_COLUMNS if getattr(report.total, each[0])))
+    rows = [["", *(title for _, title in columns), "cost, USD"]]
+    for label, block in blocks:
+        counts = (f"{getattr(block, name):,}" for name, _ in columns)
+        rows.append([label, *counts, str(block.shown()["cost_usd"])])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for first, *rest in rows:
@@ -154,10 +166,6 @@ def _table(report: TotalsReport) -> str:
     since = f"since {report.since.isoformat()}" if report.since else "from the beginning"
     lines.append(f"\n{since}, until {report.until.isoformat()}; {report.undrained_bytes:,} bytes not drained yet")
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _cells(block: Totals) -> list[str]:
-    return [*(f"{getattr(block, name):,}" for name, _ in _COLUMNS), str(block.shown()["cost_usd"])]
 
 
 def _joined(report: JoinReport) -> str:
