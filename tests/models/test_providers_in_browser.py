@@ -1,4 +1,4 @@
-"""Onboarding a provider in a real browser: the form of each kind, the connection test, its models, and the day after."""
+"""Onboarding a provider in a real browser: the form of each kind, the connection test, its models, the day after."""
 
 from __future__ import annotations
 
