@@ -8,6 +8,8 @@ import msgspec
 from django.db import models
 from msgspec import Meta
 
+from apps.prompts.types import UseCase as UseCase  # one list for what people use models for
+
 MOST_COLUMNS = 4
 MOST_CHARACTERS = 200_000  # of a message or a system prompt
 MOST_TOOLS = 32
@@ -57,18 +59,6 @@ class Winner(models.TextChoices):
     B = "b", "B is better"
     TIE = "tie", "Tie"
     BOTH_BAD = "both_bad", "Both are bad"
-
-
-class UseCase(models.TextChoices):
-    SUMMARISE = "summarise", "Summarise"
-    DRAFT = "draft", "Draft and rewrite"
-    EXTRACT = "extract", "Extract data"
-    CLASSIFY = "classify", "Classify"
-    ANSWER = "answer", "Answer from documents"
-    ANALYSE = "analyse", "Analyse and reason"
-    TRANSLATE = "translate", "Translate"
-    CODE = "code", "Write code"
-    CONVERSE = "converse", "Converse"
 
 
 class Parameters(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, frozen=True):

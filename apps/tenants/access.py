@@ -30,6 +30,7 @@ VIEWING = frozenset(
         "budget.view",
         "usage.view",
         "model.view",
+        "prompt.view",
         # What members share in the playground: conversations by their permalink, examples, votes.
         "example.view",
         "example.rate",
@@ -37,15 +38,18 @@ VIEWING = frozenset(
         "route.view",
     }
 )
+WRITING_PROMPTS = frozenset({"prompt.edit", "prompt.release"})
 USING_KEYS = frozenset({"apikey.view", "apikey.create", "apikey.revoke_own", "request.view", "model.call"})
 ROLE_ACTIONS: Mapping[Role, frozenset[str]] = {
     Role.VIEWER: VIEWING,
     Role.REVIEWER: VIEWING,
-    Role.DATA_SCIENTIST: VIEWING | USING_KEYS | {"feedback.triage"},
-    Role.DEVELOPER: VIEWING | USING_KEYS | {"project.update"},
+    Role.DATA_SCIENTIST: VIEWING | USING_KEYS | WRITING_PROMPTS | {"feedback.triage"},
+    Role.DEVELOPER: VIEWING | USING_KEYS | WRITING_PROMPTS | {"project.update"},
     Role.ADMIN: VIEWING
     | USING_KEYS
+    | WRITING_PROMPTS
     | {
+        "prompt.publish",
         "tenant.update",
         "project.create",
         "project.update",
@@ -115,6 +119,8 @@ WHO_CAN = {
     "apikey.create": "a developer, data scientist or tenant admin",
     "apikey.view": "a developer, data scientist or tenant admin",
     "request.view": "a developer, data scientist or tenant admin",
+    "prompt.edit": "a developer, data scientist or tenant admin",
+    "prompt.release": "a developer, data scientist or tenant admin",
     "model.call": "a developer, data scientist or tenant admin",
     "feedback.triage": "a data scientist or tenant admin",
     "apikey.revoke_own": "the key's creator or a tenant admin",

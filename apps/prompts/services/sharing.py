@@ -1,0 +1,65 @@
+"""Sharing across tenants: a version is published to all, and anybody may fork it into their own catalog."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from apps.prompts.models import Prompt, PromptVersion, Publication
+from apps.prompts.services.prompts import create_prompt, locked
+from apps.prompts.services.versions import store_version
+from apps.tenants import audit, validation
+from apps.tenants.access import Actor, can, require
+from apps.tenants.errors import Conflict, NotFound
+from apps.tenants.models import Tenant
+
+
+@transaction.atomic
+def publish_version(*, actor: Actor, version: PromptVersion, note: str = "") -> Publication:
+    """Every tenant may read and fork it from now on."""
+    prompt = version.prompt
+    require(actor, "prompt.publish", prompt.tenant, what="publish this prompt to every tenant")
+    note = " ".join(validation.clean_text(note, field="note", maximum=500).split())
+    publication, created = Publication.objects.unscoped("of the version just reached").get_or_create(
+        version=version, defaults={"note": note, "published_by": actor.user}
+    )
+    if not created:
+        raise Conflict(f"Version {version.number} is published already.", code="already_published")
+    audit.record(actor, "prompt.published", prompt, {"version": version.number, "note": note}, prompt.tenant)
+    return publication
+
+
+@transaction.atomic
+def withdraw_publication(*, actor: Actor, version: PromptVersion) -> None:
+    """What was forked stays."""
+    prompt = version.prompt
+    require(actor, "prompt.publish", prompt.tenant, what="withdraw this publication")
+    deleted, _ = Publication.objects.unscoped("of the version just reached").filter(version=version).delete()
+    if not deleted:
+        raise NotFound(f"Version {version.number} is not published.")
+    audit.record(actor, "prompt.publication_withdrawn", prompt, {"version": version.number}, prompt.tenant)
+
+
+@transaction.atomic
+def fork_version(
+    *, actor: Actor, version: PromptVersion, tenant: Tenant, slug: str, name: str = "", message: str = ""
+) -> Prompt:
+    """A prompt of ``tenant`` that begins with ``version``: one of its own, or a published one of another tenant's."""
+    source = version.prompt
+    own = can(actor, "prompt.view", source.tenant)
+    if not own and not Publication.objects.unscoped("is it published").filter(version=version).exists():
+        raise NotFound("There is no such published prompt.")
+    prompt = create_prompt(
+        actor=actor,
+        tenant=tenant,
+        slug=slug,
+        name=name or source.name,
+        description=source.description,
+        use_case=source.use_case,
+        tags=list(source.tags),
+    )
+    prompt.forked_from = version
+    prompt.forked_label = f"{source.tenant.name}: {source.name}, version {version.number}"[:300]
+    prompt.save(update_fields=["forked_from", "forked_label"])
+    store_version(actor, locked(prompt), version.content, message or f"Forked from {prompt.forked_label}"[:300])
+    audit.record(actor, "prompt.forked", prompt, {"from": prompt.forked_label}, tenant)
+    return prompt
