@@ -75,9 +75,8 @@ def main() -> None:
         # Load balancers keep idle connections for a minute; the server must not be the first to close.
         timeout_keep_alive=75,
         timeout_graceful_shutdown=settings.WEB_GRACE_SECONDS,
-        # Only named proxies may say on whose behalf they call.
-        proxy_headers=bool(settings.TRUSTED_PROXIES),
-        forwarded_allow_ips=settings.TRUSTED_PROXIES,
+        # Only named proxies may say on whose behalf they call: portal/proxies.py sees to that.
+        proxy_headers=False,
     )
     # When it has drained, uvicorn hands the signal on to who handled it before: the process ended as it was asked to.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from apps.gateway.counters.base import Admitted, Ask, CountersUnavailable, Denied, Unseeded
 from apps.gateway.errors import LimitExceeded, Unavailable
 from apps.gateway.fronts.base import Parsed
-from apps.gateway.snapshot import ASSUMED_MAX_OUTPUT_TOKENS, Plan
+from apps.gateway.routing.plans import Candidate, Plan
+from apps.gateway.snapshot import ASSUMED_MAX_OUTPUT_TOKENS, ModelFacts
 from apps.models.providers.base import UpstreamCall
 from apps.tenants.money import format_usd
 
@@ -20,58 +24,111 @@ if TYPE_CHECKING:
 LEASE_GRACE_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Admission:
-    """A request that may go ahead. ``admitted`` is None where no limit and no budget covers it."""
+    """A request that may go ahead. ``admitted`` is None where no limit and no budget covers it.
+
+    Where a route serves several models, the limits of a model alone are asked when an attempt goes to it (``enter``),
+    each under a lease of its own (``entered``, by model id): so they count what their model served, and nothing else.
+    """
 
     ask: Ask
     admitted: Admitted | None
-    call: UpstreamCall
     estimate: int  # of the input's tokens, for a record that nothing better is known of
+    bound: int  # of the input's tokens
+    granted: int  # output tokens per choice
+    copies: int
+    entered: dict[int, Ask] = field(default_factory=dict)
+    _calls: dict[int, UpstreamCall] = field(default_factory=dict)
+    _entries: int = 0
+
+    def call(self, plan: Plan, parsed: Parsed, model: ModelFacts) -> UpstreamCall:
+        """The call as ``model`` is asked."""
+        call = self._calls.get(model.id)
+        if call is None:
+            call = self._calls[model.id] = self._make_call(plan, parsed, model)
+        return call
+
+    def _make_call(self, plan: Plan, parsed: Parsed, model: ModelFacts) -> UpstreamCall:
+        request = parsed.request
+        wanted = _output_of(model, request.max_output)
+        capped = (
+            request.max_output is None and plan.capped and (self.granted < wanted or model.max_output_tokens is None)
+        )
+        return UpstreamCall(
+            request.operation,
+            parsed.fields,
+            stream=request.streams,
+            max_output_tokens=min(self.granted, wanted) if capped else None,
+            wants_usage=request.wants_usage,
+            model=request.model,
+            content=parsed.content,
+            content_type=parsed.content_type,
+            headers=parsed.headers,
+        )
+
+    async def enter(self, runtime: Runtime, plan: Plan, candidate: Candidate) -> None:
+        """Ask the limits of the candidate's model alone. Raises as ``admit`` does."""
+        model = candidate.model
+        if not candidate.limits or model.id in self.entered:
+            return
+        self._entries += 1
+        lease = f"{self.ask.lease}:{self._entries}"  # a settled lease is never taken again
+        ask = msgspec.structs.replace(self.ask, lease=lease, limits=candidate.limits, budgets=(), cost=0, token_cost=0)
+        admitted = await _ask_counters(runtime, plan, ask)
+        self.entered[model.id] = ask
+        if admitted.tokens < ask.tokens:
+            # What this model grants may be less; what was granted before stays the bound for the others.
+            granted = admitted.tokens // self.copies - self.bound
+            self._calls.pop(model.id, None)
+            self.granted = max(1, min(self.granted, granted))
 
 
 async def admit(
-    runtime: Runtime, plan: Plan, parsed: Parsed, bounds: tuple[int, int], *, request_id: str, now: float
+    runtime: Runtime,
+    plan: Plan,
+    candidates: Sequence[Candidate],
+    parsed: Parsed,
+    bounds: tuple[int, int],
+    *,
+    request_id: str,
+    now: float,
+    copies: int = 1,
 ) -> Admission:
     """Ask every limit and budget at once; ``bounds`` are the input's tokens, at the most and as an estimate.
+
+    The hold is for the dearest of the ``candidates``, as many times as it may be called at once (``copies``).
 
     Raises ``LimitExceeded``, or ``Unavailable`` when they cannot be asked.
     """
     request = parsed.request
     bound, estimate = bounds
     asked = request.max_output
-    per_choice = asked if asked is not None else plan.model.max_output_tokens or ASSUMED_MAX_OUTPUT_TOKENS
-    prices = [endpoint.price_at(now).terms for endpoint in plan.candidates]
+    per_choice = max(_output_of(candidate.model, asked) for candidate in candidates)
+    prices = [candidate.endpoint.price_at(now).terms for candidate in candidates]
     output = per_choice * request.choices
     ask = Ask(
         lease=request_id,
         now=now,
         limits=plan.limits,
         budgets=tuple(budget.window(now) for budget in plan.budgets),
-        tokens=bound + output,
-        cost=max(price.bound(bound, output, parsed.units) for price in prices),
+        tokens=(bound + output) * copies,
+        cost=max(price.bound(bound, output, parsed.units) for price in prices) * copies,
         # Who names no maximum takes less than the model's: an answer of one token is the least worth asking for.
-        minimum_tokens=bound + output if asked is not None else bound + request.choices,
+        minimum_tokens=(bound + (output if asked is not None else request.choices)) * copies,
         token_cost=max(price.dearest_output for price in prices),
-        lease_seconds=sum(endpoint.total_timeout for endpoint in plan.candidates) + LEASE_GRACE_SECONDS,
+        lease_seconds=sum(candidate.endpoint.total_timeout for candidate in candidates) + LEASE_GRACE_SECONDS,
     )
     admitted, granted = None, per_choice
     if plan.limits or plan.budgets:
         admitted = await _ask_counters(runtime, plan, ask)
-        granted = (admitted.tokens - bound) // request.choices
-    capped = asked is None and plan.capped and (granted < per_choice or plan.model.max_output_tokens is None)
-    call = UpstreamCall(
-        request.operation,
-        parsed.fields,
-        stream=request.streams,
-        max_output_tokens=granted if capped else None,
-        wants_usage=request.wants_usage,
-        model=request.model,
-        content=parsed.content,
-        content_type=parsed.content_type,
-        headers=parsed.headers,
-    )
-    return Admission(ask, admitted, call, estimate)
+        granted = (admitted.tokens // copies - bound) // request.choices
+    return Admission(ask, admitted, estimate, bound, granted, copies)
+
+
+def _output_of(model: ModelFacts, asked: int | None) -> int:
+    """The most output tokens per choice."""
+    return asked if asked is not None else model.max_output_tokens or ASSUMED_MAX_OUTPUT_TOKENS
 
 
 async def _ask_counters(runtime: Runtime, plan: Plan, ask: Ask) -> Admitted:
@@ -101,7 +158,7 @@ def _denial(plan: Plan, ask: Ask, denied: Denied) -> LimitExceeded:
     rule = plan.rules.get(denied.key)
     if rule is not None:
         wants = ""
-        if any(limit.key == denied.key and limit.metric == "tokens" for limit in plan.limits):
+        if any(limit.key == denied.key and limit.metric == "tokens" for limit in ask.limits):
             wants = (
                 f" This request may use up to {ask.minimum_tokens:,} tokens and {max(denied.left, 0):,} are left;"
                 " a shorter input or a smaller max_completion_tokens asks for less."

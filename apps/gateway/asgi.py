@@ -21,8 +21,10 @@ from apps.gateway.books import new_id
 from apps.gateway.errors import GatewayError, InvalidRequest, Unavailable
 from apps.gateway.exchange import Exchange
 from apps.gateway.fronts.base import JSON, Arrived, Front
+from apps.gateway.routing.callers import BY_PROXY, Caller
+from apps.gateway.routing.plans import Plan
 from apps.gateway.runtime import Runtime
-from apps.gateway.snapshot import ModelFacts, Principal
+from apps.gateway.snapshot import Principal
 
 log = structlog.get_logger(__name__)
 
@@ -137,7 +139,8 @@ class GatewayApplication:
         runtime.load.enter(principal.tenant.id)
         try:
             arrived = Arrived(path, headers, await _read_body(headers, front.media_types, receive))
-            await self._exchange(principal, front, arrived, receive, send, request_id, started)
+            caller = Caller(headers, by_proxy=bool(scope.get(BY_PROXY)))
+            await self._exchange(principal, front, arrived, caller, receive, send, request_id, started)
         finally:
             runtime.load.leave(principal.tenant.id)
 
@@ -146,6 +149,7 @@ class GatewayApplication:
         principal: Principal,
         front: Front,
         arrived: Arrived,
+        caller: Caller,
         receive: Receive,
         send: Send,
         request_id: str,
@@ -163,6 +167,7 @@ class GatewayApplication:
             receive=receive,
             send=send,
             started=started,
+            caller=caller,
         )
         await exchange.serve()
 
@@ -178,7 +183,8 @@ class GatewayApplication:
             check_active(principal)
             self.runtime.load.enter(principal.tenant.id)
             try:
-                await self._exchange(principal, front, Arrived(path, {}, body), receive, send, request_id, started)
+                arrived = Arrived(path, {}, body)
+                await self._exchange(principal, front, arrived, Caller(), receive, send, request_id, started)
             finally:
                 self.runtime.load.leave(principal.tenant.id)
         except GatewayError as error:
@@ -191,10 +197,10 @@ class GatewayApplication:
         assert self.runtime is not None
         snapshot, now = self.runtime.snapshot, time.time()
         if path == "/v1/models":
-            found = [_model(model) for model in snapshot.callable_models(principal, now)]
+            found = [_model(plan) for plan in snapshot.callable_plans(principal, now)]
             body = _encode({"object": "list", "data": found})
         elif path.startswith("/v1/models/"):
-            body = _encode(_model(snapshot.plan(principal, unquote(path.removeprefix("/v1/models/")), now).model))
+            body = _encode(_model(snapshot.plan(principal, unquote(path.removeprefix("/v1/models/")), now)))
         else:
             raise InvalidRequest(
                 f"There is no {scope['method']} {path[:200]} here. See /api/docs/ and the README.",
@@ -217,8 +223,9 @@ class GatewayApplication:
             await _respond(send, status, body, b"application/json")
 
 
-def _model(model: ModelFacts) -> dict[str, Any]:
-    return {"id": model.slug, "object": "model", "created": model.created, "owned_by": model.publisher or "lobby"}
+def _model(plan: Plan) -> dict[str, Any]:
+    owner = "lobby" if plan.route is not None else plan.model.publisher or "lobby"
+    return {"id": plan.slug, "object": "model", "created": plan.model.created, "owned_by": owner}
 
 
 async def _respond(send: Send, status: int, body: bytes, content_type: bytes, request_id: str = "") -> None:

@@ -20,7 +20,8 @@ from apps.gateway.ledger.errors import SpoolError
 from apps.gateway.ledger.lines import Intent, RequestLine, Settlement
 from apps.gateway.ledger.pricing import cost_picousd
 from apps.gateway.ledger.progress import NO_SLOT
-from apps.gateway.snapshot import EndpointFacts, Plan, PriceFacts, Principal
+from apps.gateway.routing.plans import Candidate, Plan
+from apps.gateway.snapshot import EndpointFacts, ModelFacts, PriceFacts, Principal
 from apps.gateway.types import Outcome, UsageStatus
 from apps.models.providers.base import Operation, ProviderError, StreamDecoder, Usage
 
@@ -44,11 +45,16 @@ class Attempt:
     """One upstream call: its facts, and its one settlement."""
 
     __slots__ = (
+        "answered",
+        "arm",
         "decoder",
         "dropped",
         "endpoint",
         "first_token_ms",
+        "hedged",
         "id",
+        "measured",
+        "model",
         "price",
         "settled",
         "slot",
@@ -56,9 +62,14 @@ class Attempt:
         "upstream_request_id",
     )
 
-    def __init__(self, endpoint: EndpointFacts, price: PriceFacts) -> None:
+    def __init__(self, candidate: Candidate, price: PriceFacts) -> None:
         self.id = new_id()
-        self.endpoint = endpoint
+        self.endpoint: EndpointFacts = candidate.endpoint
+        self.model: ModelFacts = candidate.model
+        self.arm = candidate.arm
+        self.hedged = False  # another attempt answered first
+        self.answered = False
+        self.measured: Usage | None = None  # as the upstream told in the end
         self.price = price
         self.started = time.monotonic()
         self.first_token_ms: int | None = None
@@ -86,8 +97,14 @@ class Books:
         self._attempts: list[dict[str, Any]] = []
         self._usage = Usage()
         self._cost = 0
+        self._tokens_by_model: dict[int, int] = {}
+        self._last_model = ""  # of the last attempt that ended
         self._first_token_ms: int | None = None
         self.plan: Plan | None = None
+        self.left_out: list[tuple[str, str]] = []  # (endpoint, why): the plan's own, and what came of the request
+        self.order: tuple[Candidate, ...] = ()
+        self.route: dict[str, Any] = {}  # what a route decided, for the why
+        self.shadow_of = ""  # the request that this one mirrors
         self.admission: Admission | None = None
 
     @property
@@ -112,10 +129,10 @@ class Books:
             api_key_id=principal.api_key_id,
             user_id=principal.user_id,
             attempt_id=attempt.id,
-            model_id=plan.model.id,
+            model_id=attempt.model.id,
             endpoint_id=attempt.endpoint.id,
             price_id=attempt.price.price_id,
-            model_slug=plan.model.slug,
+            model_slug=attempt.model.slug,
             operation=self._request.operation,
             streamed=self._request.streams,
             input_tokens=self.estimate,
@@ -169,7 +186,7 @@ class Books:
             api_key_id=principal.api_key_id,
             user_id=principal.user_id,
             attempt_id=attempt.id,
-            model_id=plan.model.id,
+            model_id=attempt.model.id,
             endpoint_id=attempt.endpoint.id,
             price_id=attempt.price.price_id,
             status=status.value,
@@ -196,6 +213,9 @@ class Books:
         if outcome != Outcome.OK:
             self._flush()  # else it goes with the request's own line, before the last byte
         self._cost += cost
+        used = usage.input_tokens + usage.output_tokens
+        self._tokens_by_model[attempt.model.id] = self._tokens_by_model.get(attempt.model.id, 0) + used
+        self._last_model = attempt.model.slug
         self._usage = self._usage.plus(usage)
         facts: dict[str, Any] = {
             "id": attempt.id,
@@ -209,6 +229,12 @@ class Books:
             "first_token_ms": attempt.first_token_ms,
             "price_id": attempt.price.price_id,
         }
+        if attempt.arm:
+            facts["arm"] = attempt.arm
+        if attempt.hedged:
+            facts["hedged"] = True
+        if plan.route is not None:
+            facts["model"] = attempt.model.slug
         if attempt.dropped:
             facts["dropped"] = list(attempt.dropped)
         if error is not None:
@@ -230,7 +256,7 @@ class Books:
         self._closed = True
         runtime = self._runtime
         duration = _since(self._started)
-        if self._attempts or outcome == Outcome.OK or runtime.may_log_denial():
+        if self._attempts or (not self.shadow_of and (outcome == Outcome.OK or runtime.may_log_denial())):
             self._lines += _encode(self._line(outcome, status, code, error, duration)) + b"\n"
         else:
             metrics.unlogged.inc()
@@ -239,6 +265,16 @@ class Books:
         if self.admission is not None and self.admission.admitted is not None:
             used = self._usage.input_tokens + self._usage.output_tokens
             await runtime.settle_counters(self.admission.ask, tokens=used, cost=self._cost)
+        if self.admission is not None:
+            for model_id in tuple(self.admission.entered):
+                await self.leave(model_id)
+
+    async def leave(self, model_id: int) -> None:
+        """Give back what the model's own limits held beyond what it has used."""
+        assert self.admission is not None
+        ask = self.admission.entered.pop(model_id, None)
+        if ask is not None:
+            await self._runtime.settle_counters(ask, tokens=self._tokens_by_model.pop(model_id, 0), cost=0)
 
     def _line(self, outcome: Outcome, status: int, code: str, error: GatewayError | None, duration: int) -> RequestLine:
         principal = self._principal
@@ -252,7 +288,7 @@ class Books:
             operation=self._request.operation,
             outcome=outcome.value,
             http_status=status,
-            model_slug=self.plan.model.slug if self.plan else _printable(self._request.model),
+            model_slug=self._last_model or (self.plan.slug if self.plan else _printable(self._request.model)),
             streamed=self._request.streams,
             error_code=code[:64],
             attempts=len(self._attempts),
@@ -285,9 +321,13 @@ class Books:
                 ]
         if plan.budgets:
             why["budgets"] = [budget.rule.text for budget in plan.budgets]
-        why["candidates"] = [endpoint.label for endpoint in plan.candidates]
-        if plan.left_out:
-            why["left_out"] = [{"endpoint": endpoint, "why": reason} for endpoint, reason in plan.left_out]
+        if self.route:
+            why["route"] = self.route
+        if self.shadow_of:
+            why["shadow_of"] = self.shadow_of
+        why["candidates"] = [candidate.label for candidate in self.order]
+        if self.left_out:
+            why["left_out"] = [{"endpoint": endpoint, "why": reason} for endpoint, reason in self.left_out]
         if self._attempts:
             why["attempts"] = self._attempts
         return why

@@ -1,4 +1,4 @@
-"""One request's life after its caller is known: plan, admit, route, call, relay.
+"""One request's life after its caller is known: plan, order, admit, call, relay.
 
 What it used goes into its ``Books``, what leaves goes through its ``Answer``. Nothing is retried once a byte has left.
 """
@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 import httpx
 import structlog
 
 from apps.gateway import metrics
-from apps.gateway.admission import admit
+from apps.gateway.admission import Admission, admit
 from apps.gateway.answer import Answer, Receive, Send, as_gateway_error
 from apps.gateway.books import Attempt, Books
-from apps.gateway.errors import GatewayError, InvalidRequest, Unavailable, UpstreamFailed
+from apps.gateway.errors import GatewayError, InvalidRequest, LimitExceeded, Unavailable, UpstreamFailed
 from apps.gateway.fronts.base import Front, Parsed
 from apps.gateway.fronts.messages import estimated_count
+from apps.gateway.routing.attempts import MORE_ROUNDS, MOST_ATTEMPTS, Race, backoff
+from apps.gateway.routing.callers import Caller, conversation_of, facts_of
+from apps.gateway.routing.health import Leave
+from apps.gateway.routing.plans import Candidate, Plan
+from apps.gateway.routing.strategies import USUAL_OUTPUT_TOKENS, Asking, Selection, fallbacks, select
 from apps.gateway.runtime import Runtime
-from apps.gateway.snapshot import EndpointFacts, Plan, Principal
-from apps.gateway.types import Outcome
+from apps.gateway.snapshot import EndpointFacts, Principal
+from apps.gateway.types import Outcome, Purpose
 from apps.gateway.upstream import DISPATCHED, MAX_ANSWER_BYTES, MAX_ERROR_BYTES, Watch, chunks, read_all
 from apps.models.providers.base import (
     CONVERSATIONS,
@@ -54,6 +61,9 @@ _TIMEOUTS = {
 }
 
 
+_CHAINS = {"context_window": Purpose.FALLBACK_CONTEXT, "content_policy": Purpose.FALLBACK_POLICY}
+
+
 class _CallerLeft(Exception):
     """The caller closed its connection; there is nobody to answer."""
 
@@ -64,6 +74,14 @@ class _CannotSay(Exception):
     def __init__(self, dropped: tuple[str, ...]) -> None:
         super().__init__(dropped)
         self.dropped = dropped
+
+
+class _NotNow(Exception):
+    """Nothing may be sent to this endpoint now; its health says why."""
+
+
+class _LostRace(Exception):
+    """Another attempt has answered first."""
 
 
 class Exchange:
@@ -80,6 +98,8 @@ class Exchange:
         receive: Receive,
         send: Send,
         started: float,
+        caller: Caller | None = None,
+        shadow_of: str = "",
     ) -> None:
         self._runtime = runtime
         self._principal = principal
@@ -88,7 +108,13 @@ class Exchange:
         self._request = request = parsed.request
         self._receive = receive
         self._request_id = request_id
+        self._caller = caller or Caller()
+        self._admission: Admission
+        self._race: Race | None = None
+        self._tried: set[int] = set()
+        self._attempts = 0
         self._books = Books(runtime, principal, request, request_id=request_id, started=started)
+        self._books.shadow_of = shadow_of
         self._answer = Answer(send, front, request_id)
 
     async def serve(self) -> None:
@@ -131,20 +157,33 @@ class Exchange:
                 param="prompt.id",
                 code="prompt_not_found",
             )
-        if not plan.candidates:
-            reasons = "; ".join(f"{endpoint}: {why}" for endpoint, why in plan.left_out) or "it has none"
-            raise Unavailable(f"No endpoint may serve '{plan.model.slug}' now ({reasons}).", code="no_endpoint")
         bounds = self._front.bounds(self._parsed)
-        admission = await admit(self._runtime, plan, self._parsed, bounds, request_id=self._request_id, now=now)
+        asking = self._asking(plan, bounds[1], now)
+        # Where nobody counts tokens, they are estimated.
+        estimates = self._request.operation == "count_tokens" and not any(map(self._serves, plan.candidates))
+        selection = select(plan, self._runtime.health, _anybody if estimates else self._serves, asking)
+        if plan.route is not None:
+            self._books.route = _decided(plan, selection, asking)
+        self._books.order, self._books.left_out = selection.order, list(selection.left_out)
+        if not selection.order:
+            raise _nothing_to_ask(plan, selection)
+        hedges = plan.route is not None and plan.route.hedge_after is not None
+        self._admission = admission = await admit(
+            self._runtime,
+            plan,
+            [*selection.order, *(each for name in _CHAINS.values() for each in plan.fallbacks.get(name, ()))],
+            self._parsed,
+            bounds,
+            request_id=self._request_id,
+            now=now,
+            copies=2 if hedges else 1,
+        )
         self._books.admission = admission
         self._answer.admitted = admission.admitted
-        if self._request.operation == "count_tokens" and not any(
-            self._runtime.adapters[endpoint.provider_kind].serves("count_tokens", endpoint.target)
-            for endpoint in plan.candidates
-        ):
+        if estimates:
             await self._estimate()
         else:
-            await self._route(plan, admission.call)
+            await self._route(plan, selection, asking)
 
     async def _estimate(self) -> None:
         """Answer a count of tokens that none of the endpoints can make, and say that it is an estimate."""
@@ -152,31 +191,120 @@ class Exchange:
         await self._books.close(Outcome.OK, 200)
         await self._answer.whole(estimated_count(self._parsed), "application/json")
 
+    def _serves(self, candidate: Candidate) -> bool:
+        endpoint = candidate.endpoint
+        return self._runtime.adapters[endpoint.provider_kind].serves(self._request.operation, endpoint.target)
+
+    def _asking(self, plan: Plan, tokens: int, now: float) -> Asking:
+        """The request as it is ordered for; a plain model needs to know nothing of it."""
+        if plan.route is None:
+            return _PLAIN
+        facts = facts_of(self._caller, self._principal, self._runtime.snapshot, self._parsed, tokens, now)
+        conversation = conversation_of(self._caller, self._parsed) if plan.route.sticky else ""
+        seed = f"{self._principal.tenant.id} {conversation}" if conversation else self._request_id
+        return Asking(seed, now, facts, tokens, self._request.max_output or USUAL_OUTPUT_TOKENS)
+
     # Routing: one endpoint after the other, as long as nothing has reached the caller.
 
-    async def _route(self, plan: Plan, call: UpstreamCall) -> None:
+    async def _route(self, plan: Plan, selection: Selection, asking: Asking) -> None:
+        queue, again = deque(selection.order), list[Candidate]()
+        rounds = MORE_ROUNDS if plan.route is not None else 0
         failure: ProviderError | None = None
+        denied: LimitExceeded | None = None
         unsaid: tuple[str, ...] = ()
-        for endpoint in plan.candidates:
-            if failure is not None and not self._runtime.may_retry():
+        chained: set[Purpose] = set()
+        while True:
+            if not queue:
+                wait = backoff(failure, MORE_ROUNDS - rounds) if failure is not None and again and rounds else None
+                if wait is None or self._answer.begun:
+                    break
+                rounds -= 1
+                await asyncio.sleep(wait)
+                queue, again = deque(again), []
+            candidate = queue.popleft()
+            if self._attempts >= MOST_ATTEMPTS or not self._may_try(candidate, failure):
                 break
             try:
-                await self._attempt(endpoint, call)
+                await self._admission.enter(self._runtime, plan, candidate)
+                await self._attempt_or_race(plan, candidate, queue)
                 return
+            except LimitExceeded as error:  # of the candidate's model alone
+                denied = denied or error
+                self._books.left_out.append((candidate.label, f"over a limit of its model: {error.rule}"))
+            except _NotNow as error:
+                self._books.left_out.append((candidate.label, str(error)))
             except _CannotSay as error:
                 unsaid = error.dropped
+                self._books.left_out.append((candidate.label, f"cannot take {', '.join(unsaid)}"))
             except ProviderError as error:
                 failure = error
-                if self._answer.begun or not error.retryable:
+                if self._answer.begun:
                     break
-        if failure is None:
-            names = ", ".join(f"'{name}'" for name in unsaid)
-            raise InvalidRequest(
-                f"'{plan.model.slug}' cannot take {names}, and strict was asked for.",
-                param=unsaid[0],
-                code="unsupported_parameter",
-            )
-        raise as_gateway_error(failure)
+                chain = _CHAINS.get(error.refusal)
+                if chain is not None and chain not in chained and plan.fallbacks.get(chain):
+                    chained.add(chain)
+                    found = fallbacks(plan, chain, self._runtime.health, self._serves, asking)
+                    self._books.left_out += found.left_out
+                    self._books.route["fallback"] = chain.value
+                    queue = deque(each for each in found.order if each.endpoint.id not in self._tried)
+                elif not error.retryable:
+                    break
+                else:
+                    again.append(candidate)
+            if candidate.limits and (not queue or queue[0].model.id != candidate.model.id):
+                await self._books.leave(candidate.model.id)
+        if failure is not None:
+            raise as_gateway_error(failure)
+        if denied is not None:
+            raise denied
+        if not unsaid:
+            raise _nothing_to_ask(plan, select(plan, self._runtime.health, self._serves, asking))
+        names = ", ".join(f"'{name}'" for name in unsaid)
+        raise InvalidRequest(
+            f"'{plan.slug}' cannot take {names}, and strict was asked for.",
+            param=unsaid[0],
+            code="unsupported_parameter",
+        )
+
+    def _may_try(self, candidate: Candidate, failure: ProviderError | None) -> bool:
+        """The first attempt is free, and so is one at an endpoint that has not failed of late: it adds load to nothing
+        that is in trouble. All others come out of the retry budget, so that when everything fails nothing is doubled.
+        """
+        endpoint_id = candidate.endpoint.id
+        if failure is None or failure.refusal:
+            return True
+        if endpoint_id not in self._tried and self._runtime.health.is_proven(endpoint_id):
+            return True
+        return self._runtime.may_retry()
+
+    async def _attempt_or_race(self, plan: Plan, candidate: Candidate, queue: deque[Candidate]) -> None:
+        after = plan.route.hedge_after if plan.route is not None else None
+        if after is None or not queue:
+            await self._attempt(plan, candidate)
+            return
+
+        def second() -> Coroutine[Any, Any, None] | None:
+            for other in queue:
+                # A model's own limits are asked one at a time: a race stays within what was asked already.
+                entered = not other.limits or other.model.id in self._admission.entered
+                if entered and self._runtime.health.blocked(other.endpoint.id) is None:
+                    if not self._runtime.may_retry():
+                        return None
+                    queue.remove(other)
+                    return self._attempt(plan, other)
+            return None
+
+        self._race = Race()
+        try:
+            await self._race.run(self._attempt(plan, candidate), second, after)
+        finally:
+            self._race = None
+
+    def _claim(self, attempt: Attempt) -> None:
+        """Something for the caller is at hand. Raises ``_LostRace`` when another attempt was quicker."""
+        if self._race is not None and not self._race.win():
+            raise _LostRace
+        self._answer.dropped = attempt.dropped
 
     @property
     def _strict(self) -> bool:
@@ -193,15 +321,41 @@ class Exchange:
             raise _CannotSay(prepared.dropped)
         return prepared
 
-    async def _attempt(self, endpoint: EndpointFacts, call: UpstreamCall) -> None:
+    async def _attempt(self, plan: Plan, candidate: Candidate) -> None:
         """Call one endpoint and relay its answer. Raises ``ProviderError``, after having settled."""
-        runtime = self._runtime
-        adapter = runtime.adapters[endpoint.provider_kind]
-        attempt = Attempt(endpoint, endpoint.price_at(time.time()))
+        endpoint, health = candidate.endpoint, self._runtime.health
+        adapter = self._runtime.adapters[endpoint.provider_kind]
+        call = self._admission.call(plan, self._parsed, candidate.model)
+        attempt = Attempt(candidate, endpoint.price_at(time.time()))
         prepared = self._prepare(adapter, endpoint, call, attempt)
-        upstream_request = prepared.request
-        self._answer.dropped = attempt.dropped = prepared.dropped
-        self._books.intend(attempt)
+        attempt.dropped = prepared.dropped
+        leave = health.begin(endpoint.id)
+        if leave is Leave.NO:
+            blocked = health.blocked(endpoint.id)
+            raise _NotNow(blocked.reason if blocked is not None else "it was not to be asked just then")
+        self._tried.add(endpoint.id)
+        self._attempts += 1
+        failure: ProviderError | None = None
+        try:
+            self._books.intend(attempt)
+            await self._call(attempt, adapter, call, prepared.request)
+        except ProviderError as error:
+            failure = error
+            raise
+        finally:
+            if failure is not None:
+                health.failed(endpoint.id, leave, failure)
+            elif attempt.answered:
+                ms = int((time.monotonic() - attempt.started) * 1000)
+                tokens = attempt.measured.output_tokens if attempt.measured is not None else 0
+                health.ok(endpoint.id, leave, ms=ms, first_ms=attempt.first_token_ms, output_tokens=tokens)
+            else:
+                health.left(endpoint.id, leave)
+
+    async def _call(
+        self, attempt: Attempt, adapter: Adapter, call: UpstreamCall, upstream_request: httpx.Request
+    ) -> None:
+        runtime, endpoint = self._runtime, attempt.endpoint
         watch = Watch(endpoint.total_timeout)
         response: httpx.Response | None = None
         # A plain answer is had, and paid for, as a whole: only a stream ends when its caller leaves.
@@ -223,6 +377,9 @@ class Exchange:
                     endpoint.target, call, response.headers, await read_all(response, MAX_ANSWER_BYTES)
                 )
                 watch.stop()
+                attempt.measured = answer.usage
+                self._claim(attempt)
+                attempt.answered = True
                 self._books.settle(attempt, Outcome.OK, 200, answer.usage)
                 await self._books.close(Outcome.OK, 200)
                 await self._answer.whole(answer.body, answer.content_type)
@@ -233,15 +390,24 @@ class Exchange:
         except asyncio.CancelledError:
             # Where the request had not left yet, nothing was had.
             used = None if upstream_request.extensions.get(DISPATCHED) else Usage()
+            status = 200 if response is not None else 0
+            if self._race is not None and self._race.is_lost:
+                attempt.hedged = True
+                self._books.settle(attempt, Outcome.CANCELLED, status, used)
+                raise
             if not watch.caught():
                 self._books.settle(attempt, Outcome.INTERRUPTED, 0, used)
                 raise
             if watch.reason == "client":
-                self._books.settle(attempt, Outcome.CANCELLED, 200 if response is not None else 0, used)
+                self._books.settle(attempt, Outcome.CANCELLED, status, used)
                 raise _CallerLeft from None
             timeout = ProviderError("timeout", _TIMEOUTS[watch.reason or "total"], phase=watch.reason or "total")
             self._books.settle_failed(attempt, timeout, reached=response is not None)
             raise timeout from None
+        except _LostRace:
+            attempt.hedged = True
+            self._books.settle(attempt, Outcome.CANCELLED, 200, attempt.measured)
+            raise
         except Exception:
             self._books.settle(attempt, Outcome.INTERRUPTED, 0, None)
             raise
@@ -284,6 +450,7 @@ class Exchange:
                 watch.touch()
                 continue
             if attempt.first_token_ms is None:
+                self._claim(attempt)
                 self._books.first_byte(attempt)
                 watch.phase("idle", attempt.endpoint.idle_timeout)
             watch.pause()
@@ -295,10 +462,14 @@ class Exchange:
         watch.stop()
         if decoder.error is not None:
             if out and decoder.output_tokens:
+                self._claim(attempt)
                 await self._answer.stream(held + out)
             raise decoder.error
+        attempt.measured = decoder.usage
         if attempt.first_token_ms is None:
+            self._claim(attempt)
             self._books.first_byte(attempt)
+        attempt.answered = True
         self._books.settle(attempt, Outcome.OK, 200, decoder.usage)
         await self._books.close(Outcome.OK, 200)
         await self._answer.stream(held + out, last=True)
@@ -339,6 +510,49 @@ def _conceal(error: ProviderError, secret: str | None) -> None:
             text = getattr(error, name)
             if text and secret in text:
                 setattr(error, name, text.replace(secret, "[credential]"))
+
+
+_PLAIN = Asking("", 0.0)
+
+
+def _anybody(candidate: Candidate) -> bool:
+    return True
+
+
+def _decided(plan: Plan, selection: Selection, asking: Asking) -> dict[str, Any]:
+    """What a route decided for this request, as it is written down."""
+    assert plan.route is not None
+    route = plan.route
+    facts: dict[str, Any] = {"slug": route.slug, "name": route.name, "strategy": route.strategy.value}
+    if route.sticky:
+        facts["sticky"] = True
+    if selection.arm:
+        facts["arm"] = selection.arm
+    if asking.facts.country:
+        facts["country"] = asking.facts.country
+    facts["scores"] = [{"endpoint": label, "score": score} for label, score in selection.scores]
+    return facts
+
+
+def _nothing_to_ask(plan: Plan, selection: Selection) -> GatewayError:
+    """Why no endpoint may be asked now; for how long, where that will pass by itself."""
+    reasons = "; ".join(f"{label}: {why}" for label, why in selection.left_out) or "it has none"
+    if not selection.blocked:
+        return Unavailable(f"No endpoint may serve '{plan.slug}' now ({reasons}).", code="no_endpoint")
+    seconds = min(blocked.seconds for blocked in selection.blocked)
+    if all(blocked.by_limit for blocked in selection.blocked):
+        return UpstreamFailed(
+            f"The provider is limiting Lobby's requests ({reasons}).",
+            status=429,
+            code="provider_rate_limited",
+            retry_after=seconds,
+        )
+    return UpstreamFailed(
+        f"No endpoint of '{plan.slug}' is well at the moment ({reasons}).",
+        status=503,
+        code="endpoints_unhealthy",
+        retry_after=seconds,
+    )
 
 
 def _outcome_of(error: GatewayError) -> Outcome:

@@ -23,8 +23,10 @@ from apps.gateway.ledger.errors import SpoolError
 from apps.gateway.ledger.progress import ProgressTable
 from apps.gateway.ledger.spool import Spool
 from apps.gateway.overload import LoadShedder
+from apps.gateway.routing.health import Health
+from apps.gateway.routing.plans import Plan
 from apps.gateway.signing_keys import IssuerKeys
-from apps.gateway.snapshot import BudgetFacts, Plan, Snapshot
+from apps.gateway.snapshot import BudgetFacts, Snapshot
 from apps.gateway.snapshot_loader import load_snapshot
 from apps.gateway.upstream import UpstreamClient
 from apps.models.cloud_credentials import CLOUD
@@ -120,6 +122,7 @@ class Runtime:
         self.client: UpstreamClient
         self.adapters = make_adapters()
         self.signing_keys = IssuerKeys(settings.OIDC_ISSUER, settings.OIDC_AUDIENCE)
+        self.health = Health(failures=settings.BREAKER_FAILURES, seconds=settings.BREAKER_SECONDS)
         self.load = LoadShedder(max_in_flight=settings.GATEWAY_MAX_IN_FLIGHT)
         self.draining = False
         self._seen_at = time.monotonic()

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from apps.gateway.counters.base import BudgetWindow, Limit
 from apps.gateway.errors import LicenceNotAccepted, ModelNotFound
 from apps.gateway.ledger.pricing import FREE, PriceTerms
+from apps.gateway.routing.plans import Plan, RouteFacts, licence_not_accepted, make_plan, not_found
 from apps.models.providers.base import Target
 from apps.tenants.periods import period_bounds
 
@@ -75,11 +76,13 @@ class KeyFacts:
 
 @dataclass(frozen=True, slots=True)
 class UserFacts:
-    """A person at the identity provider. ``projects`` are those of the tenants in which their role may call models."""
+    """A person at the identity provider. ``projects`` are those of the tenants in which their role may call models;
+    ``roles`` are by tenant id."""
 
     id: int
     label: str
     projects: tuple[ProjectFacts, ...]
+    roles: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,21 +212,6 @@ class BudgetFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What covers and serves the calls of one principal to one model."""
-
-    model: ModelFacts
-    grant_ends_at: float | None
-    licence_accepted: bool  # or nobody asks for it
-    limits: tuple[Limit, ...]
-    rules: dict[str, RuleFacts]
-    budgets: tuple[BudgetFacts, ...]
-    candidates: tuple[EndpointFacts, ...]
-    left_out: tuple[tuple[str, str], ...]  # (endpoint, why)
-    capped: bool  # a hard budget or a token limit depends on the bound of the answer
-
-
-@dataclass(frozen=True, slots=True)
 class GrantFacts:
     tenant_id: int
     project_id: int
@@ -243,6 +231,7 @@ class Snapshot:
     grants: dict[int, tuple[GrantFacts, ...]] = field(repr=False)  # by model id
     limits: dict[int, tuple[LimitFacts, ...]] = field(repr=False)  # by tenant id
     budgets: dict[int, tuple[BudgetFacts, ...]] = field(repr=False)  # by tenant id
+    routes: dict[tuple[int, str], RouteFacts] = field(default_factory=dict, repr=False)  # by tenant (0: none) and slug
     _plans: dict[tuple[int, int, int, str], Plan] = field(default_factory=dict, repr=False)
 
     def plan(self, principal: Principal, slug: str, now: float) -> Plan:
@@ -254,88 +243,26 @@ class Snapshot:
         key = (principal.project.id, principal.api_key_id, principal.user_id, slug)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._make_plan(principal, slug)
+            plan = make_plan(self, principal, slug)
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
             self._plans[key] = plan
         if plan.grant_ends_at is not None and plan.grant_ends_at <= now:
-            raise _not_found(slug)
+            raise not_found(slug)
         if not plan.licence_accepted:
-            raise _licence_not_accepted(principal.tenant, plan.model)
+            raise licence_not_accepted(principal.tenant, plan.model)
         return plan
 
-    def callable_models(self, principal: Principal, now: float) -> list[ModelFacts]:
-        """Every model that ``principal`` may call, by name."""
+    def callable_plans(self, principal: Principal, now: float) -> list[Plan]:
+        """Of every model and route that ``principal`` may call, by name."""
         found = []
-        for slug in sorted(self.models):
+        names = {slug for tenant_id, slug in self.routes if tenant_id in (0, principal.tenant.id)}
+        for slug in sorted(names | self.models.keys()):
             try:
-                found.append(self.plan(principal, slug, now).model)
+                found.append(self.plan(principal, slug, now))
             except (ModelNotFound, LicenceNotAccepted):
                 continue
         return found
-
-    def _make_plan(self, principal: Principal, slug: str) -> Plan:
-        model = self.models.get(slug)
-        if model is None or not model.is_callable or (principal.models is not None and slug not in principal.models):
-            raise _not_found(slug)
-        grants = [
-            grant
-            for grant in self.grants.get(model.id, ())
-            if grant.tenant_id == principal.tenant.id and grant.project_id in (0, principal.project.id)
-        ]
-        if not grants and not model.is_open:
-            raise _not_found(slug)
-        accepted = [grant for grant in grants if grant.licence_accepted]
-        ends = [grant.expires_at for grant in accepted if model.licence_needs_acceptance] or [
-            grant.expires_at for grant in grants
-        ]
-        candidates, left_out = _candidates(model, principal.tenant)
-        covering = [limit for limit in self.limits.get(principal.tenant.id, ()) if limit.covers(principal, slug)]
-        budgets = tuple(budget for budget in self.budgets.get(principal.tenant.id, ()) if budget.covers(principal))
-        return Plan(
-            model=model,
-            # The longest of several grants counts.
-            grant_ends_at=None if model.is_open or None in ends else max(end for end in ends if end is not None),
-            licence_accepted=bool(accepted) or not model.licence_needs_acceptance,
-            limits=tuple(covered.limit for covered in covering),
-            rules={covered.limit.key: covered.rule for covered in covering},
-            budgets=budgets,
-            candidates=candidates,
-            left_out=left_out,
-            capped=any(budget.hard for budget in budgets) or any(c.limit.metric == "tokens" for c in covering),
-        )
-
-
-def _candidates(
-    model: ModelFacts, tenant: TenantFacts
-) -> tuple[tuple[EndpointFacts, ...], tuple[tuple[str, str], ...]]:
-    kept, left_out = [], []
-    for endpoint in sorted(model.endpoints, key=lambda endpoint: (endpoint.priority, endpoint.id)):
-        if not endpoint.is_enabled:
-            left_out.append((endpoint.label, "switched off"))
-        elif tenant.regions and endpoint.region not in tenant.regions and not endpoint.simulated:
-            allowed = ", ".join(sorted(tenant.regions))
-            left_out.append((endpoint.label, f"runs in {endpoint.region or 'an unknown region'}; allowed: {allowed}"))
-        else:
-            kept.append(endpoint)
-    return tuple(kept), tuple(left_out)
-
-
-def _not_found(slug: str) -> ModelNotFound:
-    shown = "".join(character for character in slug if character.isprintable())[:100]
-    return ModelNotFound(
-        f"The model '{shown}' does not exist or you do not have access to it. GET /v1/models lists those you can call.",
-        param="model",
-    )
-
-
-def _licence_not_accepted(tenant: TenantFacts, model: ModelFacts) -> LicenceNotAccepted:
-    return LicenceNotAccepted(
-        f"The licence of '{model.slug}' must be accepted before it is called: an admin of tenant {tenant.slug} can do"
-        " that on the model's page in Lobby's portal.",
-        param="model",
-        rule=f"the licence of {model.slug}, which {tenant.slug} has not accepted",
-    )
 
 
 def principals_of(snapshot: Snapshot, user_id: int) -> Iterable[Principal]:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import lru_cache
 from ipaddress import ip_network
 from zoneinfo import ZoneInfo
 
+import structlog
 from allauth.socialaccount.models import SocialAccount
 
 from apps.gateway.counters.base import Limit
 from apps.gateway.ledger.pricing import PriceTerms
+from apps.gateway.models import Route, RouteTarget
+from apps.gateway.routing.conditions import Check, ConditionError, compile_condition
+from apps.gateway.routing.facts import RequestFacts
+from apps.gateway.routing.plans import RouteFacts, TargetFacts
+from apps.gateway.routing.selectors import model_of
 from apps.gateway.snapshot import (
     BudgetFacts,
     EndpointFacts,
@@ -25,6 +32,7 @@ from apps.gateway.snapshot import (
     TenantFacts,
     UserFacts,
 )
+from apps.gateway.types import Purpose, Strategy
 from apps.models.cloud_credentials import CLOUD, CloudSource
 from apps.models.credentials import CredentialError, credential_of
 from apps.models.models import AccessGrant, Endpoint, Model, Price
@@ -36,6 +44,8 @@ from apps.tenants.control_plane import control_plane_version
 from apps.tenants.models import ApiKey, Budget, Membership, Project, RateLimit, Tenant
 from apps.tenants.money import format_usd
 from apps.tenants.types import Metric, TenantStatus
+
+log = structlog.get_logger(__name__)
 
 ROLES_THAT_CALL = tuple(role for role, actions in ROLE_ACTIONS.items() if "model.call" in actions)
 WHY = "gateway snapshot"
@@ -72,6 +82,7 @@ def _read(version: int) -> Snapshot:
         grants=_grants(),
         limits=_limits(),
         budgets=_budgets(tenants),
+        routes=_routes(),
     )
 
 
@@ -111,11 +122,13 @@ def _users(projects: dict[int, ProjectFacts]) -> tuple[dict[int, UserFacts], dic
             by_tenant[project.tenant.id].append(project)
     callable_projects: defaultdict[int, list[ProjectFacts]] = defaultdict(list)
     labels: dict[int, str] = {}
+    roles: defaultdict[int, dict[int, str]] = defaultdict(dict)
     memberships = Membership.objects.unscoped(WHY).filter(user__is_active=True, role__in=ROLES_THAT_CALL)
-    for user_id, email, tenant_id in memberships.values_list("user_id", "user__email", "tenant_id"):
+    for user_id, email, tenant_id, role in memberships.values_list("user_id", "user__email", "tenant_id", "role"):
         labels[user_id] = email
+        roles[user_id][tenant_id] = role
         callable_projects[user_id] += by_tenant[tenant_id]
-    users = {pk: UserFacts(pk, labels[pk], tuple(found)) for pk, found in callable_projects.items()}
+    users = {pk: UserFacts(pk, labels[pk], tuple(found), roles[pk]) for pk, found in callable_projects.items()}
     identities = SocialAccount.objects.filter(user_id__in=users).values_list("uid", "user_id")
     return users, {uid: users[user_id] for uid, user_id in identities}
 
@@ -208,6 +221,54 @@ def _grants() -> dict[int, tuple[GrantFacts, ...]]:
         accepted = grant.licence_accepted_at is not None
         grants[grant.model_id].append(GrantFacts(grant.tenant_id, grant.project_id or 0, ends, accepted))
     return {model_id: tuple(found) for model_id, found in grants.items()}
+
+
+def _routes() -> dict[tuple[int, str], RouteFacts]:
+    targets: defaultdict[int, list[TargetFacts]] = defaultdict(list)
+    rows = RouteTarget.objects.unscoped(WHY).order_by("position", "pk")
+    for row in rows.select_related("model", "endpoint__model"):
+        targets[row.route_id].append(
+            TargetFacts(
+                id=row.pk,
+                model=model_of(row).slug,
+                endpoint_id=row.endpoint_id or 0,
+                purpose=Purpose(row.purpose),
+                position=row.position,
+                weight=row.weight,
+                condition=_condition(row.condition),
+                arm=row.arm,
+            )
+        )
+    return {
+        (route.tenant_id or 0, route.slug): RouteFacts(
+            id=route.pk,
+            slug=route.slug,
+            name=route.name,
+            tenant_id=route.tenant_id or 0,
+            strategy=Strategy(route.strategy),
+            sticky=route.sticky,
+            hedge_after=None if route.hedge_after_ms is None else route.hedge_after_ms / 1000,
+            shadow_share=route.shadow_percent / 100,
+            targets=tuple(targets[route.pk]),
+        )
+        for route in Route.objects.unscoped(WHY).filter(is_enabled=True)
+    }
+
+
+@lru_cache(maxsize=4096)
+def _condition(text: str) -> Check | None:
+    if not text:
+        return None
+    try:
+        return compile_condition(text)
+    except ConditionError:
+        # Saved past the service, or in the words of another release: it never holds, rather than always.
+        log.error("route_condition_unreadable", condition=text)
+        return _never
+
+
+def _never(facts: RequestFacts) -> bool:
+    return False
 
 
 def _subject(row: RateLimit | Budget) -> str:

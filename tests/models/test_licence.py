@@ -9,7 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.gateway.errors import LicenceNotAccepted, ModelNotFound
-from apps.gateway.snapshot import Plan, Principal, Snapshot
+from apps.gateway.routing.plans import Plan
+from apps.gateway.snapshot import Principal, Snapshot
 from apps.gateway.snapshot_loader import load_snapshot
 from apps.models import selectors
 from apps.models.models import AccessGrant, Model
@@ -72,10 +73,10 @@ def test_a_granted_model_is_called_only_once_its_licence_is_accepted(people: Peo
 def test_the_models_that_can_be_called_leave_it_out_until_then(people: People, licensed: Model) -> None:
     grant_access(actor=people.actor("engineer"), tenant=people.lending, model=licensed)
     before = load_snapshot()
-    assert before.callable_models(principal(before, people, "developer"), time.time()) == []
+    assert before.callable_plans(principal(before, people, "developer"), time.time()) == []
     accept_licence(actor=people.actor("admin"), tenant=people.lending, model=licensed)
     after = load_snapshot()
-    assert [each.slug for each in after.callable_models(principal(after, people, "developer"), time.time())] == [
+    assert [each.slug for each in after.callable_plans(principal(after, people, "developer"), time.time())] == [
         licensed.slug
     ]
 
