@@ -14,7 +14,14 @@ import msgspec
 
 from apps.gateway import metrics
 from apps.gateway.admission import Admission
-from apps.gateway.errors import GatewayError, LicenceNotAccepted, LimitExceeded, ModelNotFound, Unavailable
+from apps.gateway.errors import (
+    GatewayError,
+    LicenceNotAccepted,
+    LimitExceeded,
+    ModelNotFound,
+    Unavailable,
+    UpstreamFailed,
+)
 from apps.gateway.fronts.base import Request
 from apps.gateway.ledger.errors import SpoolError
 from apps.gateway.ledger.lines import Intent, RequestLine, Settlement
@@ -305,7 +312,8 @@ class Books:
         why: dict[str, Any] = {"caller": self._principal.label, "project": self._principal.project.label}
         if error is not None and error.rule:
             why["denied_by"] = error.rule
-        if isinstance(error, LimitExceeded | Unavailable | ModelNotFound | LicenceNotAccepted):
+        own = isinstance(error, LimitExceeded | Unavailable | ModelNotFound | LicenceNotAccepted)
+        if error is not None and (own or (isinstance(error, UpstreamFailed) and not self._attempts)):
             # Our own words. Other errors may repeat what was sent, which is not kept.
             why["said"] = error.message
         plan, admission = self.plan, self.admission

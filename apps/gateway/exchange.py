@@ -300,9 +300,9 @@ class Exchange:
         finally:
             self._race = None
 
-    def _claim(self, attempt: Attempt) -> None:
+    async def _claim(self, attempt: Attempt) -> None:
         """Something for the caller is at hand. Raises ``_LostRace`` when another attempt was quicker."""
-        if self._race is not None and not self._race.win():
+        if self._race is not None and not await self._race.win():
             raise _LostRace
         self._answer.dropped = attempt.dropped
 
@@ -378,7 +378,7 @@ class Exchange:
                 )
                 watch.stop()
                 attempt.measured = answer.usage
-                self._claim(attempt)
+                await self._claim(attempt)
                 attempt.answered = True
                 self._books.settle(attempt, Outcome.OK, 200, answer.usage)
                 await self._books.close(Outcome.OK, 200)
@@ -450,7 +450,7 @@ class Exchange:
                 watch.touch()
                 continue
             if attempt.first_token_ms is None:
-                self._claim(attempt)
+                await self._claim(attempt)
                 self._books.first_byte(attempt)
                 watch.phase("idle", attempt.endpoint.idle_timeout)
             watch.pause()
@@ -462,12 +462,12 @@ class Exchange:
         watch.stop()
         if decoder.error is not None:
             if out and decoder.output_tokens:
-                self._claim(attempt)
+                await self._claim(attempt)
                 await self._answer.stream(held + out)
             raise decoder.error
         attempt.measured = decoder.usage
         if attempt.first_token_ms is None:
-            self._claim(attempt)
+            await self._claim(attempt)
             self._books.first_byte(attempt)
         attempt.answered = True
         self._books.settle(attempt, Outcome.OK, 200, decoder.usage)

@@ -12,6 +12,7 @@ from typing import Any
 
 from apps.gateway.ledger.pricing import PriceTerms, parts
 from apps.gateway.models import RequestLog, UsageRecord
+from apps.gateway.routing.explaining import route_words
 from apps.gateway.types import Outcome, UsageStatus
 from apps.tenants.money import format_usd
 
@@ -19,7 +20,7 @@ LICENCE_CODE = "licence_not_accepted"
 MODEL_CODES = frozenset({"model_not_found", "wrong_model_kind", "prompt_not_found", LICENCE_CODE})
 LIMIT_CODES = frozenset({"rate_limit_exceeded", "request_over_limit"})
 BUDGET_CODES = frozenset({"budget_exceeded"})
-ROUTE_CODES = frozenset({"no_endpoint"})
+ROUTE_CODES = frozenset({"no_endpoint", "endpoints_unhealthy"})
 COUNTER_CODES = frozenset({"counters_unavailable", "unavailable"})
 LEDGER_CODES = frozenset({"ledger_unavailable"})
 _REFUSED_BEFORE_THE_LIMITS = MODEL_CODES | ROUTE_CODES
@@ -228,10 +229,14 @@ def _route(request: RequestLog, why: Mapping[str, Any]) -> Step | None:
     candidates = [str(each) for each in why.get("candidates", ())]
     left_out = [each for each in why.get("left_out", ()) if isinstance(each, dict)]
     details = tuple(f"Left out: {each.get('endpoint')}, {each.get('why')}" for each in left_out)
+    by_route, note, ranks = route_words(why, candidates)
     if request.error_code in ROUTE_CODES:
-        return Step("route", "route", "No endpoint may serve it", "danger", str(why.get("said", "")), details)
+        said = str(why.get("said", "")) or note
+        return Step("route", "route", by_route or "No endpoint may serve it", "danger", said, details)
     if not candidates or request.outcome == Outcome.DENIED:
         return None
+    if by_route:
+        return Step("route", "route", by_route, "ok", note, ranks + details)
     if len(candidates) == 1:
         return Step("route", "route", f"One endpoint may serve it: {candidates[0]}", "ok", "", details)
     order = tuple(f"{number}. {name}" for number, name in enumerate(candidates, 1))
@@ -242,6 +247,8 @@ def _attempt(number: int, of: int, attempt: Mapping[str, Any], record: UsageReco
     name = str(attempt.get("endpoint") or (record.endpoint if record else "") or "An endpoint")
     ms, first = int(attempt.get("ms") or 0), attempt.get("first_token_ms")
     details = [f"Region {attempt['region']}"] if attempt.get("region") else []
+    if attempt.get("arm"):
+        details.append(f"Arm {attempt['arm']}")
     if first is not None:
         details.append(f"First token after {int(first):,} ms")
     if record is not None and record.upstream_request_id:
@@ -255,6 +262,7 @@ def _attempt(number: int, of: int, attempt: Mapping[str, Any], record: UsageReco
         ms,
         str(attempt.get("error", "")),
         details,
+        hedged=bool(attempt.get("hedged")),
     )
 
 
@@ -265,11 +273,23 @@ def _attempt_of_record(number: int, of: int, record: UsageRecord) -> Step:
 
 
 def _attempt_step(
-    number: int, of: int, name: str, outcome: str, status: int, ms: int, error: str, details: list[str]
+    number: int,
+    of: int,
+    name: str,
+    outcome: str,
+    status: int,
+    ms: int,
+    error: str,
+    details: list[str],
+    *,
+    hedged: bool = False,
 ) -> Step:
+    stopped = (
+        "was stopped: another, asked at the same time, was quicker" if hedged else "was stopped when the caller left"
+    )
     ends = {
         Outcome.OK: ("answered", "ok"),
-        Outcome.CANCELLED: ("was stopped when the caller left", ""),
+        Outcome.CANCELLED: (stopped, ""),
         Outcome.INTERRUPTED: ("was cut off when the server stopped", "danger"),
         Outcome.INVALID: ("refused the request", "danger"),
     }

@@ -42,14 +42,15 @@ class Race:
         self._tasks: list[asyncio.Task[None]] = []
         self.winner: asyncio.Task[None] | None = None
 
-    def win(self) -> bool:
-        """Whether the running attempt may answer: it is the first to ask."""
+    async def win(self) -> bool:
+        """Whether the running attempt may answer: it is the first to ask. The other has ended when this returns."""
         task = asyncio.current_task()
         if self.winner is None:
             self.winner = task
-            for other in self._tasks:
-                if other is not task:
-                    other.cancel()
+            others = [other for other in self._tasks if other is not task]
+            for other in others:
+                other.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
         return self.winner is task
 
     @property

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.gateway.routing.conditions import MAX_LENGTH, ConditionError, compile_condition
@@ -136,11 +136,13 @@ def test_hostile_expressions_are_refused_or_harmless(text: str) -> None:
         assert compile_condition(text)(FACTS_OF_ONE) in (True, False)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=200))
 def test_any_text_is_refused_or_harmless(text: str) -> None:
     test_hostile_expressions_are_refused_or_harmless(text)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=string.punctuation + " tokenshr[]()\"'0123456789andorti", max_size=80))
 def test_nearly_conditions_are_refused_or_harmless(text: str) -> None:
     test_hostile_expressions_are_refused_or_harmless(text)
@@ -164,6 +166,7 @@ _EXPRESSIONS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_EXPRESSIONS, st.integers(0, 10**6), st.booleans(), st.sampled_from(["DE", "FR", ""]))
 def test_it_means_what_python_means(text: str, tokens: int, stream: bool, country: str) -> None:
     """Python itself is the oracle, over expressions made here."""

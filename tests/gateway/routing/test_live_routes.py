@@ -1,0 +1,195 @@
+"""Routes as an application meets them, with a real server in front of a fake upstream."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.gateway.routing.live import RoutedWorld
+from tests.gateway.world import bearer
+
+
+def test_a_route_is_called_like_a_model_and_tells_why(routed: RoutedWorld) -> None:
+    slug = routed.route({"a": "", "b": ""}, targets={"b": {"arm": "candidate"}}, strategy="priority")
+    listed = routed.world.openai().models.list()
+    assert slug in {model.id for model in listed}
+    answer = routed.ask(slug)
+    assert answer.status_code == 200, answer.text
+    why = routed.why(answer)
+    assert why["route"]["slug"] == slug
+    assert why["route"]["strategy"] == "priority"
+    assert len(why["candidates"]) == 2
+    assert [attempt["model"] for attempt in why["attempts"]] == [f"{slug}-a"]
+    assert routed.line(answer.headers["x-lobby-request-id"])["model_slug"] == f"{slug}-a"
+
+
+def test_one_of_two_endpoints_fails_and_no_caller_notices(routed: RoutedWorld) -> None:
+    slug = routed.route({"bad": "fail=503", "good": ""})
+    for number in range(30):
+        answer = routed.ask(slug, stream=bool(number % 2))
+        assert answer.status_code == 200, answer.text
+    served = routed.served(slug)
+    assert served["good"] == 30
+    assert served["bad"] <= 7, "the breaker spares the callers"
+    why = routed.why(routed.ask(slug))
+    assert any("circuit breaker" in each["why"] for each in why.get("left_out", ())) or served["bad"] < 5
+
+
+@pytest.mark.parametrize("fault", ["fail=error_event at=0", "fail=close_mid at=0", "fail=cut_event at=0"])
+def test_a_stream_that_fails_before_its_first_output_is_had_elsewhere(routed: RoutedWorld, fault: str) -> None:
+    slug = routed.route({"bad": f"{fault} each", "good": ""})
+    answer = routed.ask(slug, stream=True)
+    assert answer.status_code == 200
+    assert "w7" in answer.text
+    assert "error" not in answer.text
+    assert answer.text.count('"role":"assistant"') == 1, "nothing of the first attempt leaked"
+    assert routed.served(slug) == {"bad": 1, "good": 1}
+
+
+def test_after_output_there_is_no_second_attempt(routed: RoutedWorld) -> None:
+    slug = routed.route({"bad": "chunks=9 fail=close_mid at=3 each", "good": ""})
+    assert "error" in routed.ask(slug, stream=True).text
+    assert routed.served(slug) == {"bad": 1}
+
+
+def test_a_callers_mistake_is_not_retried_and_opens_no_breaker(routed: RoutedWorld) -> None:
+    slug = routed.route({"a": "", "b": ""})
+    for _ in range(12):
+        assert routed.ask(f"{slug}", "Hello [[fail=400]]").status_code == 400
+    assert routed.ask(slug).status_code == 200
+    assert routed.served(slug) == {"a": 13}
+
+
+def test_retry_after_is_honoured(routed: RoutedWorld) -> None:
+    slug = routed.route({"busy": "fail=429 retry_after=30", "free": ""})
+    for _ in range(5):
+        assert routed.ask(slug).status_code == 200
+    assert routed.served(slug) == {"busy": 1, "free": 5}
+    alone = routed.route({"busy": "fail=429 retry_after=30"})
+    first, second = routed.ask(alone), routed.ask(alone)
+    assert (first.status_code, second.status_code) == (429, 429)
+    assert 1 <= int(second.headers["retry-after"]) <= 30
+    assert routed.served(alone) == {"busy": 1}
+
+
+def test_what_passes_is_asked_again_after_a_while(routed: RoutedWorld) -> None:
+    slug = routed.route({"only": "fail=503 first=1 key=again"})
+    answer = routed.ask(slug)
+    assert answer.status_code == 200
+    attempts = routed.why(answer)["attempts"]
+    assert [attempt["outcome"] for attempt in attempts] == ["upstream_error", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("code", "purpose"),
+    [("context_length_exceeded", "fallback_context"), ("content_policy_violation", "fallback_policy")],
+)
+def test_a_refusal_goes_to_its_own_chain(routed: RoutedWorld, code: str, purpose: str) -> None:
+    slug = routed.route(
+        {"small": f"fail=400 code={code}", "next": "", "large": ""}, targets={"large": {"purpose": purpose}}
+    )
+    answer = routed.ask(slug)
+    assert answer.status_code == 200, answer.text
+    assert routed.served(slug) == {"small": 1, "large": 1}
+    assert routed.why(answer)["route"]["fallback"] == purpose
+
+
+def test_a_hedge_answers_when_the_first_is_silent(routed: RoutedWorld) -> None:
+    slug = routed.route({"slow": "headers_ms=20000", "quick": ""}, hedge_after_ms=150)
+    for stream in (False, True):
+        answer = routed.ask(slug, stream=stream)
+        assert answer.status_code == 200
+        assert answer.elapsed.total_seconds() < 10
+        attempts = routed.why(answer)["attempts"]
+        assert sorted(attempt["outcome"] for attempt in attempts) == ["cancelled", "ok"]
+        assert [attempt.get("hedged", False) for attempt in attempts if attempt["outcome"] == "cancelled"] == [True]
+    assert routed.served(slug) == {"slow": 2, "quick": 2}
+
+
+def test_a_quick_answer_is_not_hedged(routed: RoutedWorld) -> None:
+    slug = routed.route({"a": "", "b": ""}, hedge_after_ms=20_000)
+    assert routed.ask(slug).status_code == 200
+    assert routed.ask(slug, stream=True).status_code == 200
+    assert routed.served(slug) == {"a": 2}
+
+
+def test_conversations_stay_where_they_began_and_arms_are_recorded(routed: RoutedWorld) -> None:
+    targets = {"a": {"arm": "red"}, "b": {"arm": "blue"}}
+    slug = routed.route({"a": "", "b": ""}, targets=targets, strategy="weighted", sticky=True)
+    arms: dict[str, set[str]] = {}
+    for number in range(24):
+        conversation = f"talk {number % 8}"
+        ways: list[dict[str, Any]] = [
+            {"headers": {"x-lobby-conversation": conversation}},
+            {"lobby": {"conversation": conversation}},
+            {"prompt_cache_key": conversation},
+        ]
+        why = routed.why(routed.ask(slug, **ways[number // 8]))
+        assert why["route"]["arm"] == why["attempts"][0]["arm"]
+        arms.setdefault(conversation, set()).add(why["route"]["arm"])
+    assert all(len(found) == 1 for found in arms.values()), "one arm a conversation, however it is named"
+    assert set().union(*arms.values()) == {"red", "blue"}
+
+
+def test_conditions_ask_for_facts(routed: RoutedWorld) -> None:
+    targets = {
+        "gold": {"condition": 'header["x-tier"] == "gold"'},
+        "long": {"condition": "tokens > 500"},
+        "audit": {"condition": 'tag["purpose"] == "audit"'},
+        "german": {"condition": 'country == "DE"'},
+    }
+    slug = routed.route({**dict.fromkeys(targets, ""), "usual": ""}, targets=targets, strategy="conditions")
+    routed.ask(slug, headers={"x-tier": "gold"})
+    routed.ask(slug, "word " * 1_000)
+    routed.ask(slug, metadata={"purpose": "audit"})
+    routed.ask(slug, headers={"x-country": "de"})
+    routed.ask(slug, headers={"x-country": "nonsense"})
+    routed.ask(slug)
+    assert routed.served(slug) == {"gold": 1, "long": 1, "audit": 1, "german": 1, "usual": 2}
+
+
+def test_a_key_without_the_model_does_not_find_the_route(routed: RoutedWorld) -> None:
+    slug = routed.route({"a": ""})
+    key = routed.world.project(allowed_models=["fake-chat"])
+    assert routed.ask(slug, key=key).status_code == 404
+    assert routed.ask(slug, key=routed.world.project(allowed_models=[slug])).status_code == 200
+
+
+def test_changes_are_in_force_within_a_second_and_no_stream_is_dropped(routed: RoutedWorld) -> None:
+    slug = routed.route({"a": "chunks=60 delay_ms=50", "b": ""})
+    body = {"model": slug, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+    url = routed.world.lobby.base_url + "/chat/completions"
+    with httpx.stream("POST", url, json=body, headers=bearer(routed.world.key), timeout=30) as stream:
+        lines = stream.iter_lines()
+        assert next(lines)
+        routed.change(slug, is_enabled=False)
+        routed.wait_known(slug, known=False)
+        assert routed.ask(slug).status_code == 404
+        rest = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    assert rest[-1]["choices"][0]["finish_reason"] == "stop" or rest[-2]["choices"][0]["finish_reason"] == "stop"
+
+
+def test_the_dearest_candidate_is_held(routed: RoutedWorld) -> None:
+    targets = {"cheap": {"price": 1_000}, "dear": {"price": 1_000_000}}
+    slug = routed.route({"cheap": "", "dear": ""}, targets=targets)
+    key = routed.world.project(budget="10")
+    held = routed.why(routed.ask(slug, key=key))["held"]
+    assert held["cost_picousd"] == held["tokens"] * 1_000_000
+
+
+def test_a_models_own_limit_counts_what_it_serves_and_nothing_else(routed: RoutedWorld) -> None:
+    slug = routed.route({"a": "", "b": ""})
+    limits = [{"metric": "requests", "limit": 3, "window_seconds": 3_600, "model": f"{slug}-a"}]
+    key = routed.world.project(limits=limits)
+    answers = [routed.ask(slug, key=key) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200] * 5, "beyond it the other model serves"
+    assert routed.served(slug) == {"a": 3, "b": 2}
+    assert any("over a limit of its model" in each["why"] for each in routed.why(answers[-1])["left_out"])
+    # The model by its own name is under the same limit, which the other model's calls have not touched.
+    assert routed.ask(f"{slug}-a", key=key).status_code == 429
+    only = [{"metric": "requests", "limit": 1, "window_seconds": 3_600, "model": f"{slug}-{name}"} for name in "ab"]
+    key = routed.world.project(limits=only)
+    assert [routed.ask(slug, key=key).status_code for _ in range(3)] == [200, 200, 429]
