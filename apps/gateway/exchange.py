@@ -166,6 +166,12 @@ class Exchange:
             self._books.route = _decided(plan, selection, asking)
         self._books.order, self._books.left_out = selection.order, list(selection.left_out)
         if not selection.order:
+            if plan.candidates and not any(map(self._serves, plan.candidates)):
+                raise InvalidRequest(
+                    f"'{plan.slug}' cannot serve {self._request.operation}: no endpoint of it speaks that API.",
+                    param="model",
+                    code="operation_not_served",
+                )
             raise _nothing_to_ask(plan, selection)
         hedges = plan.route is not None and plan.route.hedge_after is not None
         self._admission = admission = await admit(

@@ -284,12 +284,10 @@ def _attempt_step(
     *,
     hedged: bool = False,
 ) -> Step:
-    stopped = (
-        "was stopped: another, asked at the same time, was quicker" if hedged else "was stopped when the caller left"
-    )
+    when = ": another, asked at the same time, was quicker" if hedged else " when the caller left"
     ends = {
         Outcome.OK: ("answered", "ok"),
-        Outcome.CANCELLED: (stopped, ""),
+        Outcome.CANCELLED: (f"was stopped{when}", ""),
         Outcome.INTERRUPTED: ("was cut off when the server stopped", "danger"),
         Outcome.INVALID: ("refused the request", "danger"),
     }

@@ -34,8 +34,6 @@ def test_one_of_two_endpoints_fails_and_no_caller_notices(routed: RoutedWorld) -
     served = routed.served(slug)
     assert served["good"] == 30
     assert served["bad"] <= 7, "the breaker spares the callers"
-    why = routed.why(routed.ask(slug))
-    assert any("circuit breaker" in each["why"] for each in why.get("left_out", ())) or served["bad"] < 5
 
 
 @pytest.mark.parametrize("fault", ["fail=error_event at=0", "fail=close_mid at=0", "fail=cut_event at=0"])
