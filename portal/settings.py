@@ -189,6 +189,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "registry.discover": {"task": "registry.discover", "schedule": 60.0, "options": {"expires": 50.0}},
+    "gateway.retain": {"task": "gateway.retain", "schedule": 3600.0, "options": {"expires": 3000.0}},
     "playground.retain": {"task": "playground.retain", "schedule": 3600.0, "options": {"expires": 3000.0}},
 }
 # Beat sleeps for so long at most, and a worker with beat inside does not stop before it wakes.

@@ -351,6 +351,7 @@ V1 = {
     "/v1/models/{id}": frozenset({"key:inference", "key:foreign"}),
     "/v1/chat/completions": frozenset({"key:inference", "key:foreign"}),
     "/v1/embeddings": frozenset({"key:inference", "key:foreign"}),
+    "/v1/responses": frozenset({"key:inference", "key:foreign"}),
     "/v1/messages": frozenset({"key:inference", "key:foreign"}),
     "/v1/messages/count_tokens": frozenset({"key:inference", "key:foreign"}),
 }

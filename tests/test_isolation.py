@@ -528,6 +528,8 @@ def _call_v1(client: httpx.Client, path: str, headers: dict[str, str], model: st
         body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
         body |= {} if path.endswith("/count_tokens") else {"max_tokens": 9}
         return client.post(path, headers=headers, json=body)
+    if path == "/v1/responses":
+        return client.post(path, headers=headers, json={"model": model, "input": "Hello"})
     if path == "/v1/embeddings":
         name = f"{model}-vec" if model != "nosuch" else model
         return client.post(path, headers=headers, json={"model": name, "input": "Hello"})

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import msgspec
 import structlog
+from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from apps.gateway import fronts, metrics
@@ -21,9 +22,11 @@ from apps.gateway.books import new_id
 from apps.gateway.errors import GatewayError, InvalidRequest, Unavailable
 from apps.gateway.exchange import Exchange
 from apps.gateway.fronts.base import JSON, Arrived, Front
+from apps.gateway.responses_memory import no_response
 from apps.gateway.routing.callers import BY_PROXY, Caller
 from apps.gateway.routing.plans import Plan
 from apps.gateway.runtime import Runtime
+from apps.gateway.services import stored_responses
 from apps.gateway.snapshot import Principal
 
 log = structlog.get_logger(__name__)
@@ -34,6 +37,7 @@ DISCARD_FACTOR = 4
 # A caller that sends its body slower than this is not waited for.
 BODY_SECONDS = 60.0
 DISCARD_SECONDS = 10.0
+RESPONSES = "/v1/responses/"
 HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _encode = msgspec.json.Encoder().encode
@@ -132,7 +136,10 @@ class GatewayApplication:
                 await _discard_body(receive)
             raise
         if front is None:
-            await self._models(scope, path, principal, send, request_id)
+            if path.startswith(RESPONSES):
+                await self._response(scope, unquote(path.removeprefix(RESPONSES)), principal, send, request_id)
+            else:
+                await self._models(scope, path, principal, send, request_id)
             return
         if scope["method"] != "POST":
             raise InvalidRequest(f"{path[:200]} takes POST.", status=405, code="method_not_allowed")
@@ -210,6 +217,24 @@ class GatewayApplication:
         if scope["method"] not in ("GET", "HEAD"):
             raise InvalidRequest(f"{path[:200]} takes GET.", status=405, code="method_not_allowed")
         await _respond(send, 200, body, b"application/json", request_id)
+
+    async def _response(
+        self, scope: dict[str, Any], response_id: str, principal: Principal, send: Send, request_id: str
+    ) -> None:
+        """``GET`` and ``DELETE /v1/responses/{id}``: one that this project has stored."""
+        found: bytes | None
+        match scope["method"]:
+            case "GET" | "HEAD":
+                found = await sync_to_async(stored_responses.read, thread_sensitive=False)(principal, response_id)
+            case "DELETE":
+                forgotten = await sync_to_async(stored_responses.forget, thread_sensitive=False)(principal, response_id)
+                deleted = {"id": response_id, "object": "response", "deleted": True}
+                found = _encode(deleted) if forgotten else None
+            case _:
+                raise InvalidRequest(f"{RESPONSES}{{id}} takes GET and DELETE.", status=405, code="method_not_allowed")
+        if found is None:
+            raise no_response(response_id)
+        await _respond(send, 200, found, b"application/json", request_id)
 
     async def _health(self, path: str, send: Send) -> None:
         if path == "/healthz":

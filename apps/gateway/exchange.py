@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import structlog
 
-from apps.gateway import metrics
+from apps.gateway import metrics, responses_memory
 from apps.gateway.admission import Admission, admit
 from apps.gateway.answer import Answer, Receive, Send, as_gateway_error
 from apps.gateway.books import Attempt, Books
@@ -157,6 +157,7 @@ class Exchange:
                 param="prompt.id",
                 code="prompt_not_found",
             )
+        self._parsed = await responses_memory.go_on(self._principal, self._parsed)
         bounds = self._front.bounds(self._parsed)
         asking = self._asking(plan, bounds[1], now)
         # Where nobody counts tokens, they are estimated.
@@ -306,6 +307,11 @@ class Exchange:
         finally:
             self._race = None
 
+    async def _keep(self, answered: bytes) -> None:
+        """For a caller that may go on from this answer. Nobody was answered by a shadow."""
+        if not self._books.shadow_of:
+            await responses_memory.keep(self._principal, self._parsed, answered)
+
     async def _claim(self, attempt: Attempt) -> None:
         """Something for the caller is at hand. Raises ``_LostRace`` when another attempt was quicker."""
         if self._race is not None and not await self._race.win():
@@ -388,6 +394,7 @@ class Exchange:
                 attempt.answered = True
                 self._books.settle(attempt, Outcome.OK, 200, answer.usage)
                 await self._books.close(Outcome.OK, 200)
+                await self._keep(answer.body)
                 await self._answer.whole(answer.body, answer.content_type)
         except ProviderError as error:
             _conceal(error, endpoint.target.credential)
@@ -478,6 +485,7 @@ class Exchange:
         attempt.answered = True
         self._books.settle(attempt, Outcome.OK, 200, decoder.usage)
         await self._books.close(Outcome.OK, 200)
+        await self._keep(out)
         await self._answer.stream(held + out, last=True)
         await _read_trailer(stream)
 

@@ -244,3 +244,26 @@ class RequestLog(models.Model):
 
     def __str__(self) -> str:
         return self.request_id
+
+
+class StoredResponse(models.Model):
+    """A response of the Responses API that its project can go on from or read again, until it expires.
+
+    It holds content: what was asked (``items``: the whole conversation up to it) and what was answered (``body``).
+    """
+
+    response_id = models.CharField(max_length=200)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
+    project = models.ForeignKey("tenants.Project", on_delete=models.CASCADE, related_name="+")
+    items = models.TextField(help_text="A JSON list of the input's items and the output's.")
+    body = models.TextField(help_text="The response, as JSON.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    objects = TenantScopedManager(view="request.view", project="project_id")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "response_id"], name="response_once_in_project")]
+
+    def __str__(self) -> str:
+        return self.response_id

@@ -5,10 +5,12 @@ from __future__ import annotations
 from apps.gateway.fronts.base import Front
 from apps.gateway.fronts.messages import CountTokensFront, MessagesFront
 from apps.gateway.fronts.openai import ChatFront, EmbeddingsFront, OpenAIErrors
+from apps.gateway.fronts.responses import ResponsesFront
 
 ROUTES: dict[str, Front] = {
     "/v1/chat/completions": ChatFront(),
     "/v1/embeddings": EmbeddingsFront(),
+    "/v1/responses": ResponsesFront(),
     "/v1/messages": MessagesFront(),
     "/v1/messages/count_tokens": CountTokensFront(),
 }

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from apps.models.providers.base import Adapter
 from apps.models.providers.composed import ComposedAdapter
-from apps.models.providers.dialects import CHAT, EMBEDDINGS, MESSAGES
+from apps.models.providers.dialects import CHAT, EMBEDDINGS, MESSAGES, RESPONSES
 from apps.models.providers.dialects.messages import CountTokensDialect
-from apps.models.providers.services import ANTHROPIC_VERSION, HeaderService, anthropic_address, openai_address
+from apps.models.providers.services import (
+    ANTHROPIC_VERSION,
+    HeaderService,
+    anthropic_address,
+    azure_address,
+    openai_address,
+)
 from apps.models.types import ProviderKind
 
 
@@ -14,9 +20,24 @@ def make_adapters() -> dict[str, Adapter]:
     """One of each, by ``ProviderKind``."""
     openai_like = ComposedAdapter(
         HeaderService(openai_address),
-        {"chat.completions": CHAT, "embeddings": EMBEDDINGS},
+        {"chat.completions": CHAT, "responses": RESPONSES, "embeddings": EMBEDDINGS},
         into=CHAT,
         embeddings=EMBEDDINGS,
+        usually="chat.completions",
+    )
+    # OpenAI's own API knows responses, and an OpenAI-compatible server whose setting ``native`` says so.
+    openai = ComposedAdapter(
+        HeaderService(openai_address),
+        {"chat.completions": CHAT, "responses": RESPONSES, "embeddings": EMBEDDINGS},
+        into=CHAT,
+        embeddings=EMBEDDINGS,
+    )
+    azure = ComposedAdapter(
+        HeaderService(azure_address, credential="api-key"),
+        {"chat.completions": CHAT, "responses": RESPONSES, "embeddings": EMBEDDINGS},
+        into=CHAT,
+        embeddings=EMBEDDINGS,
+        request_id_header="apim-request-id",
     )
     anthropic = ComposedAdapter(
         HeaderService(anthropic_address, credential="x-api-key", headers={"anthropic-version": ANTHROPIC_VERSION}),
@@ -27,5 +48,8 @@ def make_adapters() -> dict[str, Adapter]:
     return {
         ProviderKind.OPENAI_COMPATIBLE: openai_like,
         ProviderKind.SANDBOX: openai_like,
+        ProviderKind.OPENAI: openai,
+        ProviderKind.AZURE_OPENAI: azure,
+        ProviderKind.GEMINI: openai_like,
         ProviderKind.ANTHROPIC: anthropic,
     }

@@ -33,8 +33,8 @@ class ComposedAdapter:
     """``native`` dialects pass through; every other conversation is translated ``into`` one of them, and other calls
     for embeddings into ``embeddings``. ``usage_in_headers`` reads what an answer's body does not tell.
 
-    An endpoint's setting ``native`` (operations, comma separated) narrows the conversations that pass to those that its
-    server knows, ``into``'s own included always.
+    An endpoint's setting ``native`` (operations, comma separated; ``usually``, where it is not set) narrows the
+    conversations that pass to those that its server knows, ``into``'s own included always.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class ComposedAdapter:
         *,
         into: ConversationDialect | None,
         embeddings: EmbeddingDialect | None = None,
+        usually: str = "",
         request_id_header: str = "x-request-id",
         usage_in_headers: Callable[[httpx.Headers], Usage | None] | None = None,
     ) -> None:
@@ -51,6 +52,7 @@ class ComposedAdapter:
         self._native = native
         self._into = into
         self._embeddings = embeddings
+        self._usually = usually
         self.request_id_header = request_id_header
         self._usage_in_headers = usage_in_headers
 
@@ -64,7 +66,7 @@ class ComposedAdapter:
 
     def _dialect(self, operation: Operation, target: Target) -> Dialect | None:
         """The dialect that passes through; None where the call is to be translated."""
-        narrowed = target.setting("native")
+        narrowed = target.setting("native", self._usually)
         if narrowed and operation in CONVERSATIONS and self._into is not None and operation != self._into.operation:
             known = operation in (name.strip() for name in narrowed.split(","))
             return self._native.get(operation) if known else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from apps.models.providers.base import ProviderError
+from apps.models.providers.base import ProviderError, Usage
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
@@ -46,3 +46,72 @@ def _read(text: bytes) -> ServerSentEvent | None:
         elif line.startswith(b"event:"):
             name = line[6:].strip().decode("utf-8", "replace")
     return ServerSentEvent(name, b"\n".join(lines)) if lines else None
+
+
+class PassingEvents:
+    """A ``StreamDecoder`` of events that pass whole, as they come; what they say is read on the way.
+
+    A dialect says which events are pieces of the answer (``_is_piece``, by their bytes: nearly all are) and reads the
+    others (``_read``, which tells whether the caller is sent them).
+    """
+
+    __slots__ = ("_separator", "_tail", "error", "finished", "output_tokens", "usage")
+
+    def __init__(self) -> None:
+        self._tail = bytearray()
+        self._separator = b""
+        self.usage: Usage | None = None
+        self.finished = False
+        self.output_tokens = 0
+        self.error: ProviderError | None = None
+
+    def feed(self, block: bytes) -> bytes:
+        tail = self._tail
+        if tail:
+            if b"\n" not in block:
+                tail += block
+                self._check_size()
+                return b""
+            block = bytes(tail) + block
+            tail.clear()
+        if not self._separator:
+            line = block.find(b"\n")
+            if line >= 0:
+                self._separator = b"\r\n\r\n" if block[line - 1 : line] == b"\r" else b"\n\n"
+        separator = self._separator or b"\n\n"
+        events = block.split(separator)
+        rest = events.pop()
+        if rest:
+            tail += rest
+            self._check_size()
+            block = block[: len(block) - len(rest)]
+        unwanted: list[int] = []
+        for number, event in enumerate(events):
+            if self._is_piece(event):
+                self.output_tokens += 1
+            elif not self._read(event):
+                unwanted.append(number)
+        if unwanted:
+            return b"".join(event + separator for number, event in enumerate(events) if number not in unwanted)
+        return block
+
+    def end(self) -> bytes:
+        if self.usage is None:
+            raise ProviderError("disconnected", "The upstream ended its stream too early.", phase="stream")
+        return b""
+
+    def _is_piece(self, event: bytes) -> bool:
+        raise NotImplementedError
+
+    def _read(self, event: bytes) -> bool:
+        raise NotImplementedError
+
+    def _check_size(self) -> None:
+        if len(self._tail) > MAX_EVENT_BYTES:
+            raise ProviderError("malformed", f"The upstream sent an event of more than {MAX_EVENT_BYTES:,} bytes.")
+
+
+def data_of(event: bytes) -> bytes:
+    """The data of one event's bytes."""
+    lines = event.replace(b"\r\n", b"\n").split(b"\n")
+    return b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))

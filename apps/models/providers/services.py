@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
+from urllib.parse import quote
 
 import httpx
 
 from apps.models.providers.base import Operation, Target, UpstreamCall
 
+# The newest that is no preview.
+AZURE_API_VERSION = "2024-10-21"
 ATTEMPT_HEADER = "x-lobby-attempt-id"
 # What the caches below keep at the most: targets of past snapshots are let go.
 MAX_PREPARED = 10_000
@@ -89,6 +92,14 @@ OPENAI_PATHS: Mapping[Operation, str] = {
 
 def openai_address(target: Target, operation: Operation, stream: bool) -> str:
     return target.base_url.rstrip("/") + OPENAI_PATHS[operation]
+
+
+def azure_address(target: Target, operation: Operation, stream: bool) -> str:
+    """A deployment is part of the path, but for responses, which name it in their body."""
+    base = target.base_url.rstrip("/").removesuffix("/openai") + "/openai"
+    deployment = "" if operation == "responses" else f"/deployments/{quote(target.upstream_model, safe='')}"
+    version = quote(target.setting("api_version", AZURE_API_VERSION), safe="")
+    return f"{base}{deployment}{OPENAI_PATHS[operation]}?api-version={version}"
 
 
 # The version that every model takes: the next one, 2026-10-21, refuses what older models can still be told.

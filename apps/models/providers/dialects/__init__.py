@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from apps.models.providers.base import Operation, UpstreamCall
-from apps.models.providers.dialects.base import ConversationDialect
+from apps.models.providers.dialects.base import FrontDialect
 from apps.models.providers.dialects.chat import ChatDialect
 from apps.models.providers.dialects.converse import ConverseDialect
 from apps.models.providers.dialects.embeddings import EmbeddingsDialect
 from apps.models.providers.dialects.invoke.embeddings import InvokeEmbeddings
 from apps.models.providers.dialects.invoke.shapes import shape_of
 from apps.models.providers.dialects.messages import MessagesDialect
+from apps.models.providers.dialects.responses import ResponsesDialect
 from apps.models.providers.embedding import EmbeddingDialect
 
 CHAT = ChatDialect()
@@ -17,12 +18,14 @@ CONVERSE = ConverseDialect()
 EMBEDDINGS = EmbeddingsDialect()
 INVOKE_EMBEDDINGS = InvokeEmbeddings()
 MESSAGES = MessagesDialect()
+RESPONSES = ResponsesDialect()
 
 # Those of conversations.
-DIALECTS: dict[Operation, ConversationDialect] = {
+DIALECTS: dict[Operation, FrontDialect] = {
     "chat.completions": CHAT,
     "messages": MESSAGES,
     "converse": CONVERSE,
+    "responses": RESPONSES,
 }
 
 

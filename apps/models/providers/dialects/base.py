@@ -57,8 +57,8 @@ class EventWriter(Protocol):
         ...
 
 
-class ConversationDialect(Dialect, Protocol):
-    # The front's side.
+class FrontDialect(Dialect, Protocol):
+    """One that callers speak: its conversations can be translated into those of any provider."""
 
     def conversation(self, call: UpstreamCall) -> Conversation:
         """Raises ``Unreadable``, naming the field."""
@@ -68,7 +68,9 @@ class ConversationDialect(Dialect, Protocol):
 
     def writer(self, call: UpstreamCall) -> EventWriter: ...
 
-    # The upstream's side.
+
+class ConversationDialect(FrontDialect, Protocol):
+    """One that providers speak, too."""
 
     def write(
         self, conversation: Conversation, target: Target, *, stream: bool, max_output_tokens: int | None

@@ -14,7 +14,7 @@ from apps.models.providers.base import Answer, ProviderError, Target, UpstreamCa
 from apps.models.providers.dialects.chat.passing import OWN_FIELDS
 from apps.models.providers.dialects.messages.errors import read_error_event
 from apps.models.providers.dialects.messages.wire import MessagesUsage
-from apps.models.providers.framing import MAX_EVENT_BYTES
+from apps.models.providers.framing import PassingEvents, data_of
 
 # What is asked for where neither the caller, nor its limits, nor the model's card say how much: the API must be told.
 DEFAULT_MAX_TOKENS = 4_096
@@ -86,64 +86,24 @@ _TEXT = re.compile(rb'"(?:text|thinking|partial_json)": ?"(?!")').search
 _DELTA = b"event: content_block_delta"
 
 
-class PassingStream:
-    """Passes whole events on as they come, and reads usage, errors and the end on the way.
+class PassingStream(PassingEvents):
+    """Reads usage, errors and the end on the way.
 
-    Nearly all events are pieces of blocks: they are told by their name, and only the others are parsed. An error event
-    is taken out: what the caller is told of it is not for the decoder to say. The usage that a stream begins with is
-    no measure of a stream that breaks off: it stands once the one at its end has come.
+    An error event is taken out: what the caller is told of it is not for the decoder to say. The usage that a stream
+    begins with is no measure of a stream that breaks off: it stands once the one at its end has come.
     """
 
-    __slots__ = ("_begun", "_separator", "_tail", "error", "finished", "output_tokens", "usage")
+    __slots__ = ("_begun",)
 
     def __init__(self) -> None:
-        self._tail = bytearray()
-        self._separator = b""
+        super().__init__()
         self._begun: MessagesUsage | None = None
-        self.usage: Usage | None = None
-        self.finished = False
-        self.output_tokens = 0
-        self.error: ProviderError | None = None
 
-    def feed(self, block: bytes) -> bytes:
-        tail = self._tail
-        if tail:
-            if b"\n" not in block:
-                tail += block
-                self._check_size()
-                return b""
-            block = bytes(tail) + block
-            tail.clear()
-        if not self._separator:
-            line = block.find(b"\n")
-            if line >= 0:
-                self._separator = b"\r\n\r\n" if block[line - 1 : line] == b"\r" else b"\n\n"
-        separator = self._separator or b"\n\n"
-        events = block.split(separator)
-        rest = events.pop()
-        if rest:
-            tail += rest
-            self._check_size()
-            block = block[: len(block) - len(rest)]
-        unwanted: list[int] = []
-        for number, event in enumerate(events):
-            if event.startswith(_DELTA):
-                if _TEXT(event):
-                    self.output_tokens += 1
-            elif not self._read(event):
-                unwanted.append(number)
-        if unwanted:
-            return b"".join(event + separator for number, event in enumerate(events) if number not in unwanted)
-        return block
-
-    def _check_size(self) -> None:
-        if len(self._tail) > MAX_EVENT_BYTES:
-            raise ProviderError("malformed", f"The upstream sent an event of more than {MAX_EVENT_BYTES:,} bytes.")
+    def _is_piece(self, event: bytes) -> bool:
+        return event.startswith(_DELTA) and _TEXT(event) is not None
 
     def _read(self, event: bytes) -> bool:
-        """Read an event that is no piece of a block; False when it is not for the caller."""
-        lines = event.replace(b"\r\n", b"\n").split(b"\n")
-        data = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
+        data = data_of(event)
         try:
             parsed = _decode_event(data) if data and not self.finished else _Event()
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -161,8 +121,3 @@ class PassingStream:
             case "content_block_delta" if _TEXT(data):
                 self.output_tokens += 1
         return True
-
-    def end(self) -> bytes:
-        if self.usage is None:
-            raise ProviderError("disconnected", "The upstream ended its stream too early.", phase="stream")
-        return b""

@@ -1,0 +1,99 @@
+"""The Responses API's memory beside an exchange: what was said before is read in, what was answered is kept."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import structlog
+from asgiref.sync import sync_to_async
+from django.db import Error as DatabaseError
+from msgspec import Raw
+
+from apps.gateway.errors import InvalidRequest, Unavailable
+from apps.gateway.fronts.base import Parsed
+from apps.gateway.fronts.responses import ResponsesRequest, input_items, with_input
+from apps.gateway.services import stored_responses
+from apps.gateway.snapshot import Principal
+
+log = structlog.get_logger(__name__)
+
+# The database may hang: an answer does not wait longer for it.
+PATIENCE_SECONDS = 5.0
+
+
+class _Response(msgspec.Struct):
+    id: str
+    output: list[Raw] = []
+
+
+class _Ended(msgspec.Struct):
+    response: Raw
+
+
+_decode = msgspec.json.Decoder(_Response).decode
+_decode_ended = msgspec.json.Decoder(_Ended).decode
+
+
+async def go_on(principal: Principal, parsed: Parsed) -> Parsed:
+    """The request with what was said before it, where it names a previous response.
+
+    Raises ``InvalidRequest`` (404) where the project has none of that id, ``Unavailable`` while it cannot be read.
+    """
+    request = parsed.request
+    if not isinstance(request, ResponsesRequest) or request.previous_response_id is None:
+        return parsed
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            items = await sync_to_async(stored_responses.recall, thread_sensitive=False)(
+                principal, request.previous_response_id
+            )
+    except (DatabaseError, TimeoutError):
+        raise Unavailable(
+            "What was said before cannot be read right now. Try again in a moment.", retry_after=2.0
+        ) from None
+    if items is None:
+        raise no_response(request.previous_response_id, param="previous_response_id")
+    return with_input(parsed, items)
+
+
+def no_response(response_id: str, *, param: str | None = None) -> InvalidRequest:
+    shown = "".join(character for character in response_id if character.isprintable())[:100]
+    return InvalidRequest(
+        f"There is no response '{shown}' in this project; it may have expired, or was not stored.",
+        status=404,
+        param=param,
+        code="response_not_found",
+    )
+
+
+async def keep(principal: Principal, parsed: Parsed, answered: bytes) -> None:
+    """Keep an answer, unless the caller said ``"store": false``. ``answered`` is the whole body, or a stream's last
+    events. An answer is not held up, nor lost, because it could not be kept."""
+    request = parsed.request
+    if not isinstance(request, ResponsesRequest) or request.store is False:
+        return
+    body = _response_of(answered, streamed=request.streams)
+    if body is None:
+        return
+    try:
+        response = _decode(body)
+        items = [*input_items(parsed), *response.output]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await sync_to_async(stored_responses.remember, thread_sensitive=False)(principal, response.id, items, body)
+    except (DatabaseError, TimeoutError, msgspec.MsgspecError) as error:
+        log.warning("response_not_kept", error=type(error).__name__)
+
+
+def _response_of(answered: bytes, *, streamed: bool) -> bytes | None:
+    """The response itself; None where the stream did not end with one."""
+    if not streamed:
+        return answered
+    for event in reversed(answered.replace(b"\r\n", b"\n").split(b"\n\n")):
+        data = event[event.find(b"data:") + 5 :].strip()
+        if b'"response.completed"' in event or b'"response.incomplete"' in event:
+            try:
+                return bytes(_decode_ended(data).response)
+            except msgspec.MsgspecError:
+                return None
+    return None

@@ -1,0 +1,38 @@
+"""The dialect of OpenAI's Responses API: what callers speak, and what passes to the providers that speak it, too."""
+
+from __future__ import annotations
+
+import httpx
+
+from apps.models.providers.base import Answer, Operation, ProviderError, StreamDecoder, Target, UpstreamCall
+from apps.models.providers.conversation import Conversation, Reply
+from apps.models.providers.dialects.base import EventWriter
+from apps.models.providers.dialects.openai_errors import read_error
+from apps.models.providers.dialects.responses import passing, reply, request
+from apps.models.providers.dialects.responses.stream import ResponsesWriter
+
+
+class ResponsesDialect:
+    operation: Operation = "responses"
+    stream_type = "text/event-stream"
+
+    def body(self, target: Target, call: UpstreamCall) -> bytes:
+        return passing.request_body(target, call)
+
+    def passed(self, body: bytes) -> Answer:
+        return passing.passed(body)
+
+    def passing(self, call: UpstreamCall) -> StreamDecoder:
+        return passing.PassingStream()
+
+    def error(self, status: int, headers: httpx.Headers, body: bytes) -> ProviderError:
+        return read_error(status, headers, body)
+
+    def conversation(self, call: UpstreamCall) -> Conversation:
+        return request.conversation(call)
+
+    def reply(self, answer: Reply, call: UpstreamCall) -> bytes:
+        return reply.reply(answer, call)
+
+    def writer(self, call: UpstreamCall) -> EventWriter:
+        return ResponsesWriter(call)

@@ -1,0 +1,90 @@
+"""Responses between two sides that both speak them: the bytes pass, the usage is read.
+
+What was said before is Lobby's to remember, never the provider's, whose account all tenants share: the input that
+leaves is the whole conversation, and nothing of it is stored there.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw
+
+from apps.models.providers.base import Answer, ProviderError, Target, UpstreamCall
+from apps.models.providers.dialects.chat.passing import OWN_FIELDS
+from apps.models.providers.dialects.openai_errors import read_error_event
+from apps.models.providers.dialects.responses.wire import ResponsesUsage
+from apps.models.providers.framing import PassingEvents, data_of
+
+_STORED = "reasoning.encrypted_content"
+
+_encode = msgspec.json.Encoder().encode
+_NULL = Raw(b"null")
+
+
+class _Answer(msgspec.Struct):
+    usage: ResponsesUsage | None = None
+    status: str = ""
+    error: Raw = _NULL
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    response: _Answer | None = None
+    error: Raw = _NULL
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_include = msgspec.json.Decoder(list[str] | None).decode
+
+
+def request_body(target: Target, call: UpstreamCall) -> bytes:
+    fields = {**call.fields, "model": Raw(_encode(target.upstream_model)), "store": Raw(b"false")}
+    for name in (*OWN_FIELDS, "previous_response_id"):
+        fields.pop(name, None)
+    include = _decode_include(fields.get("include", _NULL)) or []
+    if _STORED not in include and target.can("reasoning"):  # what is not kept there has to travel
+        fields["include"] = Raw(_encode([*include, _STORED]))
+    if call.max_output_tokens is not None:
+        fields["max_output_tokens"] = Raw(b"%d" % call.max_output_tokens)
+    return _encode(fields)
+
+
+def passed(body: bytes) -> Answer:
+    try:
+        answer = _decode_answer(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
+    return Answer(body, answer.usage.normalised() if answer.usage is not None else None)
+
+
+_PIECE = re.compile(
+    rb'"type": ?"response\.'
+    rb'(?:output_text|refusal|reasoning_text|reasoning_summary_text|function_call_arguments)\.delta"'
+).search
+_END = frozenset({"response.completed", "response.incomplete"})
+
+
+class PassingStream(PassingEvents):
+    """Reads usage, errors and the end on the way. What tells of a failure is taken out: the front says it."""
+
+    def _is_piece(self, event: bytes) -> bool:
+        return _PIECE(event) is not None
+
+    def _read(self, event: bytes) -> bool:
+        data = data_of(event)
+        try:
+            parsed = _decode_event(data) if data and not self.finished else _Event()
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return True  # not ours to judge: it passes as it came
+        if parsed.response is not None and parsed.response.usage is not None:
+            self.usage = parsed.response.usage.normalised()
+        if parsed.type in _END:
+            self.finished = True
+        elif parsed.type == "response.failed":
+            self.error = read_error_event(parsed.response.error if parsed.response is not None else _NULL)
+        elif parsed.type == "error":
+            self.error = read_error_event(parsed.error if bytes(parsed.error) != b"null" else Raw(data))
+        return self.error is None
