@@ -25,8 +25,8 @@ from apps.models.providers.aws.eventstream import (
 from apps.models.providers.base import ProviderError
 
 STREAM = event("messageStart", b'{"role":"assistant"}') + event("chunk", b"\x00" * 300) + exception("oops", b"{}")
-NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
-VALUES = st.text(st.characters(exclude_categories=("Cs",)), max_size=50)
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 
 
 def read(data: bytes, *places: int) -> list[Message]:
