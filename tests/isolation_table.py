@@ -130,7 +130,7 @@ KEY = _by("prefix", "key", "aaaaaaaaaa")
 LIMIT, LIMIT_PK = _by("id", "limit", 999_999), _by("pk", "limit", 999_999)
 BUDGET, BUDGET_PK = _by("id", "budget", 999_999), _by("pk", "budget", 999_999)
 GRANT = _by("id", "grant", 999_999)
-ROUTE = _by("id", "route", 999_999)
+ROUTE, ROUTE_PK = _by("id", "route", 999_999), _by("pk", "route", 999_999)
 AUDIT = _by("sequence", "audit", 999_999)
 REQUEST, REQUEST_ID = _by("id", "request", "0" * 32), _by("request_id", "request", "0" * 32)
 # What is proposed is for the platform's staff: to tenants it is as if there were none.
@@ -259,6 +259,21 @@ PAGES: dict[str, Row] = {
     "portal:search": page(GET=MEMBERS),
     "gateway:usage": page(GET=MEMBERS),
     "gateway:model-speed": page(MODEL_SLUG, GET=MEMBERS),
+    "gateway:route-list": page(GET=MEMBERS),
+    "gateway:route-create": page(
+        GET=ADMINS_AND_ENGINEERS,
+        POST=to(
+            ADMINS_AND_ENGINEERS,
+            {"scope": "tenant", "slug": "new", "name": "New", "strategy": "priority", "shadow_percent": "0"},
+        ),
+    ),
+    "gateway:route-detail": page(ROUTE_PK, GET=MEMBERS),
+    "gateway:route-edit": page(
+        ROUTE_PK,
+        GET=ADMINS_AND_ENGINEERS,
+        POST=to(ADMINS_AND_ENGINEERS, {"name": "Other", "strategy": "cost", "shadow_percent": "0"}),
+    ),
+    "gateway:route-delete": page(ROUTE_PK, POST=ADMINS_AND_ENGINEERS),
     "gateway:request-list": page(GET=BUILDERS_AND_STAFF),
     "gateway:request-detail": page(REQUEST_ID, hidden=NO_KEYS, GET=BUILDERS_AND_STAFF),
     "playground:index": page(GET=MEMBERS),

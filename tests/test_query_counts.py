@@ -239,6 +239,7 @@ LISTS: dict[str, Builder] = {
     "models:provider-list": endpoints,
     "gateway:usage": usage,
     "gateway:request-list": requests,
+    "gateway:route-list": routes_of_tenant,
     "portal:home": usage,
     "portal:home-live": usage,
     "playground:index": endpoints,
