@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -80,6 +80,7 @@ class World:
     """``lobby`` serves the models of ``fake``. Each ``project()`` is a new one, so that tests do not meet."""
 
     kind = "openai_compatible"  # of the fake's provider
+    credential: Mapping[str, str] = {}  # and of others of its kind
 
     def __init__(self, lobby: LiveLobby, fake: FakeOpenAI, *, credential: str = "sk-fake") -> None:
         self.lobby = lobby
@@ -186,7 +187,7 @@ model = registry.create_model(
 fake = Provider.objects.exclude(kind="sandbox").earliest("pk")
 provider = fake
 if base_url:
-    provider = registry.create_provider(actor=actor, slug=slug, name=slug, kind=kind, base_url=base_url)
+    provider = registry.create_provider(actor=actor, slug=slug, name=slug, kind=kind, base_url=base_url, **credential)
 registry.create_endpoint(actor=actor, model=model, provider=provider, upstream_model="fake-chat", **endpoint)
 if fallback:
     registry.create_endpoint(actor=actor, model=model, provider=fake, upstream_model="fake-chat", priority=9)
@@ -194,6 +195,7 @@ registry.add_price(actor=actor, model=model, figures=Figures(input_picousd=150_0
 """,
             slug=slug,
             kind=self.kind,
+            credential=dict(self.credential),
             base_url=base_url,
             fallback=fallback,
             endpoint=endpoint,
@@ -220,6 +222,7 @@ class AnthropicWorld(World):
     """The same in front of the fake Anthropic, whose model is called ``fake-chat`` here, too."""
 
     kind = "anthropic"
+    credential: Mapping[str, str] = {"credential_source": "environment", "credential_env": "LOBBY_PROVIDER_FAKE"}
 
     def environment(self, credential: str) -> dict[str, str]:
         return {"LOBBY_PROVIDER_FAKE": credential}
