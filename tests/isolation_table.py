@@ -213,6 +213,8 @@ API: dict[str, Row] = {
     ),
     "api:provider-detail": api(PROVIDER, GET=STAFF, PATCH=to(STAFF, {"name": "Other"})),
     "api:provider-credential": api(PROVIDER, PUT=to(STAFF, {"secret": "sk-isolation-0123456789"})),
+    "api:provider-test": api(PROVIDER, POST=to(STAFF, {})),
+    "api:provider-models": api(PROVIDER, GET=STAFF, POST=to(STAFF, {"models": ["writer-9b"]})),
     "api:provider-enable": api(PROVIDER, POST=to(STAFF, {})),
     "api:provider-disable": api(PROVIDER, POST=to(STAFF, {})),
     "api:endpoint-list": api(

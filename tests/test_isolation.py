@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlencode
 
@@ -80,9 +83,9 @@ class World:
 @pytest.fixture(scope="module")
 def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[World]:
     """One world for all: every call's effects are undone, and the world itself at the end."""
-    with django_db_blocker.unblock(), transaction.atomic():
+    with django_db_blocker.unblock(), transaction.atomic(), _upstream() as base_url:
         cache.clear()
-        world = _furnished()
+        world = _furnished(base_url)
         for role in ROLES:
             world.client(role)  # signed in here: what a test does is undone when it ends
         yield world
@@ -94,7 +97,30 @@ def patience(settings: Settings) -> None:
     settings.API_REQUESTS_PER_MINUTE = settings.API_FAILED_KEYS_PER_MINUTE = 10**9
 
 
-def _furnished() -> World:
+class _Lister(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = b'{"data": [{"id": "writer-9b"}]}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nobody reads it."""
+
+
+@contextmanager
+def _upstream() -> Iterator[str]:
+    """A server that lists one model."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Lister) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_address[1]}/v1"
+        httpd.shutdown()
+        thread.join()
+
+
+def _furnished(base_url: str) -> World:
     cast = assemble()
     Tenant.objects.for_tenant(cast.lending).update(name=f"Lending {CANARY}", cost_center=CANARY)
     Project.objects.for_tenant(cast.lending).update(name=f"Loans {CANARY}", description=CANARY)
@@ -102,7 +128,7 @@ def _furnished() -> World:
     for row in (cast.lending, cast.loans, cast["outsider"]):
         row.refresh_from_db()
     provider = registry.create_provider(
-        actor=OPERATOR, slug="upstream", name="Upstream", base_url="https://192.0.43.7/v1", credential_source="none"
+        actor=OPERATOR, slug="upstream", name="Upstream", base_url=base_url, credential_source="none"
     )
     writer = registry.create_model(
         actor=OPERATOR,

@@ -12,6 +12,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
+from apps.models.connection import Outcome
 from apps.models.errors import PriceInexact
 from apps.models.prices import picousd_per_token, usd_per_mtok
 from apps.models.services.endpoints import LONGEST_TIMEOUT_MS, LOWEST_PRIORITY
@@ -266,3 +267,45 @@ class NewGrant(Input):
 class LicenceAcceptance(Input):
     tenant = Text(max_length=50)
     model = Text(max_length=200, help_text="The model's name.")
+
+
+class ConnectionTest(Input):
+    model = Text(
+        max_length=300,
+        allow_blank=True,
+        required=False,
+        help_text="The provider's own name of a model, which is then called with a few tokens. None: only its list.",
+    )
+    settings = serializers.DictField(
+        child=Text(max_length=500, allow_blank=True), required=False, help_text="An endpoint's, as for a new one."
+    )
+
+
+class ConnectionReport(Output):
+    outcome = serializers.ChoiceField([(each.value, each.value) for each in Outcome])
+    title = serializers.CharField(help_text="What is so, in words.")
+    remedy = serializers.CharField(help_text="What to do about it.")
+    field = serializers.CharField(help_text="The value to look at, such as `credential` or `settings/region`.")
+    said = serializers.CharField(help_text="What the provider said, without the credential.")
+    ms = serializers.IntegerField()
+
+
+class OfferOut(Output):
+    upstream_model = serializers.CharField(source="listed.upstream_model", help_text="The provider's own name.")
+    name = serializers.CharField(source="listed.name")
+    kind = serializers.ChoiceField(ModelKind.choices, source="listed.kind")
+    is_registered = serializers.BooleanField()
+    input_usd_per_mtok = UsdPerMtok(source="price.input_picousd", allow_null=True, help_text="Null: not known.")
+    output_usd_per_mtok = UsdPerMtok(source="price.output_picousd", allow_null=True)
+
+
+class OffersOut(Output):
+    results = OfferOut(many=True)
+
+
+class ChosenModels(Input):
+    models = serializers.ListField(child=Text(max_length=300), max_length=2000, help_text="Names from the list.")
+
+
+class RegisteredOut(Output):
+    registered = serializers.IntegerField(help_text="How many were not registered before.")

@@ -9,9 +9,12 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from apps.models.connection import Outcome, Report, try_connection
-from apps.models.models import Provider
+from apps.models.models import Endpoint, Provider
+from apps.models.services import create_provider
 from apps.models.services.providers import draft_provider
 from apps.tenants.access import Actor
 from apps.tenants.errors import Invalid, PermissionDenied
@@ -139,3 +142,30 @@ def test_nobody_but_the_platforms_staff_tries_providers(people: People, provider
 def test_a_wrong_setting_names_its_field(provider: Provider) -> None:
     with pytest.raises(Invalid):
         try_connection(actor=Actor.system("test"), provider=provider, settings={"colour": "red"})
+
+
+def test_the_api_tests_lists_and_registers(people: People, raw_server: RawServer, operator: Actor) -> None:
+    provider = create_provider(
+        actor=operator, slug="ours", name="Ours", base_url=raw_server.url, credential_source="database", secret=KEY
+    )
+    client = Client()
+    client.force_login(people["engineer"], backend="django.contrib.auth.backends.ModelBackend")
+    raw_server.answer = reply(401, failure(f"Incorrect API key provided: {KEY}"))
+    url = reverse("api:provider-test", args=[provider.slug])
+    tested = client.post(url, {"model": "writer"}, content_type="application/json").json()
+    assert (tested["outcome"], tested["field"]) == ("wrong_key", "credential")
+    assert KEY not in json.dumps(tested)
+
+    raw_server.answer = reply(200, {"data": [{"id": "writer"}, {"id": "acme-embed"}]})
+    url = reverse("api:provider-models", args=[provider.slug])
+    offered = client.get(url).json()["results"]
+    assert {(each["upstream_model"], each["kind"], each["is_registered"]) for each in offered} == {
+        ("writer", "chat", False),
+        ("acme-embed", "embedding", False),
+    }
+    chosen = client.post(url, {"models": ["writer"]}, content_type="application/json")
+    assert (chosen.status_code, chosen.json()) == (200, {"registered": 1})
+    assert client.post(url, {"models": ["writer"]}, content_type="application/json").json() == {"registered": 0}
+    refused = client.post(url, {"models": ["never-heard-of"]}, content_type="application/json")
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+    assert Endpoint.objects.get(provider=provider).upstream_model == "writer"

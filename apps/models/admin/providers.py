@@ -15,9 +15,11 @@ from unfold.widgets import (
 
 from apps.models import discovery, services
 from apps.models.admin.base import EndpointInline, RegistryAdmin, dialog
+from apps.models.connection import try_connection
 from apps.models.models import Endpoint, Provider
 from apps.tenants.access import Actor
 from apps.tenants.admin_base import ServiceForm
+from apps.tenants.errors import Conflict
 
 
 class ProviderForm(ServiceForm):
@@ -39,7 +41,7 @@ class ProviderAdmin(RegistryAdmin):
     list_filter = ["kind", "is_enabled", "credential_source", "from_environment"]
     search_fields = ["name", "slug", "base_url"]
     inlines = [EndpointInline]
-    actions_detail = ["discover", "enable", "disable"]
+    actions_detail = ["test_it", "discover", "enable", "disable"]
     _state = ["is_enabled", "from_environment", "missing_since", "last_seen_at", "last_error", "created_at"]
     _credential = ["credential_source", "credential_env", "credential_secret", "credential_secret_key"]
     _of_environment = ["base_url", "settings", *_credential, "auto_discover"]
@@ -82,6 +84,21 @@ class ProviderAdmin(RegistryAdmin):
             f"The models of {provider} are up to date.",
             lambda actor: discovery.discover_provider(actor=actor, provider=provider),
         )
+
+    @action(
+        description="Test the connection",
+        permissions=["act"],
+        dialog=dialog("Test the connection?", "It is asked for its list of models. Nothing is billed.", "Test"),
+    )
+    def test_it(self, request: HttpRequest, form: Any, object_id: int) -> HttpResponse:
+        provider = Provider.objects.get(pk=object_id)
+
+        def test(actor: Actor) -> None:
+            report = try_connection(actor=actor, provider=provider)
+            if not report.is_ok:
+                raise Conflict(report.title, code=report.outcome.value, remedy=report.remedy)
+
+        return self.act_from_dialog(request, f"{provider} answers.", test)
 
     @action(
         description="Enable",

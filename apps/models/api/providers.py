@@ -5,15 +5,21 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.models import selectors, services
+from apps.models import offers, selectors, services
+from apps.models.connection import try_connection
 from apps.models.serializers import (
+    ChosenModels,
+    ConnectionReport,
+    ConnectionTest,
     Credential,
     EndpointChanges,
     EndpointOut,
     NewEndpoint,
     NewProvider,
+    OffersOut,
     ProviderChanges,
     ProviderOut,
+    RegisteredOut,
 )
 from apps.models.types import ProviderKind
 from apps.tenants.rest.filters import ChoiceFilter, Filters, FlagFilter, TextFilter
@@ -86,6 +92,55 @@ class ProviderCredential(ApiView):
     def put(self, request: Request, provider: str) -> Response:
         row = selectors.get_provider_for(self.actor, provider)
         return self.shown(ProviderOut, services.set_credential(actor=self.actor, provider=row, **self.body(Credential)))
+
+
+class ProviderTest(ApiView):
+    @operation(
+        "test-provider",
+        "Test the connection to a provider",
+        tag=PROVIDERS,
+        request=ConnectionTest,
+        response=ConnectionReport,
+        errors=NOT_FOUND,
+        description="A tiny real call. A failure is an answer, too: its `outcome` tells a wrong key, region, model or"
+        " address apart.",
+    )
+    def post(self, request: Request, provider: str) -> Response:
+        row = selectors.get_provider_for(self.actor, provider)
+        body = self.body(ConnectionTest)
+        report = try_connection(
+            actor=self.actor, provider=row, upstream_model=body.get("model", ""), settings=body.get("settings")
+        )
+        return self.shown(ConnectionReport, report)
+
+
+class ProviderModels(ApiView):
+    @operation(
+        "list-provider-models",
+        "List what a provider offers",
+        tag=PROVIDERS,
+        response=OffersOut,
+        errors=NOT_FOUND,
+        description="Asked of the provider now; with the list prices that are known.",
+    )
+    def get(self, request: Request, provider: str) -> Response:
+        row = selectors.get_provider_for(self.actor, provider)
+        return self.shown(OffersOut, {"results": offers.offers_of(actor=self.actor, provider=row)})
+
+    @operation(
+        "register-provider-models",
+        "Register models that a provider offers",
+        tag=PROVIDERS,
+        request=ChosenModels,
+        response=RegisteredOut,
+        errors=NOT_FOUND | CONFLICT,
+        description="Each with an endpoint at the provider and its list price. Those there are stay as they are.",
+    )
+    def post(self, request: Request, provider: str) -> Response:
+        row = selectors.get_provider_for(self.actor, provider)
+        chosen = self.body(ChosenModels)["models"]
+        added = offers.register_models(actor=self.actor, provider=row, upstream_models=chosen)
+        return self.shown(RegisteredOut, {"registered": len(added)})
 
 
 class ProviderEnabling(ApiView):
