@@ -27,7 +27,7 @@ class AnthropicApi(Api):
     )
     malformed = Event(b'{"type": "content_block_delta", "delta": [}', name=b"content_block_delta")
 
-    def credential(self, headers: list[tuple[bytes, bytes]]) -> str:
+    def credential(self, method: str, url: str, headers: list[tuple[bytes, bytes]], body: bytes) -> str:
         return next((value for name, value in headers if name == b"x-api-key"), b"").decode("latin-1")
 
     def check_headers(self, headers: list[tuple[bytes, bytes]]) -> None:

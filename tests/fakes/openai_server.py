@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
+import dataclasses
 import gzip
 import signal
 import socket
@@ -55,18 +56,32 @@ class Api:
         "/v1/chat/completions": wire.chat_plan,
         "/v1/embeddings": wire.embeddings_plan,
     }
+    models_path = "/v1/models"
     request_id_header = "x-request-id"
+    stream_type = "text/event-stream; charset=utf-8"
+    unknown_caller = 401
+    checked = False
+    """Whether events carry checksums of their own, so that none can be prepared with marks in it."""
     end: wire.Event | None = wire.Event(b"[DONE]")
     """What announces a stream's end."""
     cut_utf8 = wire.Event(b'{"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"\xf0\x9f')
     malformed = wire.Event(b'{"id": "chatcmpl-broken", "choices": [}')
 
-    def credential(self, headers: list[tuple[bytes, bytes]]) -> str:
+    def credential(self, method: str, url: str, headers: list[tuple[bytes, bytes]], body: bytes) -> str:
+        """What the caller shows; empty where it is not to be believed."""
         found = (value for name, value in headers if name == b"authorization")
         return next(found, b"").decode("latin-1").removeprefix("Bearer ")
 
     def check_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Raises wire.RequestError for what the API does not take."""
+
+    def framed(self, event: wire.Event, behaviour: Behaviour) -> bytes:
+        """An event as it stands in a stream."""
+        return _sse(event, behaviour)
+
+    def headers(self, status: int, plan: wire.Plan | None = None) -> str:
+        """More of an answer's headers, each with its line's end."""
+        return ""
 
     def models_body(self, names: tuple[str, ...]) -> bytes:
         return wire.models_body(names)
@@ -153,14 +168,14 @@ class Plan:
         self.wire = plan
         self.instant = b""
         behaviour = plan.behaviour
-        if behaviour.instant and not (behaviour.first or behaviour.every):
+        if behaviour.instant and not (behaviour.first or behaviour.every) and not (api.checked and plan.stream):
             if plan.stream:
                 events = [*plan.events, api.end] if api.end is not None else plan.events
-                parts = [*(_chunk(_sse(event, behaviour)) for event in events), _LAST_CHUNK]
-                self.instant = _stream_head(behaviour, api) + b"".join(parts)
+                parts = [*(_chunk(api.framed(event, behaviour)) for event in events), _LAST_CHUNK]
+                self.instant = _stream_head(behaviour, api, plan) + b"".join(parts)
             else:
                 content_type = behaviour.content_type or "application/json"
-                self.instant = _head(200, len(plan.body), content_type, api) + plan.body
+                self.instant = _head(200, len(plan.body), content_type, api, api.headers(200, plan)) + plan.body
 
 
 class Connection(asyncio.Protocol):
@@ -235,10 +250,10 @@ class Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        path = self._url.partition(b"?")[0].decode("ascii", "replace")
+        url = self._url.decode("ascii", "replace")
         method = self._parser.get_method().decode()
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = (method, path, self._headers, body, self._parser.should_keep_alive())
+        request = (method, url, self._headers, body, self._parser.should_keep_alive())
         if self.exchange is None and not self._waiting:
             self._handle(*request)
         else:
@@ -253,24 +268,23 @@ class Connection(asyncio.Protocol):
         while self._waiting and self.exchange is None and not self.transport.is_closing():
             self._handle(*self._waiting.popleft())
 
-    def _handle(
-        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, keep_alive: bool
-    ) -> None:
+    def _handle(self, method: str, url: str, headers: list[tuple[bytes, bytes]], body: bytes, keep_alive: bool) -> None:
+        path = url.partition("?")[0]
         if path.startswith("/__"):
             self._answer(*self._control(method, path, body), keep_alive)
             return
         server = self.server
         server.requests.append((path, headers, body))
         api = server.api
-        credential = api.credential(headers)
+        credential = api.credential(method, url, headers, body)
         attempt = next((value for name, value in headers if name == b"x-lobby-attempt-id"), b"").decode("latin-1")
         if not credential or (server.key and credential != server.key):
-            status, answer = 401, api.error_body(401, f"Incorrect API key provided: {credential[:3]}***")
-            self._refuse(status, answer, path, credential, attempt, keep_alive)
-        elif method == "GET" and path == "/v1/models":
+            answer = api.error_body(api.unknown_caller, f"Incorrect API key provided: {credential[:3]}***")
+            self._refuse(api.unknown_caller, answer, path, credential, attempt, keep_alive)
+        elif method == "GET" and path == api.models_path:
             self._answer(200, api.models_body(server.models), keep_alive)
-        elif method == "GET" and path.startswith("/v1/models/"):
-            model = urllib.parse.unquote(path.removeprefix("/v1/models/"))
+        elif method == "GET" and path.startswith(f"{api.models_path}/"):
+            model = urllib.parse.unquote(path.removeprefix(f"{api.models_path}/"))
             if model.partition("@")[0] in server.models:
                 self._answer(200, api.model_body(model), keep_alive)
             else:
@@ -309,11 +323,13 @@ class Connection(asyncio.Protocol):
                 self.exchange = Exchange(self, plan, seq, attempt, keep_alive)
                 self.exchange.start()
         else:
-            status = 405 if path == "/v1/models" or path in api.plans else 404
+            status = 405 if path == api.models_path or path in api.plans else 404
             self._answer(status, api.error_body(status, f"Invalid URL ({method} {path})"), keep_alive)
 
     def _answer(self, status: int, body: bytes, keep_alive: bool) -> None:
-        self.transport.write(_head(status, len(body), "application/json", self.server.api) + body)
+        api = self.server.api
+        more = api.headers(status) if status >= 400 else ""
+        self.transport.write(_head(status, len(body), "application/json", api, more) + body)
         if not keep_alive:
             self.transport.close()
 
@@ -389,7 +405,7 @@ class Exchange:
         """Begins to answer."""
         loop = asyncio.get_running_loop()
         if self._plan.stream and self._behaviour.paced:
-            self._transport.write(_stream_head(self._behaviour, self._api).replace(wire.ID, self._id))
+            self._transport.write(_stream_head(self._behaviour, self._api, self._plan).replace(wire.ID, self._id))
             self._due = loop.time()
             self._tick()
         else:
@@ -414,7 +430,7 @@ class Exchange:
                 return
             event = plan.events[self._next]
             self._next += 1
-            self._transport.write(_chunk(self._stamped(_sse(event, behaviour), event)))
+            self._transport.write(_chunk(self._framed(event)))
             self._tokens += event.tokens
             # The role's chunk, the finish and the usage go along with their neighbours: only content is paced.
             if event.tokens and behaviour.delay_ms:
@@ -424,7 +440,7 @@ class Exchange:
             if behaviour.each:
                 self._timer = loop.call_soon(self._tick)
                 return
-        end = _chunk(_sse(self._api.end, behaviour)) if self._api.end is not None else b""
+        end = _chunk(self._framed(self._api.end)) if self._api.end is not None else b""
         self._transport.write(end + _LAST_CHUNK)
         self._usage_sent = plan.usage_sent
         self._finish("completed")
@@ -459,6 +475,7 @@ class Exchange:
         body, content_type = self._api.failure_body(status, behaviour)
         retry_after = behaviour.retry_after or ("1" if status == 429 else "none")
         more = "" if retry_after == "none" else f"retry-after: {retry_after}\r\n"
+        more += self._api.headers(status)
         await self._write(_head(status, len(body), behaviour.content_type or content_type, self._api, more) + body)
         self._finish(f"faulted:{status}")
 
@@ -471,7 +488,8 @@ class Exchange:
         if behaviour.gzip:
             body, encoding = gzip.compress(body), "content-encoding: gzip\r\n"
         content_type = behaviour.content_type or "application/json"
-        await self._write(_head(200, len(body), content_type, self._api, encoding))
+        more = encoding + self._api.headers(200, plan)
+        await self._write(_head(200, len(body), content_type, self._api, more))
         if behaviour.fail == "close_headers":
             self._cut_off()
             return
@@ -493,7 +511,7 @@ class Exchange:
 
     async def _stream(self) -> None:
         behaviour = self._behaviour
-        await self._write(_stream_head(behaviour, self._api))
+        await self._write(_stream_head(behaviour, self._api, self._plan))
         if behaviour.fail == "close_headers":
             self._cut_off()
             return
@@ -508,7 +526,7 @@ class Exchange:
                 return
             if content and event.tokens:
                 await _pause(behaviour.delay_ms)
-            await self._write_event(self._stamped(_sse(event, behaviour), event))
+            await self._write_event(self._framed(event))
             self._tokens += event.tokens
             content += bool(event.tokens)
         if inside and await self._inside(self._plan.events[-1]):
@@ -519,7 +537,7 @@ class Exchange:
             self._finish("faulted:no_done")
             return
         if self._api.end is not None:
-            await self._write_event(_sse(self._api.end, behaviour))
+            await self._write_event(self._framed(self._api.end))
         await self._write(self._last())
         self._finish("completed")
 
@@ -532,21 +550,21 @@ class Exchange:
         if fail in {"close_mid", "reset_mid"}:
             self._cut_off(reset=fail == "reset_mid")
         elif fail == "error_event":
-            await self._write_event(_sse(self._api.error_event(behaviour), behaviour))
+            await self._write_event(self._framed(self._api.error_event(behaviour)))
             await self._write(self._last())
             self._finish("faulted:error_event")
         elif fail in {"cut_event", "cut_event_clean"}:
-            await self._write_event(_sse(event, behaviour)[: len(event.data) // 2])
+            await self._write_event(self._framed(event)[: len(event.data) // 2])
             if fail == "cut_event":
                 self._cut_off()
             else:
                 await self._write(self._last())
                 self._finish("faulted:cut_event_clean")
         elif fail == "cut_utf8":
-            await self._write_event(_sse(self._api.cut_utf8, behaviour).rstrip())
+            await self._write_event(self._framed(self._api.cut_utf8).rstrip())
             self._cut_off()
         elif fail == "malformed_json":
-            await self._write_event(_sse(self._api.malformed, behaviour))
+            await self._write_event(self._framed(self._api.malformed))
             await self._write(self._last())
             self._finish("faulted:malformed_json")
         else:
@@ -554,6 +572,12 @@ class Exchange:
         return True
 
     # Its tools.
+
+    def _framed(self, event: wire.Event) -> bytes:
+        if self._api.checked:
+            stamped = dataclasses.replace(event, data=self._stamped(event.data, event))
+            return self._api.framed(stamped, self._behaviour)
+        return self._stamped(self._api.framed(event, self._behaviour), event)
 
     def _stamped(self, data: bytes, event: wire.Event) -> bytes:
         data = data.replace(wire.ID, self._id)
@@ -633,9 +657,9 @@ def _head(status: int, length: int, content_type: str, api: Api, more: str = "")
     ).encode()
 
 
-def _stream_head(behaviour: Behaviour, api: Api) -> bytes:
-    encoding = "content-encoding: gzip\r\n" if behaviour.gzip else ""
-    content_type = behaviour.content_type or "text/event-stream; charset=utf-8"
+def _stream_head(behaviour: Behaviour, api: Api, plan: wire.Plan) -> bytes:
+    encoding = ("content-encoding: gzip\r\n" if behaviour.gzip else "") + api.headers(200, plan)
+    content_type = behaviour.content_type or api.stream_type
     return (
         f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n"
         f"{api.request_id_header}: req_{wire.ID.decode()}\r\n{encoding}\r\n"

@@ -170,3 +170,20 @@ class FakeAnthropic(FakeOpenAI):
     def url(self) -> str:
         """What ANTHROPIC_BASE_URL is to be."""
         return self.base
+
+
+class FakeBedrock(FakeOpenAI):
+    """A running fake of Amazon Bedrock's runtime."""
+
+    module = "tests.fakes.bedrock_server"
+
+    @property
+    def url(self) -> str:
+        """What ``endpoint_url`` is to be."""
+        return self.base
+
+
+class FakeSageMaker(FakeBedrock):
+    """A running fake of Amazon SageMaker's runtime."""
+
+    module = "tests.fakes.sagemaker_server"

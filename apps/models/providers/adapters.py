@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from apps.models.providers.aws.bedrock import bedrock_adapter
+from apps.models.providers.aws.sagemaker import SageMakerAdapter
 from apps.models.providers.base import Adapter
 from apps.models.providers.composed import ComposedAdapter
 from apps.models.providers.dialects import CHAT, EMBEDDINGS, MESSAGES, RESPONSES
@@ -52,4 +54,6 @@ def make_adapters() -> dict[str, Adapter]:
         ProviderKind.AZURE_OPENAI: azure,
         ProviderKind.GEMINI: openai_like,
         ProviderKind.ANTHROPIC: anthropic,
+        ProviderKind.BEDROCK: bedrock_adapter(),
+        ProviderKind.SAGEMAKER: SageMakerAdapter(),
     }

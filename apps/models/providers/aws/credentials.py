@@ -19,7 +19,7 @@ _REGION = re.compile(r"(?:^|\.)((?:[a-z]{2,4})(?:-[a-z]+)+-\d{1,2})\.")
 Signer = Callable[[str, str, str, str, bytes], list[tuple[str, str]]]
 
 
-class AccessKey(msgspec.Struct, forbid_unknown_fields=False):
+class AccessKey(msgspec.Struct):
     """As the credential's JSON names them; ``token`` with temporary ones."""
 
     access_key: str
@@ -41,7 +41,6 @@ def signer(target: Target, service: str) -> Signer:
     credential = (target.credential or "").strip()
     if not credential:
         return lambda *request: []
-    access_key_id = target.setting("access_key_id")
     if credential.startswith("{"):
         try:
             return _signature(msgspec.json.decode(credential, type=AccessKey), service, region_of(target))
@@ -49,8 +48,6 @@ def signer(target: Target, service: str) -> Signer:
             raise ProviderError(
                 "credential", "The credential is no JSON object with access_key and secret_key."
             ) from None
-    if access_key_id:
-        return _signature(AccessKey(access_key_id, credential), service, region_of(target))
     shown = [("authorization", f"Bearer {credential}")]
     return lambda *request: shown
 

@@ -7,6 +7,7 @@ from apps.models.providers.dialects.base import FrontDialect
 from apps.models.providers.dialects.chat import ChatDialect
 from apps.models.providers.dialects.converse import ConverseDialect
 from apps.models.providers.dialects.embeddings import EmbeddingsDialect
+from apps.models.providers.dialects.invoke import InvokeDialect
 from apps.models.providers.dialects.invoke.embeddings import InvokeEmbeddings
 from apps.models.providers.dialects.invoke.shapes import shape_of
 from apps.models.providers.dialects.messages import MessagesDialect
@@ -19,13 +20,15 @@ EMBEDDINGS = EmbeddingsDialect()
 INVOKE_EMBEDDINGS = InvokeEmbeddings()
 MESSAGES = MessagesDialect()
 RESPONSES = ResponsesDialect()
+INVOKE = InvokeDialect(MESSAGES)
 
-# Those of conversations.
+# Those of conversations; ``invoke`` is one where its body is that of the messages API.
 DIALECTS: dict[Operation, FrontDialect] = {
     "chat.completions": CHAT,
     "messages": MESSAGES,
     "converse": CONVERSE,
     "responses": RESPONSES,
+    "invoke": INVOKE,
 }
 
 

@@ -22,6 +22,7 @@ from apps.models.providers.conversation import (
     ToolChoice,
     ToolResult,
 )
+from apps.models.providers.dialects.chat.request import given
 from apps.models.providers.dialects.converse import wire
 
 _HANDLED = frozenset({*wire.ConverseRequest.__struct_fields__, "lobby", "prompt"})
@@ -175,7 +176,7 @@ def _result(block: wire.ResultBlock, path: str) -> Text | Image | Document:
     match block:
         case wire.ResultBlock(text=str(text)):
             return Text(text)
-        case wire.ResultBlock(json=Raw() as data):
+        case wire.ResultBlock(json=data) if bytes(data):
             return Text(bytes(data).decode())
         case wire.ResultBlock(image=wire.Media() as image):
             return _image(image, f"{path}.image")
@@ -226,18 +227,18 @@ def _tools(config: wire.ToolConfig | None, others: dict[str, Raw]) -> tuple[list
     for number, tool in enumerate(config.tools):
         if tool.toolSpec is not None:
             spec = tool.toolSpec
-            tools.append(Tool(spec.name, spec.description, spec.inputSchema.json, spec.strict))
+            tools.append(Tool(spec.name, spec.description, given(spec.inputSchema.json), spec.strict))
         elif tool.cachePoint is not None:
             if tools:
                 tools[-1].cache = tool.cachePoint.ttl or "5m"
         else:
-            others[f"toolConfig.tools[{number}]"] = tool.systemTool or Raw(b"{}")
+            others[f"toolConfig.tools[{number}]"] = Raw(b"{}")
     match config.toolChoice:
         case wire.ToolChoice(tool=wire.Named() as named):
             return tools, ToolChoice("named", named.name)
-        case wire.ToolChoice(any=Raw()):
+        case wire.ToolChoice(any=dict()):
             return tools, ToolChoice("required")
-        case wire.ToolChoice(auto=Raw()):
+        case wire.ToolChoice(auto=dict()):
             return tools, ToolChoice("auto")
     return tools, None
 

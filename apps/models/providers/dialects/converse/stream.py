@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -204,6 +205,7 @@ class ConverseWriter:
     """Events into messages. The usage comes last, in the metadata."""
 
     def __init__(self, call: UpstreamCall) -> None:
+        self._began = time.monotonic()
         self._kinds: dict[int, BlockKind] = {}
         self._usage = Usage()
 
@@ -211,7 +213,8 @@ class ConverseWriter:
         return b"".join(map(self._event, events))
 
     def close(self) -> bytes:
-        return _message("metadata", {"usage": written(self._usage), "metrics": {"latencyMs": 0}})
+        took = int((time.monotonic() - self._began) * 1000)
+        return _message("metadata", {"usage": written(self._usage), "metrics": {"latencyMs": took}})
 
     def _event(self, each: Event) -> bytes:
         match each:

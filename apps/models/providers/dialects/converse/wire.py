@@ -47,6 +47,10 @@ AUDIO_FORMATS = frozenset(
 )
 
 
+# To msgspec ``Raw | None`` would be null alone, so an empty one stands for none.
+NO_JSON = Raw(b"")
+
+
 class S3Location(msgspec.Struct):
     uri: str
 
@@ -111,10 +115,10 @@ class ResultBlock(msgspec.Struct):
     """What a tool's result is made of: one of these."""
 
     text: str | None = None
-    json: Raw | None = None
+    json: Raw = NO_JSON
     image: Media | None = None
     document: Media | None = None
-    video: Raw | None = None
+    video: dict[str, Raw] | None = None
     searchResult: SearchResult | None = None
 
 
@@ -130,7 +134,7 @@ class Block(msgspec.Struct):
     text: str | None = None
     image: Media | None = None
     document: Media | None = None
-    video: Raw | None = None
+    video: dict[str, Raw] | None = None
     audio: Media | None = None
     toolUse: ToolUse | None = None
     toolResult: ToolResult | None = None
@@ -139,8 +143,8 @@ class Block(msgspec.Struct):
     reasoningContent: Reasoning | None = None
     citationsContent: Citations | None = None
     searchResult: SearchResult | None = None
-    toolAddition: Raw | None = None
-    toolRemoval: Raw | None = None
+    toolAddition: dict[str, Raw] | None = None
+    toolRemoval: dict[str, Raw] | None = None
 
 
 class Message(msgspec.Struct):
@@ -162,7 +166,7 @@ class InferenceConfig(msgspec.Struct):
 
 
 class InputSchema(msgspec.Struct):
-    json: Raw | None = None
+    json: Raw = NO_JSON
 
 
 class ToolSpec(msgspec.Struct):
@@ -174,7 +178,7 @@ class ToolSpec(msgspec.Struct):
 
 class Tool(msgspec.Struct):
     toolSpec: ToolSpec | None = None
-    systemTool: Raw | None = None
+    systemTool: dict[str, Raw] | None = None
     cachePoint: CachePoint | None = None
 
 
@@ -183,8 +187,8 @@ class Named(msgspec.Struct):
 
 
 class ToolChoice(msgspec.Struct):
-    auto: Raw | None = None
-    any: Raw | None = None
+    auto: dict[str, Raw] | None = None
+    any: dict[str, Raw] | None = None
     tool: Named | None = None
 
 

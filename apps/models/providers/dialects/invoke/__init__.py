@@ -35,6 +35,7 @@ class InvokeDialect:
     stream_type = MEDIA_TYPE
 
     def __init__(self, messages: ConversationDialect) -> None:
+        """``messages`` is the dialect of Anthropic's API."""
         self._messages = messages
 
     def body(self, target: Target, call: UpstreamCall) -> bytes:
@@ -74,7 +75,7 @@ class InvokeDialect:
     def writer(self, call: UpstreamCall) -> EventWriter:
         return MessagesWriter(self._messages.writer(_as_messages(call)))
 
-    # The upstream's side: nothing is translated into it.
+    # What only an upstream's dialect is asked: nothing is translated into this one.
 
     def write(
         self, conversation: Conversation, target: Target, *, stream: bool, max_output_tokens: int | None
