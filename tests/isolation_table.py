@@ -362,7 +362,7 @@ PUBLIC = {"api:schema", "api:docs", "api:redoc", "api:unknown"}
 # What needs the gateway running: these are called at a live Lobby, below.
 LIVE = {"playground:run"}
 
-# /v1, which stands beside Django's routes. Whose keys are let in; sessions never are.
+# /v1 and /model, which stand beside Django's routes. Whose keys are let in; sessions never are.
 V1 = {
     "/v1/models": frozenset({"key:inference", "key:foreign"}),
     "/v1/models/{id}": frozenset({"key:inference", "key:foreign"}),
@@ -371,4 +371,8 @@ V1 = {
     "/v1/responses": frozenset({"key:inference", "key:foreign"}),
     "/v1/messages": frozenset({"key:inference", "key:foreign"}),
     "/v1/messages/count_tokens": frozenset({"key:inference", "key:foreign"}),
+    "/model/{id}/converse": frozenset({"key:inference", "key:foreign"}),
+    "/model/{id}/converse-stream": frozenset({"key:inference", "key:foreign"}),
+    "/model/{id}/invoke": frozenset({"key:inference", "key:foreign"}),
+    "/model/{id}/invoke-with-response-stream": frozenset({"key:inference", "key:foreign"}),
 }

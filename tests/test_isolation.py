@@ -457,7 +457,8 @@ def test_v1_is_as_isolated(live_lobby: LobbyFactory) -> None:
     """The gateway's routes, of a running Lobby: keys of two tenants, a revoked one, and every session."""
     from apps.gateway import fronts
 
-    assert set(fronts.ROUTES) | {"/v1/models", "/v1/models/{id}"} == set(V1), "Give each route of /v1 a row."
+    routes = {*fronts.ROUTES, *fronts.bedrock.PATHS, "/v1/models", "/v1/models/{id}"}
+    assert routes == set(V1), "Give each of the gateway's routes a row."
     lobby = live_lobby(start=False)
     source = """
 import json
@@ -559,4 +560,11 @@ def _call_v1(client: httpx.Client, path: str, headers: dict[str, str], model: st
     if path == "/v1/embeddings":
         name = f"{model}-vec" if model != "nosuch" else model
         return client.post(path, headers=headers, json={"model": name, "input": "Hello"})
+    if path.startswith("/model/"):
+        if "converse" in path:
+            body = {"messages": [{"role": "user", "content": [{"text": "Hello"}]}]}
+        else:
+            body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9}
+            body["messages"] = [{"role": "user", "content": "Hello"}]
+        return client.post(path.replace("{id}", model), headers=headers, json=body)
     return client.get(path.replace("{id}", model), headers=headers)

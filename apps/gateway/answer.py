@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 from apps.gateway.counters.base import Admitted, Remaining
 from apps.gateway.errors import GatewayError, UpstreamFailed
-from apps.gateway.fronts.base import Front, Header
+from apps.gateway.fronts.base import Errors, Front, Header
 from apps.models.providers.base import ProviderError
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -18,14 +18,6 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 LAST_PART_SECONDS = 60.0
 
 _STREAM_HEADERS: list[Header] = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-
-
-class Errors(Protocol):
-    """How an API writes its errors: that part of a ``Front``."""
-
-    request_id_header: bytes
-
-    def error(self, error: GatewayError, request_id: str) -> tuple[list[Header], bytes]: ...
 
 
 class Answer:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import jwt
 
 from apps.gateway.errors import Forbidden, Unauthenticated
+from apps.gateway.sigv4 import Signature
 from apps.gateway.snapshot import KeyFacts, Principal, Snapshot, UserFacts
 from apps.tenants import apikeys
 from apps.tenants.addresses import is_within
@@ -64,6 +65,21 @@ def authenticate(
     )
 
 
+def authenticate_signed(signature: Signature, body: bytes, snapshot: Snapshot, client: str, now: float) -> Principal:
+    """The principal behind a request that an AWS SDK has signed."""
+    prefix = apikeys.prefix_of(signature.access_key_id) or ""
+    facts = snapshot.keys.get(prefix)
+    digest = facts.digest if facts is not None else "0" * 64
+    matches = signature.check(apikeys.aws_secret_access_key(prefix, digest), body)
+    if facts is None or not matches:
+        raise Unauthenticated(
+            "The signature does not match. Check the access key id and the secret access key that the portal showed"
+            " with the API key, and that no proxy changes the Host header, the path or the body.",
+            code="InvalidSignatureException",
+        )
+    return _usable(facts, client, now)
+
+
 def _by_key(parts: tuple[str, str], snapshot: Snapshot, client: str, now: float) -> Principal:
     prefix, secret = parts
     facts = snapshot.keys.get(prefix)
@@ -71,6 +87,10 @@ def _by_key(parts: tuple[str, str], snapshot: Snapshot, client: str, now: float)
     matches = hmac.compare_digest(apikeys.digest(secret), facts.digest if facts is not None else "0" * 64)
     if facts is None or not matches:
         raise Unauthenticated("Incorrect API key provided. See the portal's Keys page for the keys of your projects.")
+    return _usable(facts, client, now)
+
+
+def _usable(facts: KeyFacts, client: str, now: float) -> Principal:
     if facts.revoked:
         raise Unauthenticated("This API key was revoked. Make a new one on the portal's Keys page.", code="key_revoked")
     if facts.expires_at is not None and facts.expires_at <= now:

@@ -7,6 +7,7 @@ latency.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import secrets
 from typing import NamedTuple
@@ -59,3 +60,29 @@ def verify(secret: str, secret_hmac: str) -> bool:
 def shown(prefix: str) -> str:
     """How a stored key is named to a person, for example ``lby_k3jq0x9a7b_…``."""
     return f"{MARK}{prefix}_…"
+
+
+# AWS SDKs sign their requests, and send no key: the pair that a key stands for there is derived, and stored nowhere.
+
+AWS_MARK = "LOBBY0"
+_AWS_SECRET_BYTES = 30  # 40 characters, as AWS has them
+
+
+def aws_access_key_id(prefix: str) -> str:
+    """Sixteen capitals and digits, as AWS writes them."""
+    return AWS_MARK + prefix.upper()
+
+
+def prefix_of(aws_access_key_id: str) -> str | None:
+    """The prefix of the key that an access key id stands for; None when it is none of ours."""
+    prefix = aws_access_key_id.removeprefix(AWS_MARK)
+    if len(prefix) != PREFIX_LENGTH or not (prefix.isascii() and prefix.isalnum() and prefix == prefix.upper()):
+        return None
+    return prefix.lower() if aws_access_key_id.startswith(AWS_MARK) else None
+
+
+def aws_secret_access_key(prefix: str, secret_hmac: str) -> str:
+    """Neither the database nor the pepper alone yields it."""
+    text = f"aws secret access key v1\n{prefix}\n{secret_hmac}"
+    derived = hmac.digest(settings.API_KEY_PEPPER.encode(), text.encode(), "sha256")[:_AWS_SECRET_BYTES]
+    return base64.urlsafe_b64encode(derived).decode()

@@ -138,6 +138,8 @@ class KeyOut(Output):
 
 class IssuedKeyOut(Output):
     api_key = serializers.CharField(source="plaintext", help_text="The key itself: shown now and never again.")
+    aws_access_key_id = serializers.CharField(help_text="For AWS SDKs, which sign: the pair that stands for the key.")
+    aws_secret_access_key = serializers.CharField(help_text="Shown now and never again.")
     key = KeyOut(source="api_key")
 
 

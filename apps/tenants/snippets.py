@@ -68,3 +68,28 @@ def chat_snippets(*, base_url: str, key: str, model: str = EXAMPLE_MODEL) -> lis
             ),
         },
     ]
+
+
+def boto3_snippet(*, base_url: str, access_key_id: str, secret_access_key: str, model: str = EXAMPLE_MODEL) -> Snippet:
+    """The same call by AWS's SDK. ``base_url`` is the OpenAI clients' own, which ends in ``/v1``."""
+    endpoint = base_url.rstrip("/").removesuffix("/v1")
+    return {
+        "label": "boto3",
+        "lang": "python",
+        "code": (
+            "import boto3\n\n"
+            "client = boto3.client(\n"
+            '    "bedrock-runtime",\n'
+            f"    endpoint_url={json.dumps(endpoint)},\n"
+            '    region_name="us-east-1",\n'
+            f"    aws_access_key_id={json.dumps(access_key_id)},\n"
+            f"    aws_secret_access_key={json.dumps(secret_access_key)},\n"
+            ")\n"
+            "answer = client.converse_stream(\n"
+            f"    modelId={json.dumps(model)},\n"
+            f'    messages=[{{"role": "user", "content": [{{"text": {json.dumps(QUESTION)}}}]}}],\n'
+            ")\n"
+            'for event in answer["stream"]:\n'
+            '    print(event.get("contentBlockDelta", {}).get("delta", {}).get("text", ""), end="", flush=True)'
+        ),
+    }

@@ -81,6 +81,14 @@ class Parsed:
     units: int = 0
 
 
+class Errors(Protocol):
+    """How an API writes its errors: that part of a ``Front``."""
+
+    request_id_header: bytes
+
+    def error(self, error: GatewayError, request_id: str) -> tuple[list[Header], bytes]: ...
+
+
 class Front(Protocol):
     operation: Operation
     media_types: frozenset[bytes]  # of the bodies it takes

@@ -27,6 +27,15 @@ class IssuedKey:
     api_key: ApiKey
     plaintext: str = field(repr=False)
 
+    @property
+    def aws_access_key_id(self) -> str:
+        """What the key stands for towards AWS SDKs, which sign their requests and show no key."""
+        return apikeys.aws_access_key_id(self.api_key.prefix)
+
+    @property
+    def aws_secret_access_key(self) -> str:
+        return apikeys.aws_secret_access_key(self.api_key.prefix, self.api_key.secret_hmac)
+
 
 @transaction.atomic
 def create_api_key(

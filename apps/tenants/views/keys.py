@@ -19,7 +19,7 @@ from apps.tenants.errors import DomainError
 from apps.tenants.forms import KeyForm, RotateForm, add_domain_error
 from apps.tenants.models import ApiKey
 from apps.tenants.services import IssuedKey
-from apps.tenants.snippets import EXAMPLE_MODEL, chat_snippets
+from apps.tenants.snippets import EXAMPLE_MODEL, boto3_snippet, chat_snippets
 from apps.tenants.views.requests import Here, page_of, sorted_by, tenant_page
 
 STATUSES = [("active", "Active"), ("expiring", "Expiring soon"), ("expired", "Expired"), ("revoked", "Revoked")]
@@ -139,8 +139,15 @@ def _show_once(request: HttpRequest, issued: IssuedKey, old: ApiKey | None = Non
     """The only page that ever holds the plaintext. It is in no session, URL or log, and no cache may keep it."""
     key = issued.api_key
     model = key.allowed_models[0] if key.allowed_models else EXAMPLE_MODEL
-    tabs = chat_snippets(base_url=settings.GATEWAY_PUBLIC_URL, key=issued.plaintext, model=model)
-    context = {"key": key, "plaintext": issued.plaintext, "tabs": tabs, "old": old}
+    base_url = settings.GATEWAY_PUBLIC_URL
+    boto3 = boto3_snippet(
+        base_url=base_url,
+        access_key_id=issued.aws_access_key_id,
+        secret_access_key=issued.aws_secret_access_key,
+        model=model,
+    )
+    tabs = [*chat_snippets(base_url=base_url, key=issued.plaintext, model=model), boto3]
+    context = {"key": key, "issued": issued, "plaintext": issued.plaintext, "tabs": tabs, "old": old}
     response = render(request, "tenants/key_created.html", context, status=201)
     # A form sent by htmx shows the page in its place, with the list's address: a reload must not send it again.
     response["HX-Push-Url"] = reverse("tenants:key-list")
