@@ -22,8 +22,8 @@ from apps.models.providers.base import (
     Unreadable,
     UpstreamCall,
 )
-from apps.models.providers.conversation import Conversation, Reply, Written
-from apps.models.providers.dialects.base import ConversationDialect, EventReader, EventWriter
+from apps.models.providers.conversation import Conversation, Reply
+from apps.models.providers.dialects.base import EventWriter, FrontDialect
 from apps.models.providers.dialects.invoke.shapes import decode_part, shape_of, usage_in
 from apps.models.providers.dialects.invoke.stream import MessagesWriter, PassingStream
 
@@ -34,7 +34,7 @@ class InvokeDialect:
     operation: Operation = "invoke"
     stream_type = MEDIA_TYPE
 
-    def __init__(self, messages: ConversationDialect) -> None:
+    def __init__(self, messages: FrontDialect) -> None:
         """``messages`` is the dialect of Anthropic's API."""
         self._messages = messages
 
@@ -58,8 +58,6 @@ class InvokeDialect:
     def error(self, status: int, headers: httpx.Headers, body: bytes) -> ProviderError:
         return read_error(status, headers, body)
 
-    # The front's side.
-
     def conversation(self, call: UpstreamCall) -> Conversation:
         if shape_of(call.fields) != "messages":
             raise Unreadable(
@@ -74,19 +72,6 @@ class InvokeDialect:
 
     def writer(self, call: UpstreamCall) -> EventWriter:
         return MessagesWriter(self._messages.writer(_as_messages(call)))
-
-    # What only an upstream's dialect is asked: nothing is translated into this one.
-
-    def write(
-        self, conversation: Conversation, target: Target, *, stream: bool, max_output_tokens: int | None
-    ) -> Written:
-        raise NotImplementedError
-
-    def read(self, body: bytes) -> Reply:
-        raise NotImplementedError
-
-    def reader(self) -> EventReader:
-        raise NotImplementedError
 
 
 def _as_messages(call: UpstreamCall) -> UpstreamCall:
