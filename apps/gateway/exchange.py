@@ -53,6 +53,11 @@ MAX_HELD_BYTES = 1024 * 1024
 _SERVED: dict[str, frozenset[Operation]] = {
     ModelKind.CHAT: CONVERSATIONS | {"count_tokens", "invoke"},
     ModelKind.EMBEDDING: frozenset({"embeddings", "invoke"}),
+    ModelKind.RERANK: frozenset({"rerank"}),
+    ModelKind.IMAGE: frozenset({"images.generations"}),
+    ModelKind.TRANSCRIPTION: frozenset({"audio.transcriptions"}),
+    ModelKind.SPEECH: frozenset({"audio.speech"}),
+    ModelKind.MODERATION: frozenset({"moderations"}),
 }
 _TIMEOUTS = {
     "first_byte": "The upstream did not begin to answer in time.",

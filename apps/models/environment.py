@@ -77,8 +77,10 @@ def candidates_of(environ: Mapping[str, str]) -> list[Candidate]:
     if environ.get("OPENAI_API_KEY", "").strip():
         base_url = settings.OPENAI_BASE_URL.rstrip("/")
         host = base_url.partition("://")[2].partition("/")[0]
-        name = "OpenAI" if host == "api.openai.com" else f"OpenAI-compatible ({host})"
-        candidates.append(Candidate("openai", name, base_url, credential_env="OPENAI_API_KEY"))
+        own = host == "api.openai.com"
+        name = "OpenAI" if own else f"OpenAI-compatible ({host})"
+        kind = ProviderKind.OPENAI if own else ProviderKind.OPENAI_COMPATIBLE
+        candidates.append(Candidate("openai", name, base_url, credential_env="OPENAI_API_KEY", kind=kind))
     candidates += _cloud_candidates(environ)
     if settings.OLLAMA_BASE_URL:
         candidates.append(Candidate("ollama", "Ollama", settings.OLLAMA_BASE_URL.rstrip("/"), is_probe=True))

@@ -131,6 +131,12 @@ _OPENAI_ENDPOINT = (
         choices=(("max_completion_tokens", "max_completion_tokens"), ("max_tokens", "max_tokens")),
     ),
     Setting(
+        "translate_into",
+        "What other APIs' calls become",
+        "The API that calls are translated into: some models know responses alone.",
+        choices=(("chat.completions", "Chat completions"), ("responses", "Responses")),
+    ),
+    Setting(
         "native",
         "APIs it knows itself",
         "Operations besides chat.completions that pass untouched, comma separated, for example responses.",

@@ -34,11 +34,14 @@ REFUSED: Final = "credential_refused"
 _EMBEDDING: Final = re.compile(
     r"embed|(^|[/-])(bge|gte|e5|minilm|all-mpnet|ada-002)([-.:]|$)|sentence-transformers", re.I
 )
-_NEITHER: Final = re.compile(
-    r"whisper|transcri|(^|[/-])tts|dall-e|gpt-image|imagen|moderation|realtime|sora|(^|[/-])(babbage|davinci)-|rerank"
-    r"|turbo-instruct|computer-use|stable-diffusion|flux",
-    re.I,
+_OTHERS: Final = (
+    (ModelKind.RERANK, re.compile(r"rerank", re.I)),
+    (ModelKind.TRANSCRIPTION, re.compile(r"whisper|transcri", re.I)),
+    (ModelKind.SPEECH, re.compile(r"(^|[/-])tts|kokoro|orpheus", re.I)),
+    (ModelKind.IMAGE, re.compile(r"dall-e|gpt-image|imagen|stable-diffusion|flux|(^|/)gemini-.*-image", re.I)),
+    (ModelKind.MODERATION, re.compile(r"moderation", re.I)),
 )
+_NEITHER: Final = re.compile(r"realtime|sora|(^|[/-])(babbage|davinci)-|turbo-instruct|computer-use", re.I)
 _OPENAI: Final = re.compile(r"(chatgpt-)?(gpt-4o|gpt-4\.1|gpt-5|o[134])(?!.*(audio|search))")
 _CLAUDE: Final = re.compile(r"(^|[./])claude-(3|sonnet|opus|haiku)")
 _GEMINI: Final = re.compile(r"(^|/)gemini-")
@@ -73,14 +76,17 @@ class ListedModel:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamListing:
-    """``skipped`` counts entries that Lobby does not serve: speech, pictures, moderation, names it cannot take."""
+    """``skipped`` counts entries that Lobby does not serve: sessions, films, names it cannot take."""
 
     models: tuple[ListedModel, ...]
     skipped: int
 
 
 def guess_kind(upstream_model: str) -> ModelKind | None:
-    """From the name, the only thing that such a list tells; None for what is neither chat nor embedding."""
+    """From the name, the only thing that such a list tells; None for what Lobby does not serve."""
+    for kind, names in _OTHERS:
+        if names.search(upstream_model):
+            return kind
     if _EMBEDDING.search(upstream_model):
         return ModelKind.EMBEDDING
     return None if _NEITHER.search(upstream_model) else ModelKind.CHAT
@@ -88,7 +94,7 @@ def guess_kind(upstream_model: str) -> ModelKind | None:
 
 def guess_capabilities(upstream_model: str, kind: ModelKind) -> list[str]:
     """What a model of that name most likely takes: nothing is refused on this ground, people are told."""
-    if kind == ModelKind.EMBEDDING:
+    if kind != ModelKind.CHAT:
         return []
     found = [Capability.STREAMING]
     if _OPENAI.match(upstream_model) or _GEMINI.search(upstream_model):

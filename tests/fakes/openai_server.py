@@ -37,9 +37,11 @@ import httptools
 import msgspec
 import uvloop
 
+from tests.fakes import openai_pieces
 from tests.fakes import openai_wire as wire
 from tests.fakes.behaviour import Behaviour, DirectiveError, parse
 from tests.fakes.count import CountLog
+from tests.fakes.openai_responses import responses_plan
 
 _CACHED_PLANS: Final = 512
 _CACHED_BODY: Final = 16 * 1024
@@ -55,6 +57,8 @@ class Api:
     plans: Mapping[str, Callable[[bytes, str], wire.Plan]] = {
         "/v1/chat/completions": wire.chat_plan,
         "/v1/embeddings": wire.embeddings_plan,
+        "/v1/responses": responses_plan,
+        **openai_pieces.PLANS,
     }
     models_path = "/v1/models"
     request_id_header = "x-request-id"
@@ -66,6 +70,10 @@ class Api:
     """What announces a stream's end."""
     cut_utf8 = wire.Event(b'{"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"\xf0\x9f')
     malformed = wire.Event(b'{"id": "chatcmpl-broken", "choices": [}')
+
+    def end_of(self, plan: wire.Plan) -> wire.Event | None:
+        """What announces a stream's end; APIs that name their events say it in the last of those."""
+        return None if plan.events and plan.events[-1].name else self.end
 
     def credential(self, method: str, url: str, headers: list[tuple[bytes, bytes]], body: bytes) -> str:
         """What the caller shows; empty where it is not to be believed."""
@@ -170,11 +178,12 @@ class Plan:
         behaviour = plan.behaviour
         if behaviour.instant and not (behaviour.first or behaviour.every) and not (api.checked and plan.stream):
             if plan.stream:
-                events = [*plan.events, api.end] if api.end is not None else plan.events
+                end = api.end_of(plan)
+                events = [*plan.events, end] if end is not None else plan.events
                 parts = [*(_chunk(api.framed(event, behaviour)) for event in events), _LAST_CHUNK]
                 self.instant = _stream_head(behaviour, api, plan) + b"".join(parts)
             else:
-                content_type = behaviour.content_type or "application/json"
+                content_type = behaviour.content_type or plan.content_type
                 self.instant = _head(200, len(plan.body), content_type, api, api.headers(200, plan)) + plan.body
 
 
@@ -440,7 +449,8 @@ class Exchange:
             if behaviour.each:
                 self._timer = loop.call_soon(self._tick)
                 return
-        end = _chunk(self._framed(self._api.end)) if self._api.end is not None else b""
+        last = self._api.end_of(plan)
+        end = _chunk(self._framed(last)) if last is not None else b""
         self._transport.write(end + _LAST_CHUNK)
         self._usage_sent = plan.usage_sent
         self._finish("completed")
@@ -487,7 +497,7 @@ class Exchange:
         encoding = ""
         if behaviour.gzip:
             body, encoding = gzip.compress(body), "content-encoding: gzip\r\n"
-        content_type = behaviour.content_type or "application/json"
+        content_type = behaviour.content_type or plan.content_type
         more = encoding + self._api.headers(200, plan)
         await self._write(_head(200, len(body), content_type, self._api, more))
         if behaviour.fail == "close_headers":
@@ -520,7 +530,7 @@ class Exchange:
         await _pause(behaviour.ttft_ms)
         inside = behaviour.stall == "mid" or behaviour.fail not in {"", "no_done"}
         content = 0
-        announces = behaviour.fail == "no_done" and self._api.end is None
+        announces = behaviour.fail == "no_done" and self._api.end_of(self._plan) is None
         for event in self._plan.events[:-1] if announces else self._plan.events:
             if inside and content >= behaviour.at and await self._inside(event):
                 return
@@ -536,8 +546,9 @@ class Exchange:
             await self._write(self._last())
             self._finish("faulted:no_done")
             return
-        if self._api.end is not None:
-            await self._write_event(self._framed(self._api.end))
+        last = self._api.end_of(self._plan)
+        if last is not None:
+            await self._write_event(self._framed(last))
         await self._write(self._last())
         self._finish("completed")
 

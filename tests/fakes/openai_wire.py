@@ -28,7 +28,7 @@ MODELS: Final = ("fake-chat", "fake-chat-mini", "fake-embed")
 _ARGUMENT_PIECE: Final = 5
 _MAX_DEPTH: Final = 12
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
@@ -67,6 +67,8 @@ class Plan:
     events: tuple[Event, ...] = ()
     """A streamed answer, without what announces its end where that is no event of the answer (``Api.end``)."""
     usage_sent: bool = False
+    content_type: str = "application/json"
+    """Of a plain answer."""
 
 
 def error_body(status: int, message: str, *, param: str | None = None, code: str | None = None) -> bytes:
@@ -82,7 +84,7 @@ def error_body(status: int, message: str, *, param: str | None = None, code: str
         504: "server_error",
     }.get(status, "invalid_request_error")
     default = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}.get(status)
-    return _encode({"error": {"message": message, "type": kind, "param": param, "code": code or default}})
+    return encode({"error": {"message": message, "type": kind, "param": param, "code": code or default}})
 
 
 def refused(status: int, message: str, *, param: str | None = None, code: str | None = None) -> RequestError:
@@ -120,13 +122,13 @@ def chat_plan(body: bytes, mode: str = "") -> Plan:
     messages = request.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
         raise refused(400, "'messages' must be a list of at least one message", param="messages")
-    texts = [text for message in messages for text in _texts(message.get("content"))]
+    texts = [text for message in messages for text in texts_of(message.get("content"))]
     behaviour = behaviour_of(request, texts, mode)
     stream = bool(request.get("stream"))
     prompt_tokens = (
         behaviour.prompt_tokens if behaviour.prompt_tokens >= 0 else sum(len(text.split()) for text in texts)
     )
-    answer = _Answer(request, behaviour, prompt_tokens)
+    answer = Answer(request, behaviour, prompt_tokens)
     usage = answer.usage(answer.tokens)
     with_usage = behaviour.usage != "missing"
     if stream:
@@ -136,7 +138,7 @@ def chat_plan(body: bytes, mode: str = "") -> Plan:
         return Plan(request["model"], True, behaviour, prompt_tokens, usage["completion_tokens"], b"", events, sent)
     plain = answer.plain() | ({"usage": usage} if with_usage else {})
     return Plan(
-        request["model"], False, behaviour, prompt_tokens, usage["completion_tokens"], _encode(plain), (), with_usage
+        request["model"], False, behaviour, prompt_tokens, usage["completion_tokens"], encode(plain), (), with_usage
     )
 
 
@@ -176,12 +178,12 @@ def embeddings_plan(body: bytes, mode: str = "") -> Plan:
     with_usage = behaviour.usage != "missing"
     if with_usage:
         answer["usage"] = {"prompt_tokens": told, "total_tokens": told}
-    return Plan(request["model"], False, behaviour, tokens, 0, _encode(answer), (), with_usage)
+    return Plan(request["model"], False, behaviour, tokens, 0, encode(answer), (), with_usage)
 
 
 def models_body(names: tuple[str, ...]) -> bytes:
     """The list of models."""
-    return _encode({"object": "list", "data": [model_object(name) for name in names]})
+    return encode({"object": "list", "data": [model_object(name) for name in names]})
 
 
 def model_object(name: str) -> dict[str, Any]:
@@ -197,7 +199,7 @@ def content_piece(index: int, behaviour: Behaviour) -> str:
     return word if len(word) >= behaviour.size else word.ljust(behaviour.size, "x")
 
 
-class _Answer:
+class Answer:
     """The choices of one chat answer, whichever way they are sent."""
 
     def __init__(self, request: dict[str, Any], behaviour: Behaviour, prompt_tokens: int) -> None:
@@ -206,28 +208,28 @@ class _Answer:
         self._choices: int = request.get("n") or 1
         self._logprobs = bool(request.get("logprobs"))
         self._include_usage = (request.get("stream_options") or {}).get("include_usage") is True
-        self._tool = _forced_tool(request, behaviour)
+        self.tool = _forced_tool(request, behaviour)
         result = _tool_result(request) if behaviour.tool else ""
         self.finish_reason = "stop"
-        if self._tool is not None:
+        if self.tool is not None:
             self.finish_reason = "tool_calls"
-            self._pieces = cut(json.dumps(fill(self._tool.get("parameters") or {})), _ARGUMENT_PIECE)
+            self.pieces = cut(json.dumps(fill(self.tool.get("parameters") or {})), _ARGUMENT_PIECE)
         else:
             form = request.get("response_format") or {}
             if result:
-                self._pieces = words(result)
+                self.pieces = words(result)
             elif form.get("type") == "json_schema":
                 text = json.dumps(fill((form.get("json_schema") or {}).get("schema") or {}))
-                self._pieces = cut(text, max(1, -(-len(text) // max(1, behaviour.chunks))))
+                self.pieces = cut(text, max(1, -(-len(text) // max(1, behaviour.chunks))))
             elif form.get("type") == "json_object":
-                self._pieces = cut('{"answer": "fake"}', 6)
+                self.pieces = cut('{"answer": "fake"}', 6)
             else:
-                self._pieces = [content_piece(index, behaviour) for index in range(behaviour.chunks)]
+                self.pieces = [content_piece(index, behaviour) for index in range(behaviour.chunks)]
             limit = request.get("max_completion_tokens") or request.get("max_tokens")
-            if isinstance(limit, int) and limit < len(self._pieces):
-                self._pieces = self._pieces[:limit]
+            if isinstance(limit, int) and limit < len(self.pieces):
+                self.pieces = self.pieces[:limit]
                 self.finish_reason = "length"
-        self.tokens = len(self._pieces) * self._choices
+        self.tokens = len(self.pieces) * self._choices
         self._head = {
             "id": "chatcmpl-" + ID.decode(),
             "created": int(time.time()),
@@ -254,26 +256,26 @@ class _Answer:
         }
 
     def plain(self) -> dict[str, Any]:
-        text = "".join(self._pieces)
+        text = "".join(self.pieces)
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
-        if self._tool is not None:
+        if self.tool is not None:
             call = {"id": "call_" + ID.decode(), "type": "function", "function": self._call(text)}
             message |= {"content": None, "tool_calls": [call]}
-        choice = {"message": message, "logprobs": self._logprob(self._pieces), "finish_reason": self.finish_reason}
+        choice = {"message": message, "logprobs": self._logprob(self.pieces), "finish_reason": self.finish_reason}
         choices = [{"index": index} | choice for index in range(self._choices)]
         return self._head | {"object": "chat.completion", "choices": choices}
 
     def events(self) -> list[Event]:
         first: dict[str, Any] = {"role": "assistant", "content": "", "refusal": None}
-        if self._tool is not None:
+        if self.tool is not None:
             call = {"index": 0, "id": "call_" + ID.decode(), "type": "function", "function": self._call("")}
             first |= {"content": None, "tool_calls": [call]}
         events = [self._event(choice, first) for choice in range(self._choices)]
         sent = 0
-        for index, piece in enumerate(self._pieces):
+        for index, piece in enumerate(self.pieces):
             for choice in range(self._choices):
                 sent += 1
-                if self._tool is None:
+                if self.tool is None:
                     delta: dict[str, Any] = {"content": piece}
                 else:
                     delta = {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
@@ -285,7 +287,7 @@ class _Answer:
         ]
         if self._include_usage and self._behaviour.usage != "missing":
             chunk = self._head | {"object": "chat.completion.chunk", "choices": [], "usage": self.usage(sent)}
-            events.append(Event(_encode(chunk)))
+            events.append(Event(encode(chunk)))
         return events
 
     def _event(
@@ -305,14 +307,14 @@ class _Answer:
             chunk["usage"] = self.usage(sent)
         elif self._include_usage:
             chunk["usage"] = None
-        return Event(_encode(chunk), tokens, index)
+        return Event(encode(chunk), tokens, index)
 
     def _call(self, arguments: str) -> dict[str, str]:
-        assert self._tool is not None
-        return {"name": self._tool["name"], "arguments": arguments}
+        assert self.tool is not None
+        return {"name": self.tool["name"], "arguments": arguments}
 
     def _logprob(self, pieces: list[str]) -> dict[str, Any] | None:
-        if not self._logprobs or self._tool is not None:
+        if not self._logprobs or self.tool is not None:
             return None
         content = [
             {"token": piece, "logprob": -0.25, "bytes": list(piece.encode()), "top_logprobs": []} for piece in pieces
@@ -347,11 +349,11 @@ def _tool_result(request: dict[str, Any]) -> str:
     for message in reversed(request["messages"]):
         if message.get("role") != "tool":
             break
-        found[:0] = _texts(message.get("content"))
+        found[:0] = texts_of(message.get("content"))
     return " ".join(found)
 
 
-def _texts(content: Any) -> list[str]:
+def texts_of(content: Any) -> list[str]:
     """The texts of a message's content: a string, or a list of parts."""
     if isinstance(content, str):
         return [content]
@@ -387,7 +389,7 @@ def calls_tool(behaviour: Behaviour, messages: list[dict[str, Any]], *marks: str
         return False
 
     def asks(message: dict[str, Any]) -> bool:
-        return any("tool" in each for text in _texts(message.get("content")) for each in directives_in(text))
+        return any("tool" in each for text in texts_of(message.get("content")) for each in directives_in(text))
 
     return asks(last) or not any(map(asks, messages))
 

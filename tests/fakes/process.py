@@ -187,3 +187,14 @@ class FakeSageMaker(FakeBedrock):
     """A running fake of Amazon SageMaker's runtime."""
 
     module = "tests.fakes.sagemaker_server"
+
+
+class FakeAzure(FakeOpenAI):
+    """A running fake of Azure OpenAI."""
+
+    module = "tests.fakes.azure_server"
+
+    @property
+    def url(self) -> str:
+        """The resource's endpoint."""
+        return self.base

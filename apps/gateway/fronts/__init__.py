@@ -6,6 +6,7 @@ from apps.gateway.fronts import bedrock
 from apps.gateway.fronts.base import Errors, Front
 from apps.gateway.fronts.bedrock import AwsErrors
 from apps.gateway.fronts.messages import CountTokensFront, MessagesFront
+from apps.gateway.fronts.opaque import FRONTS as OPAQUE
 from apps.gateway.fronts.openai import ChatFront, EmbeddingsFront, OpenAIErrors
 from apps.gateway.fronts.responses import ResponsesFront
 
@@ -15,6 +16,7 @@ ROUTES: dict[str, Front] = {
     "/v1/responses": ResponsesFront(),
     "/v1/messages": MessagesFront(),
     "/v1/messages/count_tokens": CountTokensFront(),
+    **OPAQUE,
 }
 # What answers where no front does.
 _OPENAI_ERRORS, _AWS_ERRORS = OpenAIErrors(), AwsErrors()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import httpx
 import msgspec
@@ -22,6 +22,7 @@ from apps.models.providers.base import (
 )
 from apps.models.providers.dialects import DIALECTS, embedding_front
 from apps.models.providers.dialects.base import ConversationDialect, Dialect
+from apps.models.providers.dialects.opaque import OpaqueDialect
 from apps.models.providers.embedding import EmbeddingDialect
 from apps.models.providers.services import Service
 from apps.models.providers.translation import Translation
@@ -34,7 +35,8 @@ class ComposedAdapter:
     for embeddings into ``embeddings``. ``usage_in_headers`` reads what an answer's body does not tell.
 
     An endpoint's setting ``native`` (operations, comma separated; ``usually``, where it is not set) narrows the
-    conversations that pass to those that its server knows, ``into``'s own included always.
+    conversations that pass to those that its server knows, ``into``'s own included always. ``also`` are dialects that
+    an endpoint may have its calls translated into instead, by its setting ``translate_into``.
     """
 
     def __init__(
@@ -44,7 +46,8 @@ class ComposedAdapter:
         *,
         into: ConversationDialect | None,
         embeddings: EmbeddingDialect | None = None,
-        usually: str = "",
+        also: Sequence[ConversationDialect] = (),
+        usually: str | Callable[[Target], str] = "",
         request_id_header: str = "x-request-id",
         usage_in_headers: Callable[[httpx.Headers], Usage | None] | None = None,
     ) -> None:
@@ -52,6 +55,7 @@ class ComposedAdapter:
         self._native = native
         self._into = into
         self._embeddings = embeddings
+        self._also = {dialect.operation: dialect for dialect in also}
         self._usually = usually
         self.request_id_header = request_id_header
         self._usage_in_headers = usage_in_headers
@@ -66,11 +70,22 @@ class ComposedAdapter:
 
     def _dialect(self, operation: Operation, target: Target) -> Dialect | None:
         """The dialect that passes through; None where the call is to be translated."""
-        narrowed = target.setting("native", self._usually)
-        if narrowed and operation in CONVERSATIONS and self._into is not None and operation != self._into.operation:
-            known = operation in (name.strip() for name in narrowed.split(","))
-            return self._native.get(operation) if known else None
+        if operation in CONVERSATIONS:
+            into = self._translated(target)
+            narrowed = target.setting("native")
+            if not narrowed:
+                narrowed = self._usually(target) if callable(self._usually) else self._usually
+            if not narrowed and into is not None and into is not self._into:
+                narrowed = into.operation  # the one that was named is all that is known of the server
+            if narrowed and into is not None and operation != into.operation:
+                known = operation in (name.strip() for name in narrowed.split(","))
+                return self._native.get(operation) if known else None
         return self._native.get(operation)
+
+    def _translated(self, target: Target) -> ConversationDialect | None:
+        """What this endpoint's calls are translated into."""
+        wanted = target.setting("translate_into") if self._also else ""
+        return next((dialect for name, dialect in self._also.items() if name == wanted), self._into)
 
     def _embedding(self, call: UpstreamCall) -> EmbeddingDialect | None:
         """The front's side of a call for embeddings that is to be translated."""
@@ -86,16 +101,19 @@ class ComposedAdapter:
             written = self._embeddings.write(front.request(call), target)
             operation = self._embeddings.operation
         else:
-            assert self._into is not None
-            written = self._into.write(
+            into = self._translated(target)
+            assert into is not None
+            written = into.write(
                 call.conversation(), target, stream=call.stream, max_output_tokens=call.max_output_tokens
             )
-            operation = self._into.operation
+            operation = into.operation
         request = self._service.request(target, operation, call, _encode(written.fields), attempt_id=attempt_id)
         return Prepared(request, written.dropped)
 
     def parse(self, target: Target, call: UpstreamCall, headers: httpx.Headers, body: bytes) -> Answer:
         dialect = self._dialect(call.operation, target)
+        if isinstance(dialect, OpaqueDialect):
+            return dialect.answered(call, headers, body)
         if dialect is not None:
             answer = dialect.passed(body)
             return answer if answer.usage is not None else dataclasses.replace(answer, usage=self._told(headers))
@@ -105,8 +123,9 @@ class ComposedAdapter:
             if vectors.usage is None:
                 vectors = dataclasses.replace(vectors, usage=self._told(headers))
             return Answer(front.reply(vectors, call), vectors.usage)
-        assert self._into is not None
-        reply = self._into.read(body)
+        into = self._translated(target)
+        assert into is not None
+        reply = into.read(body)
         reply.id = reply.id or self._answer_id(headers)
         reply.model = reply.model or call.model
         if reply.usage is None:
@@ -126,12 +145,13 @@ class ComposedAdapter:
 
     def stream_decoder(self, target: Target, call: UpstreamCall, headers: httpx.Headers) -> StreamDecoder:
         dialect = self._dialect(call.operation, target)
-        wanted = (dialect or self._into).stream_type  # type: ignore[union-attr]
+        into = self._translated(target)
+        wanted = (dialect or into).stream_type  # type: ignore[union-attr]
         content_type = headers.get("content-type", "")
         if not content_type.startswith(wanted):
             raise ProviderError("malformed", f"The upstream answered a stream as {content_type or 'nothing known'}.")
         if dialect is not None:
             return dialect.passing(call)
-        assert self._into is not None
+        assert into is not None
         writer = DIALECTS[call.operation].writer(call)
-        return Translation(self._into.reader(), writer, id=self._answer_id(headers), model=call.model)
+        return Translation(into.reader(), writer, id=self._answer_id(headers), model=call.model)

@@ -12,6 +12,7 @@ from apps.models.providers.base import Operation, Target, UpstreamCall
 
 # The newest that is no preview.
 AZURE_API_VERSION = "2024-10-21"
+AZURE_RESPONSES_SINCE = "2025-03-01-preview"
 ATTEMPT_HEADER = "x-lobby-attempt-id"
 # What the caches below keep at the most: targets of past snapshots are let go.
 MAX_PREPARED = 10_000
@@ -95,11 +96,22 @@ def openai_address(target: Target, operation: Operation, stream: bool) -> str:
 
 
 def azure_address(target: Target, operation: Operation, stream: bool) -> str:
-    """A deployment is part of the path, but for responses, which name it in their body."""
-    base = target.base_url.rstrip("/").removesuffix("/openai") + "/openai"
+    """A deployment's own address with the version of the API, or the one that names the deployment in the body, as
+    OpenAI's own API does: that of version 1, and of responses."""
+    version = target.setting("api_version", AZURE_API_VERSION)
+    base = target.base_url.rstrip("/").removesuffix("/v1").removesuffix("/openai") + "/openai"
+    path = OPENAI_PATHS[operation]
+    if version in ("v1", "preview"):
+        return f"{base}/v1{path}" + ("?api-version=preview" if version == "preview" else "")
     deployment = "" if operation == "responses" else f"/deployments/{quote(target.upstream_model, safe='')}"
-    version = quote(target.setting("api_version", AZURE_API_VERSION), safe="")
-    return f"{base}{deployment}{OPENAI_PATHS[operation]}?api-version={version}"
+    return f"{base}{deployment}{path}?api-version={quote(version, safe='')}"
+
+
+def azure_native(target: Target) -> str:
+    """The conversations that this version of Azure's API knows, as the setting ``native`` says it."""
+    version = target.setting("api_version", AZURE_API_VERSION)
+    has_responses = version in ("v1", "preview") or version >= AZURE_RESPONSES_SINCE
+    return "chat.completions, responses" if has_responses else "chat.completions"
 
 
 # The version that every model takes: the next one, 2026-10-21, refuses what older models can still be told.

@@ -13,11 +13,16 @@ from apps.models.providers.dialects.openai_errors import read_error
 
 
 class ChatDialect:
+    """``max_tokens_field`` is what the servers of a kind call an answer's maximum, where an endpoint does not say."""
+
     operation: Operation = "chat.completions"
     stream_type = "text/event-stream"
 
+    def __init__(self, *, max_tokens_field: str = "max_completion_tokens") -> None:
+        self._max_tokens_field = max_tokens_field
+
     def body(self, target: Target, call: UpstreamCall) -> bytes:
-        return passing.request_body(target, call)
+        return passing.request_body(target, call, target.setting("max_tokens_field", self._max_tokens_field))
 
     def passed(self, body: bytes) -> Answer:
         return passing.passed(body)
@@ -40,7 +45,13 @@ class ChatDialect:
     def write(
         self, conversation: Conversation, target: Target, *, stream: bool, max_output_tokens: int | None
     ) -> Written:
-        return request.write(conversation, target, stream=stream, max_output_tokens=max_output_tokens)
+        return request.write(
+            conversation,
+            target,
+            stream=stream,
+            max_output_tokens=max_output_tokens,
+            max_tokens_field=target.setting("max_tokens_field", self._max_tokens_field),
+        )
 
     def read(self, body: bytes) -> Reply:
         return reply.read(body)

@@ -30,16 +30,14 @@ class _Event(msgspec.Struct):
 _decode_event = msgspec.json.Decoder(_Event).decode
 
 
-def request_body(target: Target, call: UpstreamCall) -> bytes:
+def request_body(target: Target, call: UpstreamCall, max_tokens_field: str) -> bytes:
     fields = {**call.fields, "model": msgspec.Raw(_encode(target.upstream_model))}
     for name in OWN_FIELDS:
         fields.pop(name, None)
     if call.stream:
         fields["stream_options"] = _with_usage(fields.get("stream_options"))
     if call.max_output_tokens is not None:
-        fields[target.setting("max_tokens_field", "max_completion_tokens")] = msgspec.Raw(
-            b"%d" % call.max_output_tokens
-        )
+        fields[max_tokens_field] = msgspec.Raw(b"%d" % call.max_output_tokens)
     return _encode(fields)
 
 

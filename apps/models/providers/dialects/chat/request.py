@@ -291,7 +291,9 @@ def _reasoning(effort: str | None) -> Reasoning | None:
 # For an upstream.
 
 
-def write(conversation: Conversation, target: Target, *, stream: bool, max_output_tokens: int | None) -> Written:
+def write(
+    conversation: Conversation, target: Target, *, stream: bool, max_output_tokens: int | None, max_tokens_field: str
+) -> Written:
     dropped = conversation.unsaid()
     fields: dict[str, Any] = {"model": target.upstream_model, "messages": _written_messages(conversation, dropped)}
     if conversation.tools:
@@ -306,16 +308,16 @@ def write(conversation: Conversation, target: Target, *, stream: bool, max_outpu
     if conversation.output_format is not None:
         fields["response_format"] = _written_format(conversation.output_format)
     if conversation.reasoning is not None:
-        effort = _effort(conversation.reasoning)
-        if effort is not None and target.can("reasoning"):
-            fields["reasoning_effort"] = effort
+        much = effort(conversation.reasoning)
+        if much is not None and target.can("reasoning"):
+            fields["reasoning_effort"] = much
         elif conversation.reasoning.enabled:
             dropped.append(conversation.name("reasoning"))
     if conversation.stop:
         fields["stop"] = conversation.stop
     most = conversation.max_tokens if conversation.max_tokens is not None else max_output_tokens
     plain = {
-        target.setting("max_tokens_field", "max_completion_tokens"): most,
+        max_tokens_field: most,
         "parallel_tool_calls": conversation.parallel_tool_calls,
         "temperature": conversation.temperature,
         "top_p": conversation.top_p,
@@ -337,7 +339,7 @@ def write(conversation: Conversation, target: Target, *, stream: bool, max_outpu
     return Written(fields, tuple(dict.fromkeys(dropped)))
 
 
-def _effort(reasoning: Reasoning) -> str | None:
+def effort(reasoning: Reasoning) -> str | None:
     if not reasoning.enabled:
         return None
     if reasoning.effort is not None or reasoning.budget_tokens is None:

@@ -28,6 +28,7 @@ class OutputDetails(msgspec.Struct):
 class ChatUsage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    total_tokens: int | None = None
     prompt_tokens_details: InputDetails | None = None
     completion_tokens_details: OutputDetails | None = None
 
@@ -37,10 +38,13 @@ class ChatUsage(msgspec.Struct):
             self.prompt_tokens_details or InputDetails(),
             self.completion_tokens_details or OutputDetails(),
         )
+        said, thought = self.completion_tokens or 0, outputs.reasoning_tokens or 0
+        if thought > 0 and self.total_tokens == (self.prompt_tokens or 0) + said + thought:
+            said += thought  # some servers, Gemini's among them, count thought beside the answer
         return checked(
             Usage(
                 input_tokens=max(self.prompt_tokens or 0, 0),
-                output_tokens=max(self.completion_tokens or 0, 0),
+                output_tokens=max(said, 0),
                 cached_tokens=max(inputs.cached_tokens or 0, 0),
                 cache_write_tokens=max(inputs.cache_write_tokens or 0, 0),
                 reasoning_tokens=max(outputs.reasoning_tokens or 0, 0),

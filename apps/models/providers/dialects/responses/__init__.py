@@ -1,14 +1,15 @@
-"""The dialect of OpenAI's Responses API: what callers speak, and what passes to the providers that speak it, too."""
+"""The dialect of OpenAI's Responses API."""
 
 from __future__ import annotations
 
 import httpx
 
 from apps.models.providers.base import Answer, Operation, ProviderError, StreamDecoder, Target, UpstreamCall
-from apps.models.providers.conversation import Conversation, Reply
-from apps.models.providers.dialects.base import EventWriter
+from apps.models.providers.conversation import Conversation, Reply, Written
+from apps.models.providers.dialects.base import EventReader, EventWriter
 from apps.models.providers.dialects.openai_errors import read_error
-from apps.models.providers.dialects.responses import passing, reply, request
+from apps.models.providers.dialects.responses import answers, passing, reply, request, writing
+from apps.models.providers.dialects.responses.reader import ResponsesReader
 from apps.models.providers.dialects.responses.stream import ResponsesWriter
 
 
@@ -36,3 +37,14 @@ class ResponsesDialect:
 
     def writer(self, call: UpstreamCall) -> EventWriter:
         return ResponsesWriter(call)
+
+    def write(
+        self, conversation: Conversation, target: Target, *, stream: bool, max_output_tokens: int | None
+    ) -> Written:
+        return writing.write(conversation, target, stream=stream, max_output_tokens=max_output_tokens)
+
+    def read(self, body: bytes) -> Reply:
+        return answers.read(body)
+
+    def reader(self) -> EventReader:
+        return ResponsesReader()

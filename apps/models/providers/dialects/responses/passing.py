@@ -17,7 +17,7 @@ from apps.models.providers.dialects.openai_errors import read_error_event
 from apps.models.providers.dialects.responses.wire import ResponsesUsage
 from apps.models.providers.framing import PassingEvents, data_of
 
-_STORED = "reasoning.encrypted_content"
+ENCRYPTED_REASONING = "reasoning.encrypted_content"
 
 _encode = msgspec.json.Encoder().encode
 _NULL = Raw(b"null")
@@ -45,8 +45,9 @@ def request_body(target: Target, call: UpstreamCall) -> bytes:
     for name in (*OWN_FIELDS, "previous_response_id"):
         fields.pop(name, None)
     include = _decode_include(fields.get("include", _NULL)) or []
-    if _STORED not in include and target.can("reasoning"):  # what is not kept there has to travel
-        fields["include"] = Raw(_encode([*include, _STORED]))
+    # What is not kept there has to travel. Models that do not think refuse to be asked for it.
+    if ENCRYPTED_REASONING not in include and "reasoning" in target.capabilities:
+        fields["include"] = Raw(_encode([*include, ENCRYPTED_REASONING]))
     if call.max_output_tokens is not None:
         fields["max_output_tokens"] = Raw(b"%d" % call.max_output_tokens)
     return _encode(fields)
