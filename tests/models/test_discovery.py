@@ -211,7 +211,7 @@ def test_a_list_price_is_taken_where_the_package_knows_the_model(
     settings.SANDBOX_ENABLED = False
     settings.OPENAI_BASE_URL = raw_server.url
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    raw_server.answer = lambda handler: send(handler, 200, listing("gpt-4o-mini", "o3", "whisper-1", "our-own"))
+    raw_server.answer = lambda handler: send(handler, 200, listing("gpt-4o-mini", "o3", "sora-2", "our-own"))
     (found,) = register_from_environment()
     assert found.line.endswith("3 models (1 of other kinds left out)")
     price = Price.objects.get(model__slug="gpt-4o-mini")
@@ -340,13 +340,14 @@ def test_bad_entries_are_left_out_one_by_one() -> None:
         ("text-embedding-ada-002", "embedding"),
         ("nomic-embed-text:latest", "embedding"),
         ("BAAI/bge-m3", "embedding"),
-        ("whisper-1", None),
-        ("tts-1-hd", None),
-        ("dall-e-3", None),
-        ("gpt-image-1", None),
-        ("omni-moderation-latest", None),
+        ("whisper-1", "transcription"),
+        ("tts-1-hd", "speech"),
+        ("dall-e-3", "image"),
+        ("gpt-image-1", "image"),
+        ("omni-moderation-latest", "moderation"),
         ("gpt-4o-realtime-preview", None),
-        ("gpt-4o-mini-transcribe", None),
+        ("gpt-4o-mini-transcribe", "transcription"),
+        ("BAAI/bge-reranker-v2-m3", "rerank"),
         ("davinci-002", None),
     ],
 )

@@ -177,7 +177,7 @@ def test_an_elastic_grant_caps_the_answer_upstream(world: World) -> None:
     assert response.status_code == 200, response.text
     upstream = world.fake.requests()[-1]
     sent = json.loads(upstream["body"]) if isinstance(upstream["body"], str) else upstream["body"]
-    assert 1 <= sent["max_completion_tokens"] < 100
+    assert 1 <= sent["max_tokens"] < 100
     attempt_id = dict(upstream["headers"])["x-lobby-attempt-id"]
     lines = world.spool_lines(response.headers["x-lobby-request-id"])
     assert {line["attempt_id"] for line in lines if "attempt_id" in line} == {attempt_id}
