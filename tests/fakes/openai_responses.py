@@ -150,7 +150,9 @@ def _events(head: dict[str, Any], answer: Answer, item: dict[str, Any], response
     add("response.created", response=head)
     add("response.in_progress", response=head)
     called = answer.tool is not None
-    begun: dict[str, Any] = {"status": "in_progress"} | ({"arguments": ""} if called else {"content": []})
+    begun: dict[str, Any] = (
+        {"status": "in_progress", "arguments": ""} if called else {"status": "in_progress", "content": []}
+    )
     add("response.output_item.added", output_index=0, item=item | begun)
     if not called:
         empty = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}

@@ -168,7 +168,7 @@ def test_a_form_that_cannot_be_read_is_refused(
 
 def test_a_budget_holds_what_the_sound_may_cost(served: World) -> None:
     key = served.project(budget="0.0001")
-    form = {"file": ("speech.wav", wav(60)), "model": (None, "listener")}
+    form: dict[str, Any] = {"file": ("speech.wav", wav(60)), "model": (None, "listener")}
     url = f"{served.lobby.base_url}/audio/transcriptions"
     response = httpx.post(url, files=form, headers=bearer(key), timeout=30)
     assert (response.status_code, response.json()["error"]["code"]) == (429, "budget_exceeded")

@@ -8,6 +8,7 @@ import contextlib
 import json
 from dataclasses import replace
 from itertools import pairwise
+from typing import cast
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from msgspec import Raw
 from apps.models.providers.base import ProviderError, StreamDecoder, Target, UpstreamCall, Usage
 from apps.models.providers.composed import ComposedAdapter
 from apps.models.providers.dialects import DIALECTS
+from apps.models.providers.dialects.base import ConversationDialect
 from apps.models.providers.framing import MAX_EVENT_BYTES
 from apps.models.providers.services import HeaderService
 from tests.models.providers.conformance.chat import ChatVoice
@@ -74,7 +76,7 @@ ANSWERS = {
 
 
 def adapter(upstream: str) -> ComposedAdapter:
-    dialect = DIALECTS[VOICES[upstream].operation]
+    dialect = cast(ConversationDialect, DIALECTS[VOICES[upstream].operation])  # of every voice: both sides
     service = HeaderService(lambda target, operation, stream: target.base_url)
     return ComposedAdapter(service, {dialect.operation: dialect}, into=dialect)
 
