@@ -22,9 +22,10 @@ from apps.gateway.books import new_id
 from apps.gateway.errors import GatewayError, InvalidRequest, Unavailable
 from apps.gateway.exchange import Exchange
 from apps.gateway.fronts.base import JSON, Arrived, Front
+from apps.gateway.fronts.messages import AnthropicErrors
+from apps.gateway.models_list import is_anthropic, list_body, model_body
 from apps.gateway.responses_memory import no_response
 from apps.gateway.routing.callers import BY_PROXY, Caller
-from apps.gateway.routing.plans import Plan
 from apps.gateway.runtime import Runtime
 from apps.gateway.services import stored_responses
 from apps.gateway.sigv4 import Signature
@@ -41,6 +42,8 @@ DISCARD_SECONDS = 10.0
 RESPONSES = "/v1/responses/"
 NOBODY = 0  # no tenant's id
 HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+
+ANTHROPIC_ERRORS = AnthropicErrors()
 
 _encode = msgspec.json.Encoder().encode
 
@@ -102,7 +105,7 @@ class GatewayApplication:
         raw_path: bytes = scope.get("raw_path") or path.encode()
         path = raw_path.partition(b"?")[0].decode("latin-1")
         front = fronts.find(path)
-        errors = front or fronts.errors_at(path)
+        errors = front or (ANTHROPIC_ERRORS if is_anthropic(dict(scope["headers"])) else fronts.errors_at(path))
         try:
             await self._v1(scope, path, front, receive, send, request_id, started)
         except GatewayError as error:
@@ -221,11 +224,12 @@ class GatewayApplication:
         """``GET /v1/models`` and ``GET /v1/models/{id}``: what this caller may call."""
         assert self.runtime is not None
         snapshot, now = self.runtime.snapshot, time.time()
+        anthropic = is_anthropic(dict(scope["headers"]))
         if path == "/v1/models":
-            found = [_model(plan) for plan in snapshot.callable_plans(principal, now)]
-            body = _encode({"object": "list", "data": found})
+            body = list_body(snapshot.callable_plans(principal, now), anthropic=anthropic)
         elif path.startswith("/v1/models/"):
-            body = _encode(_model(snapshot.plan(principal, unquote(path.removeprefix("/v1/models/")), now)))
+            plan = snapshot.plan(principal, unquote(path.removeprefix("/v1/models/")), now)
+            body = model_body(plan, anthropic=anthropic)
         else:
             raise InvalidRequest(
                 f"There is no {scope['method']} {path[:200]} here. See /api/docs/ and the README.",
@@ -264,11 +268,6 @@ class GatewayApplication:
             status = 200 if all(checks.values()) else 503
             body = _encode({"status": "ready" if status == 200 else "not ready", "checks": checks})
             await _respond(send, status, body, b"application/json")
-
-
-def _model(plan: Plan) -> dict[str, Any]:
-    owner = "lobby" if plan.route is not None else plan.model.publisher or "lobby"
-    return {"id": plan.slug, "object": "model", "created": plan.model.created, "owned_by": owner}
 
 
 async def _respond(send: Send, status: int, body: bytes, content_type: bytes, request_id: str = "") -> None:

@@ -355,6 +355,7 @@ def _described(listed: ListedModel, listing: Listing | None) -> dict[str, Any]:
             "publisher": owner if listed.name else listing.publisher if listing else owner,
             "description": listing.description[:4000] if listing else "",
             "context_tokens": listed.context_tokens or (listing.context_tokens if listing else None),
+            "max_output_tokens": listed.max_output_tokens,
             "capabilities": list(listed.capabilities) or guess_capabilities(listed.upstream_model, listed.kind),
         }
     )

@@ -36,9 +36,45 @@ MAX_PAGES: Final = 10
 T = TypeVar("T")
 
 
+class _Support(msgspec.Struct, frozen=True):
+    supported: bool = False
+
+
+class _AnthropicCapabilities(msgspec.Struct):
+    image_input: _Support = _Support()
+    structured_outputs: _Support = _Support()
+    thinking: _Support = _Support()
+
+
 class _AnthropicModel(msgspec.Struct):
     id: str
     display_name: str = ""
+    max_input_tokens: int | None = None
+    max_tokens: int | None = None
+    capabilities: _AnthropicCapabilities | None = None
+
+    def listed(self) -> ListedModel:
+        return ListedModel(
+            self.id,
+            ModelKind.CHAT,
+            "Anthropic",
+            self.max_input_tokens or None,
+            name=plain(self.display_name),
+            capabilities=self._capabilities(),
+            max_output_tokens=self.max_tokens or None,
+        )
+
+    def _capabilities(self) -> tuple[str, ...]:
+        """Empty where the list does not tell."""
+        if self.capabilities is None:
+            return ()
+        told = {
+            Capability.VISION: self.capabilities.image_input,
+            Capability.JSON_SCHEMA: self.capabilities.structured_outputs,
+            Capability.REASONING: self.capabilities.thinking,
+        }
+        has = [capability.value for capability, support in told.items() if support.supported]
+        return (Capability.STREAMING.value, Capability.TOOLS.value, *has)
 
 
 class _AnthropicPage(msgspec.Struct):
@@ -101,7 +137,7 @@ def read_anthropic(place: Place) -> UpstreamListing:
             if not is_model_name(entry.id):
                 skipped += 1
                 continue
-            found[entry.id] = ListedModel(entry.id, ModelKind.CHAT, "Anthropic", name=plain(entry.display_name))
+            found[entry.id] = entry.listed()
         if not page.has_more or not page.last_id:
             break
         after = page.last_id

@@ -72,6 +72,7 @@ class ListedModel:
     name: str = ""
     priced_as: str = ""
     capabilities: tuple[str, ...] = ()
+    max_output_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

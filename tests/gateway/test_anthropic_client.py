@@ -326,3 +326,13 @@ def test_what_passes_is_untouched(world: World) -> None:
     sent = json.loads(world.claude.requests()[-1]["body"])
     del body["lobby"]
     assert sent == body
+
+
+def test_the_client_lists_the_models_it_may_call(client: anthropic.Anthropic) -> None:
+    listed = {model.id: model for model in client.models.list()}
+    assert set(MODELS) <= listed.keys()
+    assert listed["fake-claude"].max_tokens == 64_000
+    assert client.models.retrieve("fake-chat").created_at.year >= 2026
+    with pytest.raises(anthropic.NotFoundError) as caught:
+        client.models.retrieve("no-such-model")
+    assert caught.value.type == "not_found_error"

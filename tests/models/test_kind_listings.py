@@ -112,6 +112,15 @@ def test_anthropic_is_asked_in_its_own_way(raw_server: RawServer) -> None:
     assert "authorization" not in seen
 
 
+def test_what_anthropic_tells_of_a_model_is_kept(raw_server: RawServer) -> None:
+    yes, no = {"supported": True}, {"supported": False}
+    facts = {"image_input": yes, "structured_outputs": no, "thinking": {"supported": True, "types": {}}, "new": 5}
+    model = {"id": "claude-x", "max_input_tokens": 200_000, "max_tokens": 64_000, "capabilities": facts}
+    (found,) = read_listing(Place("anthropic", serve(raw_server, {"/v1/models": {"data": [model]}}), KEY)).models
+    assert (found.context_tokens, found.max_output_tokens) == (200_000, 64_000)
+    assert found.capabilities == ("streaming", "tools", "vision", "reasoning")
+
+
 def test_azure_lists_deployments_by_what_is_behind_them(raw_server: RawServer) -> None:
     base = serve(
         raw_server,

@@ -8,7 +8,6 @@ import contextlib
 import json
 from dataclasses import replace
 from itertools import pairwise
-from typing import cast
 
 import httpx
 import pytest
@@ -18,7 +17,7 @@ from msgspec import Raw
 
 from apps.models.providers.base import ProviderError, StreamDecoder, Target, UpstreamCall, Usage
 from apps.models.providers.composed import ComposedAdapter
-from apps.models.providers.dialects import DIALECTS
+from apps.models.providers.dialects import CHAT, MESSAGES
 from apps.models.providers.dialects.base import ConversationDialect
 from apps.models.providers.framing import MAX_EVENT_BYTES
 from apps.models.providers.services import HeaderService
@@ -27,7 +26,8 @@ from tests.models.providers.conformance.messages import MessagesVoice
 from tests.models.providers.conformance.voices import PNG, SCHEMA, Asked, Said, Turn, Voice, told
 
 VOICES: dict[str, Voice] = {"chat": ChatVoice(), "messages": MessagesVoice()}
-PAIRS = [(front, upstream) for front in VOICES for upstream in VOICES]
+UPSTREAMS: dict[str, ConversationDialect] = {"chat": CHAT, "messages": MESSAGES}
+PAIRS = [(front, upstream) for front in VOICES for upstream in UPSTREAMS]
 TARGET = Target("https://example.com", "upstream-model", "key", max_output_tokens=4_000)
 
 ARGUMENTS = '{"city": "Oslo"}'
@@ -76,7 +76,7 @@ ANSWERS = {
 
 
 def adapter(upstream: str) -> ComposedAdapter:
-    dialect = cast(ConversationDialect, DIALECTS[VOICES[upstream].operation])  # of every voice: both sides
+    dialect = UPSTREAMS[upstream]
     service = HeaderService(lambda target, operation, stream: target.base_url)
     return ComposedAdapter(service, {dialect.operation: dialect}, into=dialect)
 
@@ -89,7 +89,7 @@ def call(front: str, asked: Asked = HELLO, *, stream: bool = False) -> UpstreamC
 
 
 def decoder(front: str, upstream: str) -> StreamDecoder:
-    headers = httpx.Headers({"content-type": DIALECTS[VOICES[upstream].operation].stream_type})
+    headers = httpx.Headers({"content-type": UPSTREAMS[upstream].stream_type})
     return adapter(upstream).stream_decoder(TARGET, call(front, stream=True), headers)
 
 
@@ -159,7 +159,7 @@ def test_a_stream_that_breaks_off_anywhere_is_no_whole_one(front: str, upstream:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429, 500, 502, 503, 504, 529])
-@pytest.mark.parametrize("upstream", VOICES)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize(
     "body", [b"", b"{}", b"<html>", b'{"error": "no"}', b'{"error": {"message": "no"}}', b"\xff[["]
 )
