@@ -110,6 +110,8 @@ def _call(provider: Provider, credential: str | None, upstream_model: str, endpo
         return Report(Outcome.OK, "The sandbox is built in: it always answers.")
     if not upstream_model:
         return Report(Outcome.WRONG_MODEL, "Name a model to try.", KINDS[provider.kind].model_help, "model")
+    if guess_kind(upstream_model) not in (ModelKind.CHAT, ModelKind.EMBEDDING):
+        return _listed(provider, credential, upstream_model)
     settings = merged(provider.kind, provider.settings, endpoint)
     target = Target(provider.base_url, upstream_model, credential, settings, max_output_tokens=MAX_OUTPUT_TOKENS)
     call = _tiny_call(upstream_model)
@@ -138,6 +140,18 @@ def _call(provider: Provider, credential: str | None, upstream_model: str, endpo
             _said(malformed.message, credential),
         )
     return Report(Outcome.OK, f"Connected: {upstream_model} has answered.")
+
+
+def _listed(provider: Provider, credential: str | None, upstream_model: str) -> Report:
+    """Whether a model that no small call fits (pictures, sound) is in the provider's list."""
+    listing = read_listing(Place(provider.kind, provider.base_url, credential, provider.settings))
+    if any(each.upstream_model == upstream_model for each in listing.models):
+        return Report(
+            Outcome.OK, f"Connected: it lists {upstream_model}.", "A model of this kind is not called to try."
+        )
+    facts = KINDS[provider.kind]
+    title = f"The provider lists no such {facts.model_label.lower()}."
+    return Report(Outcome.WRONG_MODEL, title, facts.model_help, "model")
 
 
 @lru_cache(maxsize=1)

@@ -158,6 +158,44 @@ _SAMPLING = Setting(
     choices=(("taken", "It takes them"), ("refused", "It refuses them")),
 )
 
+_TOP_K = Setting(
+    "accepts",
+    "What it takes beyond OpenAI's",
+    "Parameters of other APIs that this server knows.",
+    choices=(("top_k", "top_k (vLLM and others)"),),
+)
+_FAMILY = Setting(
+    "family",
+    "Who made the model",
+    "Where its id does not tell: an ARN of your own, an imported model.",
+    pattern=r"[a-z0-9]{1,30}",
+    wanted="As model ids begin, for example anthropic, amazon or meta.",
+    example="anthropic",
+)
+_STRUCTURED = Setting(
+    "structured_output",
+    "How a JSON schema is kept",
+    "Empty: by the model's own means where its capabilities name them, else by a tool that it has to call.",
+    choices=(("native", "By the model's own means"), ("tool", "By a tool that it has to call")),
+)
+_INPUT_TYPE = Setting(
+    "input_type",
+    "What embeddings are for",
+    "For Cohere's models, where a caller does not say.",
+    choices=(
+        ("search_document", "Documents to be found"),
+        ("search_query", "Queries"),
+        ("classification", "Classification"),
+        ("clustering", "Clustering"),
+    ),
+)
+_CHAT_TEMPLATE = Setting(
+    "chat_template",
+    "Chat template",
+    "For TGI, which takes one text: how the model was taught to read turns.",
+    choices=(("plain", "Plain"), ("chatml", "ChatML"), ("llama3", "Llama 3"), ("mistral", "Mistral")),
+)
+
 _KINDS: tuple[KindFacts, ...] = (
     KindFacts(
         kind=ProviderKind.OPENAI,
@@ -214,7 +252,7 @@ _KINDS: tuple[KindFacts, ...] = (
         credential_help="With an access key id above: its secret access key. Without one: a Bedrock API key.",
         sources=_AWS,
         settings=(_REGION, _ACCESS_KEY, _ROLE, _EXTERNAL_ID, _PROFILE, *_GUARDRAIL),
-        endpoint_settings=_GUARDRAIL,
+        endpoint_settings=(*_GUARDRAIL, _FAMILY, _STRUCTURED, _THINKING, _SAMPLING, _INPUT_TYPE),
         list_prices="aws",
     ),
     KindFacts(
@@ -244,6 +282,15 @@ _KINDS: tuple[KindFacts, ...] = (
                 pattern=r"[A-Za-z0-9-]{1,63}",
                 wanted="A component's name: letters, digits and hyphens.",
             ),
+            Setting(
+                "variant",
+                "Variant",
+                "Where the endpoint has several, and one of them is meant.",
+                pattern=r"[A-Za-z0-9-]{1,63}",
+                wanted="A variant's name: letters, digits and hyphens.",
+            ),
+            _CHAT_TEMPLATE,
+            _OPENAI_ENDPOINT[0],
         ),
         lists_models=False,
     ),
@@ -271,7 +318,7 @@ _KINDS: tuple[KindFacts, ...] = (
         credential_label="API key",
         credential_help="Whatever the server expects as a bearer token.",
         sources=(CredentialSource.NONE, *_KEY),
-        endpoint_settings=_OPENAI_ENDPOINT,
+        endpoint_settings=(*_OPENAI_ENDPOINT, _TOP_K),
     ),
     KindFacts(
         kind=ProviderKind.SANDBOX,

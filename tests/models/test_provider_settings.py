@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,3 +115,11 @@ def test_an_endpoint_is_in_its_providers_region_and_covers_its_settings(
 def test_defaults_reach_the_adapter() -> None:
     assert dict(merged("azure_openai", {}, {})) == {"api_version": "2024-10-21"}
     assert dict(merged("sagemaker", {"region": "eu-west-1"}, {})) == {"container": "openai", "region": "eu-west-1"}
+
+
+def test_every_setting_that_an_adapter_reads_can_be_set() -> None:
+    read = set()
+    for path in Path("apps/models/providers").rglob("*.py"):
+        read |= set(re.findall(r'\.setting\(\s*"([a-z_]+)"', path.read_text(encoding="utf-8")))
+    known = {each.name for kind in KINDS.values() for each in (*kind.settings, *kind.endpoint_settings)}
+    assert read - known == set()
