@@ -74,7 +74,7 @@ def create_route(
     _check_name_is_free(slug, tenant)
     try:
         with transaction.atomic():
-            route: Route = Route.objects.create(**{"tenant": tenant, "slug": slug, **values})
+            route: Route = Route.objects.create(tenant=tenant, slug=slug, **values)
     except IntegrityError:
         raise _taken(slug) from None
     rows = _write_targets(actor, route, list(targets))

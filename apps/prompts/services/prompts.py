@@ -39,7 +39,7 @@ def create_prompt(*, actor: Actor, tenant: Tenant, slug: str, name: str, **facts
     values = {"owner": actor.user, **_clean(tenant, {"name": name, **facts})}
     try:
         with transaction.atomic():
-            prompt = Prompt.objects.create(**{"tenant": tenant, "slug": slug, **values})
+            prompt = Prompt.objects.create(tenant=tenant, slug=slug, **values)
     except IntegrityError:
         raise Conflict(f"{tenant.name} has a prompt {slug!r} already.", code="slug_taken", field="slug") from None
     audit.record(actor, "prompt.created", prompt, {"slug": slug, **_told(values)}, tenant)
