@@ -403,6 +403,8 @@ SPOOL_MAX_BYTES = env.int("SPOOL_MAX_BYTES", 2 * 1024**3, minimum=1024**2)
 # A circuit breaker opens after so many failures in a row (0: never, and no cooldowns), for so many seconds.
 BREAKER_FAILURES = env.int("BREAKER_FAILURES", 5)
 BREAKER_SECONDS = env.int("BREAKER_SECONDS", 5, minimum=1, maximum=600)
+# How often an endpoint that nobody uses is tried by a bare connection; 0: never.
+HEALTH_PROBE_SECONDS = env.int("HEALTH_PROBE_SECONDS", 30)
 # Where a trusted proxy tells the country of the person who calls, for example CF-IPCountry.
 COUNTRY_HEADER = env.str("COUNTRY_HEADER", "")
 GATEWAY_MAX_BODY_BYTES = env.int("GATEWAY_MAX_BODY_BYTES", 20 * 1024**2, minimum=1024)

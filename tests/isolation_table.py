@@ -42,6 +42,7 @@ BUILDERS = frozenset({"developer", "scientist", "owner"})
 BUILDERS_AND_STAFF = BUILDERS | STAFF
 KEY_READERS = BUILDERS_AND_STAFF | {"key:reading", "key:management"}
 KEY_CREATORS = BUILDERS | {"service_admin", "key:management"}
+SIMULATORS = BUILDERS | {"service_admin", "key:management"}
 PROJECT_CHANGERS = frozenset({"developer", "owner", "service_admin", "key:management"})
 
 T = TypeVar("T")
@@ -246,6 +247,7 @@ API: dict[str, Row] = {
         GET=READERS,
         POST=to(ADMINS_AND_ENGINEERS, lambda world, which: {"tenant": _tenant(which), "slug": "new", "name": "New"}),
     ),
+    "api:route-simulate": api(ROUTE, POST=to(SIMULATORS, {"project": "claims/triage"})),
     "api:route-detail": api(
         ROUTE, GET=READERS, PATCH=to(ADMINS_AND_ENGINEERS, {"name": "Other"}), DELETE=ADMINS_AND_ENGINEERS
     ),

@@ -11,7 +11,8 @@ from rest_framework.response import Response
 from apps.gateway import services
 from apps.gateway.models import Route
 from apps.gateway.routing import selectors
-from apps.gateway.serializers import NewRoute, RouteChanges, RouteOut
+from apps.gateway.routing.simulation import simulate
+from apps.gateway.serializers import NewRoute, RouteChanges, RouteOut, Simulation, SimulationOut
 from apps.gateway.services import TargetSpec
 from apps.gateway.types import Strategy
 from apps.models import selectors as registry
@@ -19,7 +20,7 @@ from apps.tenants.access import require_somewhere
 from apps.tenants.rest.filters import ChoiceFilter, Filters, FlagFilter, TextFilter
 from apps.tenants.rest.schema import CONFLICT, NOT_FOUND, operation
 from apps.tenants.rest.views import ApiView, no_content
-from apps.tenants.selectors import get_tenant_for
+from apps.tenants.selectors import get_key_for, get_project_for, get_tenant_for
 
 ROUTES = "Routes"
 
@@ -106,3 +107,23 @@ class RouteDetail(_RouteView):
     def delete(self, request: Request, id: int) -> Response:
         services.delete_route(actor=self.actor, route=selectors.get_route_for(self.actor, id))
         return no_content()
+
+
+class RouteSimulation(ApiView):
+    @operation(
+        "simulate-route",
+        "Simulate a route",
+        tag=ROUTES,
+        request=Simulation,
+        response=SimulationOut,
+        errors=NOT_FOUND,
+        description="Where a request would go now, and why not elsewhere. Nobody is called, and nothing is counted.",
+    )
+    def post(self, request: Request, id: int) -> Response:
+        row = selectors.get_route_for(self.actor, id)
+        body = self.body(Simulation)
+        label, prefix = body.pop("project"), body.pop("key", None)
+        tenant, _, slug = label.partition("/")
+        project = self.referenced("project", lambda: get_project_for(self.actor, tenant, slug))
+        key = None if prefix is None else self.referenced("key", lambda: get_key_for(self.actor, prefix))
+        return self.shown(SimulationOut, simulate(actor=self.actor, route=row, project=project, api_key=key, **body))

@@ -11,4 +11,5 @@ urlpatterns = [
     path("requests/<str:id>", api.RequestDetail.as_view(), name="request-detail"),
     path("routes", api_routes.RouteList.as_view(), name="route-list"),
     path("routes/<int:id>", api_routes.RouteDetail.as_view(), name="route-detail"),
+    path("routes/<int:id>/simulate", api_routes.RouteSimulation.as_view(), name="route-simulate"),
 ]

@@ -17,7 +17,7 @@ import structlog
 from apps.gateway import metrics, responses_memory
 from apps.gateway.admission import Admission, admit
 from apps.gateway.answer import Answer, Receive, Send, as_gateway_error
-from apps.gateway.books import Attempt, Books
+from apps.gateway.books import Attempt, Books, new_id
 from apps.gateway.errors import GatewayError, InvalidRequest, LimitExceeded, Unavailable, UpstreamFailed
 from apps.gateway.fronts.base import Front, Parsed
 from apps.gateway.fronts.messages import estimated_count
@@ -25,7 +25,7 @@ from apps.gateway.routing.attempts import MORE_ROUNDS, MOST_ATTEMPTS, Race, back
 from apps.gateway.routing.callers import Caller, conversation_of, facts_of
 from apps.gateway.routing.health import Leave
 from apps.gateway.routing.plans import Candidate, Plan
-from apps.gateway.routing.strategies import USUAL_OUTPUT_TOKENS, Asking, Selection, fallbacks, select
+from apps.gateway.routing.strategies import USUAL_OUTPUT_TOKENS, Asking, Selection, drawn, fallbacks, select
 from apps.gateway.runtime import Runtime
 from apps.gateway.snapshot import EndpointFacts, Principal
 from apps.gateway.types import Outcome, Purpose
@@ -114,6 +114,7 @@ class Exchange:
         self._receive = receive
         self._request_id = request_id
         self._caller = caller or Caller()
+        self._shadow_of = shadow_of
         self._admission: Admission
         self._race: Race | None = None
         self._tried: set[int] = set()
@@ -148,7 +149,10 @@ class Exchange:
 
     async def _serve(self) -> None:
         now = time.time()
-        plan = self._books.plan = self._runtime.snapshot.plan(self._principal, self._request.model, now)
+        plan = self._runtime.snapshot.plan(self._principal, self._request.model, now)
+        if self._shadow_of:
+            plan = plan.shadow()
+        self._books.plan = plan
         if self._request.operation not in _SERVED[plan.model.kind]:
             raise InvalidRequest(
                 f"'{plan.model.slug}' is of the kind '{plan.model.kind}'; it cannot serve {self._request.operation}.",
@@ -195,7 +199,31 @@ class Exchange:
         if estimates:
             await self._estimate()
         else:
+            self._mirror(plan)
             await self._route(plan, selection, asking)
+
+    def _mirror(self, plan: Plan) -> None:
+        """Send the request to the route's shadow, too, if it is in the sample. It is a request of its own, with its own
+        limits, hold and books; whatever becomes of it, this one does not notice.
+        """
+        route = plan.route
+        if route is None or not route.shadow_share or not plan.fallbacks.get(Purpose.SHADOW):
+            return
+        if drawn(self._request_id, "shadow") >= route.shadow_share or not self._runtime.may_mirror():
+            return
+        shadow = Exchange(
+            self._runtime,
+            self._principal,
+            self._front,
+            self._parsed,
+            request_id=new_id(),
+            receive=_never,
+            send=_discard,
+            started=time.monotonic(),
+            caller=self._caller,
+            shadow_of=self._request_id,
+        )
+        self._runtime.mirror(shadow.serve())
 
     async def _estimate(self) -> None:
         """Answer a count of tokens that none of the endpoints can make, and say that it is an estimate."""
@@ -220,7 +248,7 @@ class Exchange:
 
     async def _route(self, plan: Plan, selection: Selection, asking: Asking) -> None:
         queue, again = deque(selection.order), list[Candidate]()
-        rounds = MORE_ROUNDS if plan.route is not None else 0
+        rounds = MORE_ROUNDS if plan.route is not None and not self._shadow_of else 0
         failure: ProviderError | None = None
         denied: LimitExceeded | None = None
         unsaid: tuple[str, ...] = ()
@@ -500,6 +528,16 @@ class Exchange:
             if message["type"] == "http.disconnect":
                 watch.client_left()
                 return
+
+
+async def _never() -> dict[str, Any]:
+    """What a shadow hears from its caller: it has none."""
+    await asyncio.Event().wait()
+    return {}
+
+
+async def _discard(message: dict[str, Any]) -> None:
+    """Where a shadow's answer goes."""
 
 
 async def _read_trailer(stream: AsyncIterator[bytes]) -> None:

@@ -7,6 +7,8 @@ import contextlib
 import threading
 import time
 from collections import deque
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 from asgiref.sync import sync_to_async
@@ -24,7 +26,9 @@ from apps.gateway.ledger.progress import ProgressTable
 from apps.gateway.ledger.spool import Spool
 from apps.gateway.overload import LoadShedder
 from apps.gateway.routing.health import Health
+from apps.gateway.routing.health_keeper import HealthKeeper
 from apps.gateway.routing.plans import Plan
+from apps.gateway.routing.shared_health import make_board
 from apps.gateway.signing_keys import IssuerKeys
 from apps.gateway.snapshot import BudgetFacts, Snapshot
 from apps.gateway.snapshot_loader import load_snapshot
@@ -43,6 +47,8 @@ MAX_BACKOFF_SECONDS = 5.0
 # Failing over may add this share to the upstreams' load, and this many attempts at once.
 RETRY_SHARE = 0.2
 RETRY_BURST = 10.0
+# Mirrored requests that run at once; beyond them a shadow sees less of the traffic, and nobody waits.
+MOST_SHADOWS = 32
 # A caller that is refused hundreds of times a second must not fill the database with its refusals.
 DENIALS_LOGGED_PER_SECOND = 50.0
 # Settlements that a failing disk did not take wait here for it; each has its intent in the spool, so a crash meanwhile
@@ -123,6 +129,7 @@ class Runtime:
         self.adapters = make_adapters()
         self.signing_keys = IssuerKeys(settings.OIDC_ISSUER, settings.OIDC_AUDIENCE)
         self.health = Health(failures=settings.BREAKER_FAILURES, seconds=settings.BREAKER_SECONDS)
+        self._keeper = HealthKeeper(self.health, make_board())
         self.load = LoadShedder(max_in_flight=settings.GATEWAY_MAX_IN_FLIGHT)
         self.draining = False
         self._seen_at = time.monotonic()
@@ -135,6 +142,7 @@ class Runtime:
         self._waiting: deque[bytes] = deque()
         self._seeding = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._shadows: set[asyncio.Task[None]] = set()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -156,17 +164,23 @@ class Runtime:
         self._refresher.start()
         if settings.OIDC_ISSUER:
             threading.Thread(target=self._keep_keys, name="signing-keys", daemon=True).start()
-        self._tasks = [asyncio.create_task(self.load.watch()), asyncio.create_task(self._retry_settlements())]
+        self._tasks = [
+            asyncio.create_task(self.load.watch()),
+            asyncio.create_task(self._retry_settlements()),
+            asyncio.create_task(self._keeper.run(lambda: self._snapshot)),
+        ]
 
     async def stop(self) -> None:
         """After the last request: release everything."""
         self.draining = True
         self._stopping.set()
-        for task in self._tasks:
+        ending = [*self._tasks, *self._shadows]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         await self.client.aclose()
         await self.counters.aclose()
+        await self._keeper.aclose()
         self._record_waiting()
         self.progress.close()
         self.spool.close()
@@ -260,6 +274,15 @@ class Runtime:
 
     def may_retry(self) -> bool:
         return self._retries.take()
+
+    def may_mirror(self) -> bool:
+        return len(self._shadows) < MOST_SHADOWS and not self.draining
+
+    def mirror(self, serving: Coroutine[Any, Any, None]) -> None:
+        """Serve a shadow's request beside the others."""
+        task = asyncio.create_task(serving)
+        self._shadows.add(task)
+        task.add_done_callback(self._shadows.discard)
 
     def count_request(self) -> None:
         self._retries.put(RETRY_SHARE)

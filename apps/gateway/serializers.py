@@ -199,6 +199,47 @@ class RouteChanges(Input):
     targets = NewTarget(many=True, required=False, help_text="In the place of those there are.")
 
 
+class Simulation(Input):
+    """A request that nobody makes. What is left out is as of a plain one."""
+
+    project = Text(max_length=101, help_text=f"{PROJECT} Who would call.")
+    key = Text(max_length=20, required=False, help_text="The prefix of a key of the project, where it narrows models.")
+    operation = Text(max_length=30, required=False, help_text="Default chat.completions.")
+    tokens = Whole(min_value=0, max_value=10**9, required=False, help_text="Of the input, estimated. Default 100.")
+    max_tokens = Whole(min_value=1, max_value=10**9, required=False)
+    stream = Flag(required=False)
+    has_images = Flag(required=False)
+    has_tools = Flag(required=False)
+    country = Text(max_length=2, required=False, help_text="Of the person, for example DE.")
+    at = Moment(required=False, help_text="Default: now.")
+    headers = serializers.DictField(child=Text(max_length=200), required=False, help_text='Those that begin with "x-".')
+    tags = serializers.DictField(child=Text(max_length=200), required=False)
+    conversation = Text(max_length=200, required=False, help_text="For sticky routes.")
+    request_id = Text(max_length=32, required=False, help_text="What chance is drawn from. Default: a new one.")
+
+
+class SimulatedOut(Output):
+    endpoint = serializers.CharField()
+    model = serializers.CharField()
+    arm = serializers.CharField()
+    score = serializers.FloatField(help_text="What the strategy compares; the lowest is asked first.")
+    price_usd = UsdOut(source="cost_picousd", help_text="The most that it may cost there.")
+
+
+class LeftOutOut(Output):
+    endpoint = serializers.CharField()
+    why = serializers.CharField()
+
+
+class SimulationOut(Output):
+    request_id = serializers.CharField()
+    strategy = serializers.ChoiceField(Strategy.choices)
+    arm = serializers.CharField()
+    order = SimulatedOut(many=True, help_text="Asked one after the other, as long as one fails.")
+    left_out = LeftOutOut(many=True)
+    shadow = serializers.BooleanField(help_text="It would go to the shadow, too.")
+
+
 class NewRoute(RouteChanges):
     slug = Text(max_length=50, help_text="Lower-case letters, digits and hyphens; no model's name.")
     name = Text(max_length=100)

@@ -232,6 +232,7 @@ class Snapshot:
     limits: dict[int, tuple[LimitFacts, ...]] = field(repr=False)  # by tenant id
     budgets: dict[int, tuple[BudgetFacts, ...]] = field(repr=False)  # by tenant id
     routes: dict[tuple[int, str], RouteFacts] = field(default_factory=dict, repr=False)  # by tenant (0: none) and slug
+    projects: dict[int, ProjectFacts] = field(default_factory=dict, repr=False)
     _plans: dict[tuple[int, int, int, str], Plan] = field(default_factory=dict, repr=False)
 
     def plan(self, principal: Principal, slug: str, now: float) -> Plan:

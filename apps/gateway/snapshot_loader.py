@@ -83,6 +83,7 @@ def _read(version: int) -> Snapshot:
         limits=_limits(),
         budgets=_budgets(tenants),
         routes=_routes(),
+        projects=projects,
     )
 
 

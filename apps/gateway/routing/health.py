@@ -68,6 +68,7 @@ class EndpointHealth:
     """One endpoint's state. Made by ``Health``; read by whoever orders or shows."""
 
     __slots__ = (
+        "closed_at",
         "cool_until",
         "durations",
         "failed_at",
@@ -88,6 +89,7 @@ class EndpointHealth:
         "requests",
         "soft_until",
         "tokens_per_s",
+        "told",
         "unreachable",
         "used_at",
     )
@@ -99,6 +101,8 @@ class EndpointHealth:
         self.recent: deque[bool] = deque(maxlen=WINDOW)
         self.open_until: float | None = None  # None: closed
         self.opened_at = 0.0
+        self.closed_at: float | None = None
+        self.told = False  # opened on another process's word, which is not passed on
         self.open_reason = ""
         self.unreachable = False  # opened because no connection came about
         self.probing = False
@@ -131,6 +135,7 @@ class Health:
         self.limit = failures
         self.seconds = seconds
         self.clock = clock
+        self.shares_probes = False  # a probe has to be allotted first: other processes have the same breaker
         self._endpoints: dict[int, EndpointHealth] = {}
         self.elsewhere: dict[int, int] = {}  # requests in flight in the other processes
 
@@ -250,14 +255,22 @@ class Health:
         if self.limit:
             self._open(health, health.failed_at, unreachable=True)
 
+    def reached(self, endpoint_id: int) -> None:
+        """A connection came about again: the next request may be the probe."""
+        health = self.of(endpoint_id)
+        if health.open_until is not None:
+            health.open_until = min(health.open_until, self.clock())
+
     def open_as_told(self, endpoint_id: int, seconds: float, reason: str) -> None:
         """Another process has opened its breaker: believe it for as long."""
         health = self.of(endpoint_id)
         until = self.clock() + min(seconds, self.seconds)
         if self.limit and (health.open_until is None or health.open_until < until):
+            health.told = health.told or health.open_until is None
             health.open_until = until
             health.open_reason = reason
             health.opened_at = self.clock()
+            health.may_probe = not self.shares_probes
 
     def cool_as_told(self, endpoint_id: int, seconds: float) -> None:
         health = self.of(endpoint_id)
@@ -268,7 +281,7 @@ class Health:
         """Another process's probe has succeeded."""
         health = self.of(endpoint_id)
         if health.open_until is not None and not health.probing:
-            self._close(health)
+            self._close(health, told=True)
 
     # For ordering.
 
@@ -316,9 +329,13 @@ class Health:
         health.open_until = now + self.seconds
         health.open_reason = health.last_error
         health.unreachable = unreachable
+        health.told = False
+        health.may_probe = not self.shares_probes
 
-    @staticmethod
-    def _close(health: EndpointHealth) -> None:
+    def _close(self, health: EndpointHealth, *, told: bool = False) -> None:
+        if not told:
+            health.closed_at = self.clock()
+        health.told = False
         health.open_until = None
         health.unreachable = False
         health.failures_in_row = 0

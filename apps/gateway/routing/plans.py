@@ -8,7 +8,7 @@ in a shadow.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from apps.gateway.errors import LicenceNotAccepted, ModelNotFound
@@ -91,6 +91,13 @@ class Plan:
     capped: bool  # a hard budget or a token limit depends on the bound of the answer
     route: RouteFacts | None = None
     fallbacks: dict[Purpose, tuple[Candidate, ...]] = field(default_factory=dict)
+
+    def shadow(self) -> Plan:
+        """The plan of a request that mirrors one of this: the shadow's targets, by position, and nothing besides."""
+        assert self.route is not None
+        candidates = self.fallbacks[Purpose.SHADOW]
+        route = replace(self.route, strategy=Strategy.PRIORITY, sticky=False, hedge_after=None, shadow_share=0.0)
+        return replace(self, model=candidates[0].model, candidates=candidates, fallbacks={}, route=route, left_out=())
 
 
 def make_plan(snapshot: Snapshot, principal: Principal, slug: str) -> Plan:
