@@ -42,7 +42,7 @@ BUILDERS = frozenset({"developer", "scientist", "owner"})
 BUILDERS_AND_STAFF = BUILDERS | STAFF
 KEY_READERS = BUILDERS_AND_STAFF | {"key:reading", "key:management"}
 KEY_CREATORS = BUILDERS | {"service_admin", "key:management"}
-SIMULATORS = BUILDERS | {"service_admin", "key:management"}
+SIMULATORS = BUILDERS | STAFF | {"key:management"}
 PROJECT_CHANGERS = frozenset({"developer", "owner", "service_admin", "key:management"})
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from apps.gateway.snapshot import Principal, Snapshot
 from apps.gateway.snapshot_loader import load_snapshot
 from apps.gateway.types import Purpose
 from apps.models.providers.adapters import make_adapters
-from apps.tenants.access import Actor, require
+from apps.tenants.access import Actor, can, require
 from apps.tenants.control_plane import control_plane_version
 from apps.tenants.errors import Conflict, Invalid
 from apps.tenants.models import ApiKey, Project
@@ -69,20 +69,21 @@ def simulate(
     **facts: Any,
 ) -> Simulation:
     """What the gateway would do with a request of these facts by ``project``. Raises DomainError."""
-    require(actor, "model.call", project.tenant, project, what="simulate calls of the project")
+    if not can(actor, "registry.manage"):
+        require(actor, "model.call", project.tenant, project, what="simulate calls of the project")
     if api_key is not None and api_key.project_id != project.pk:
         raise Invalid("The key belongs to another project.", field="key", code="not_found")
     snapshot, now = _snapshot(), time.time()
     principal = _principal(snapshot, project, api_key)
     known = snapshot.routes.get((project.tenant_id, route.slug)) or snapshot.routes.get((0, route.slug))
+    request_id = request_id or new_id()
     if known is None or known.id != route.pk:
-        why = "is switched off" if known is None else "stands behind a route of the tenant's own with the same name"
-        raise Conflict(f"{route.slug} {why}: nobody in {project.tenant.name} is served by it.", code="route_not_in_use")
+        why = "not the project's, or switched off" if known is None else "behind the tenant's own route of this name"
+        return _refused(route, request_id, why)
     try:
         plan = snapshot.plan(principal, route.slug, now)
     except GatewayError as error:
-        raise Conflict(error.message, code=error.code) from None
-    request_id = request_id or new_id()
+        return _refused(route, request_id, error.message)
     asking = Asking(
         seed=f"{principal.tenant.id} {conversation}" if conversation and known.sticky else request_id,
         now=now,
@@ -126,6 +127,10 @@ def simulate(
         left_out=tuple({"endpoint": endpoint, "why": why} for endpoint, why in selection.left_out),
         shadow=bool(plan.fallbacks.get(Purpose.SHADOW)) and drawn(request_id, "shadow") < known.shadow_share,
     )
+
+
+def _refused(route: Route, request_id: str, why: str) -> Simulation:
+    return Simulation(request_id, route.strategy, "", (), ({"endpoint": route.slug, "why": why},), False)
 
 
 def _principal(snapshot: Snapshot, project: Project, api_key: ApiKey | None) -> Principal:

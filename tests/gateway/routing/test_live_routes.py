@@ -191,3 +191,35 @@ def test_a_models_own_limit_counts_what_it_serves_and_nothing_else(routed: Route
     only = [{"metric": "requests", "limit": 1, "window_seconds": 3_600, "model": f"{slug}-{name}"} for name in "ab"]
     key = routed.world.project(limits=only)
     assert [routed.ask(slug, key=key).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_shadow_is_mirrored_metered_and_never_answers(routed: RoutedWorld) -> None:
+    shadow = {"shadow": {"purpose": "shadow"}}
+    slug = routed.route({"real": "chunks=3", "shadow": "chunks=5"}, targets=shadow, shadow_percent=100)
+    answer = routed.ask(slug)
+    assert answer.json()["usage"]["completion_tokens"] == 3
+    request_id = answer.headers["x-lobby-request-id"]
+    found: list[dict[str, Any]] = []
+
+    def mirrored() -> bool:
+        found[:] = [line for line in routed.world.all_lines() if line.get("why", {}).get("shadow_of") == request_id]
+        return bool(found)
+
+    routed.world.eventually(mirrored, within=10)
+    assert (found[0]["model_slug"], found[0]["output_tokens"], found[0]["outcome"]) == (f"{slug}-shadow", 5, "ok")
+    assert routed.line(request_id)["output_tokens"] == 3
+    settled = [line for line in routed.world.spool_lines(found[0]["request_id"]) if line["line"] == "settlement"]
+    assert [line["output_tokens"] for line in settled] == [5]
+    assert routed.served(slug) == {"real": 1, "shadow": 1}
+
+
+def test_a_shadow_that_fails_or_may_not_be_called_is_nobodys_trouble(routed: RoutedWorld) -> None:
+    shadow = {"shadow": {"purpose": "shadow"}}
+    slug = routed.route({"real": "", "shadow": "fail=503"}, targets=shadow, shadow_percent=100)
+    assert all(routed.ask(slug, stream=stream).status_code == 200 for stream in (False, True))
+    over = [{"metric": "requests", "limit": 1, "window_seconds": 3_600, "model": f"{slug}-shadow"}]
+    key = routed.world.project(limits=over)
+    assert all(routed.ask(slug, key=key).status_code == 200 for _ in range(3))
+    without = routed.route({"real": "", "shadow": ""}, targets=shadow, shadow_percent=0)
+    assert routed.ask(without).status_code == 200
+    assert routed.served(without) == {"real": 1}
