@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -179,7 +180,9 @@ class Books:
         status = UsageStatus.MEASURED
         if usage is None:
             status = UsageStatus.ESTIMATED
-            usage = Usage(self.estimate, attempt.decoder.output_tokens if attempt.decoder else 0)
+            usage = Usage(self.estimate)
+            if attempt.decoder is not None:
+                usage = replace(attempt.decoder.begun or usage, output_tokens=attempt.decoder.output_tokens)
         usage = usage.bounded()
         cost = 0 if self._request.operation in FREE_OPERATIONS else cost_picousd(attempt.price.terms, usage)
         principal, plan = self._principal, self.plan

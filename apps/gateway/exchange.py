@@ -481,6 +481,8 @@ class Exchange:
         async for block in stream:
             out = decoder.feed(block)
             runtime.progress.set_output(slot, decoder.output_tokens)
+            if decoder.begun is not None:
+                runtime.progress.set_input(slot, decoder.begun.input_tokens)
             if decoder.usage is not None:  # what the upstream told stands, should this process die now
                 runtime.progress.set_input(slot, decoder.usage.input_tokens)
                 runtime.progress.set_output(slot, decoder.usage.output_tokens)

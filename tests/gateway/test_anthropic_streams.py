@@ -112,7 +112,7 @@ def test_a_passing_stream_that_fails_ends_in_an_error_event_and_never_in_a_secon
     world: AnthropicWorld, fault: str
 ) -> None:
     before = world.fake.count()
-    events, response = read(world, f"Hello [[chunks=20 fail={fault} at=7 each]]")
+    events, response = read(world, f"Hello [[chunks=20 fail={fault} at=7 each cached=1]]")
     line = settlement(world, response.headers["x-lobby-request-id"])
     assert started(world) == started_in(before) + 1
     if fault == "no_done":  # all was said and measured, only the end was not announced
@@ -123,7 +123,9 @@ def test_a_passing_stream_that_fails_ends_in_an_error_event_and_never_in_a_secon
     assert (name, data["type"]) == ("error", "error")
     assert data["error"]["message"]
     assert data["request_id"] == response.headers["request-id"]
-    assert (line["status"], tokens(line)[1]) == ("estimated", 7)
+    # What the upstream read it told at the start; the rest is counted.
+    assert (line["status"], tokens(line)) == ("estimated", (world.fake.attempts()[-1].prompt_tokens, 7))
+    assert line["cached_tokens"] == 1
 
 
 @pytest.mark.parametrize("chunks_read", [0, 1, 19, 20])
@@ -205,3 +207,9 @@ def test_the_ledger_agrees_with_the_upstreams_own_count(world: AnthropicWorld) -
     assert len(theirs) == 100
     Books(ours, theirs, books.requests).check()
     assert sum(record["cost_picousd"] == 0 for record in ours.values()) == 40
+
+
+def test_a_translated_stream_that_breaks_off_counts_the_input_that_the_upstream_told(world: AnthropicWorld) -> None:
+    response = world.post(chat("Hello [[chunks=20 fail=close_mid at=7 each prompt_tokens=321]]", stream=True))
+    line = settlement(world, response.headers["x-lobby-request-id"])
+    assert (line["status"], tokens(line)) == ("estimated", (321, 7))

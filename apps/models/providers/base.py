@@ -215,6 +215,7 @@ class StreamDecoder(Protocol):
     """Reads an upstream's stream and gives what the caller is to be sent."""
 
     usage: Usage | None
+    begun: Usage | None  # what an upstream told at the start: of a stream that is cut off, the input
     finished: bool  # the upstream said that the stream is complete
     output_tokens: int  # counted as they passed, for a stream that is cut off; 0: nothing of the answer proper yet
     error: ProviderError | None  # an error event that the upstream sent in the stream

@@ -211,9 +211,12 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Started:
+    """``usage`` where the upstream tells what it read before it answers."""
+
     id: str
     model: str
     created: int = 0
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,12 +55,13 @@ class PassingEvents:
     others (``_read``, which tells whether the caller is sent them).
     """
 
-    __slots__ = ("_separator", "_tail", "error", "finished", "output_tokens", "usage")
+    __slots__ = ("_separator", "_tail", "begun", "error", "finished", "output_tokens", "usage")
 
     def __init__(self) -> None:
         self._tail = bytearray()
         self._separator = b""
         self.usage: Usage | None = None
+        self.begun: Usage | None = None
         self.finished = False
         self.output_tokens = 0
         self.error: ProviderError | None = None

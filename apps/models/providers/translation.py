@@ -10,7 +10,7 @@ from apps.models.providers.dialects.base import EventReader, EventWriter
 class Translation:
     """A ``StreamDecoder`` of two halves. ``id`` and ``model`` are for upstreams that tell none."""
 
-    __slots__ = ("_id", "_model", "_reader", "_writer", "error", "finished", "output_tokens", "usage")
+    __slots__ = ("_id", "_model", "_reader", "_writer", "begun", "error", "finished", "output_tokens", "usage")
 
     def __init__(self, reader: EventReader, writer: EventWriter, *, id: str, model: str) -> None:
         self._reader = reader
@@ -18,6 +18,7 @@ class Translation:
         self._id = id
         self._model = model
         self.usage: Usage | None = None
+        self.begun: Usage | None = None
         self.finished = False
         self.output_tokens = 0
         self.error: ProviderError | None = None
@@ -37,8 +38,9 @@ class Translation:
     def _pass(self, events: list[Event]) -> bytes:
         for number, event in enumerate(events):
             match event:
-                case Started(told_id, told_model, created):
-                    events[number] = Started(told_id or self._id, told_model or self._model, created)
+                case Started(told_id, told_model, created, usage):
+                    self.begun = usage
+                    events[number] = Started(told_id or self._id, told_model or self._model, created, usage)
                 case Delta():
                     self.output_tokens += 1
                 case Used(usage=usage):

@@ -258,6 +258,13 @@ def test_what_only_anthropic_knows_is_named() -> None:
     )
 
 
+def test_chat_has_no_word_for_a_tools_error() -> None:
+    result = {"type": "tool_result", "tool_use_id": "t", "content": "No", "is_error": True}
+    conversation = read(messages=[{"role": "user", "content": [result]}])
+    written = CHAT.write(conversation, Target("https://x", "m"), stream=False, max_output_tokens=None)
+    assert written.dropped == ("is_error",)
+
+
 def test_documents_search_results_and_marks_are_read() -> None:
     source = {"type": "content", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}
     found = {"type": "search_result", "source": "https://x", "title": "T", "content": [{"type": "text", "text": "c"}]}

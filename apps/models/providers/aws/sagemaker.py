@@ -66,12 +66,13 @@ class SageMakerAdapter:
 class Unwrapping:
     """The container's stream out of the parts that it came in: a ``StreamDecoder`` about another."""
 
-    __slots__ = ("_inner", "_reader", "error", "finished", "output_tokens", "usage")
+    __slots__ = ("_inner", "_reader", "begun", "error", "finished", "output_tokens", "usage")
 
     def __init__(self, inner: StreamDecoder) -> None:
         self._inner = inner
         self._reader = MessageReader()
         self.usage: Usage | None = None
+        self.begun: Usage | None = None
         self.finished = False
         self.output_tokens = 0
         self.error: ProviderError | None = None
@@ -88,6 +89,7 @@ class Unwrapping:
             if inner.finished or inner.error is not None:
                 break
         self.usage, self.finished, self.output_tokens = inner.usage, inner.finished, inner.output_tokens
+        self.begun = inner.begun
         return b"".join(out)
 
     def end(self) -> bytes:

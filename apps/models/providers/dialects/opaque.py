@@ -161,6 +161,8 @@ class OpaqueDialect:
 class OpaqueStream:
     """Passes events on as they come; the last of them tells the usage."""
 
+    begun: Usage | None = None
+
     def __init__(self, dialect: OpaqueDialect, call: UpstreamCall) -> None:
         self._dialect = dialect
         self._call = call

@@ -87,6 +87,8 @@ class PassingStream:
         "usage",
     )
 
+    begun: Usage | None = None
+
     def __init__(self, *, wants_usage: bool) -> None:
         self._wants_usage = wants_usage
         self._tail = bytearray()

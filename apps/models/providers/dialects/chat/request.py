@@ -196,6 +196,7 @@ def conversation(call: UpstreamCall) -> Conversation:
         names={
             "output_format": "response_format",
             "reasoning": "reasoning_effort",
+            "thinking": "reasoning_content",
             "max_tokens": "max_tokens" if asked.max_completion_tokens is None else "max_completion_tokens",
         },
     )
@@ -357,6 +358,8 @@ def _written_messages(conversation: Conversation, dropped: list[str]) -> list[di
         parts: list[dict[str, Any]] = []
         for block in message.content:
             if isinstance(block, ToolResult):
+                if block.is_error:
+                    dropped.append(conversation.name("is_error"))
                 texts = [each.text for each in block.content if isinstance(each, Text)]
                 written.append({"role": "tool", "tool_call_id": block.id, "content": "\n".join(texts)})
                 # A tool's message holds text alone: what else it brought follows as the user's.

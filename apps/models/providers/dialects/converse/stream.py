@@ -81,6 +81,8 @@ class PassingStream:
 
     __slots__ = ("_reader", "error", "finished", "output_tokens", "usage")
 
+    begun: Usage | None = None
+
     def __init__(self) -> None:
         self._reader = MessageReader()
         self.usage: Usage | None = None

@@ -35,6 +35,8 @@ class PassingStream:
 
     __slots__ = ("_ended", "_reader", "error", "finished", "output_tokens", "usage")
 
+    begun: Usage | None = None
+
     def __init__(self) -> None:
         self._reader = MessageReader()
         self._ended = False

@@ -90,7 +90,7 @@ class PassingStream(PassingEvents):
     """Reads usage, errors and the end on the way.
 
     An error event is taken out: what the caller is told of it is not for the decoder to say. The usage that a stream
-    begins with is no measure of a stream that breaks off: it stands once the one at its end has come.
+    begins with is no measure of a stream that breaks off but for its input: it stands once the one at its end has come.
     """
 
     __slots__ = ("_begun",)
@@ -111,6 +111,7 @@ class PassingStream(PassingEvents):
         match parsed.type:
             case "message_start":
                 self._begun = parsed.message.usage if parsed.message is not None else None
+                self.begun = self._begun.normalised() if self._begun is not None else None
             case "message_delta" if parsed.usage is not None:
                 self.usage = parsed.usage.over(self._begun).normalised()
             case "message_stop":

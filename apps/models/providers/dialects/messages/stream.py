@@ -123,7 +123,8 @@ class MessagesReader:
                 self._started = True
                 message = event.message or _Message()
                 self._begun = message.usage
-                events.append(Started(message.id, message.model))
+                begun = message.usage.normalised() if message.usage is not None else None
+                events.append(Started(message.id, message.model, usage=begun))
             case "message_delta":
                 self._read_end(event, events)
             case "message_stop":
@@ -228,7 +229,7 @@ class MessagesWriter:
             case Delta(index, text):
                 begun = b"" if self._delta else self._begin(index, "thinking", {"thinking": "", "signature": ""})
                 return begun + self._delta + _encode(text) + b"}}\n\n"
-            case Started(id, model):
+            case Started(id, model, _, usage):
                 message: dict[str, Any] = {
                     "id": id,
                     "type": "message",
@@ -237,7 +238,7 @@ class MessagesWriter:
                     "content": [],
                     "stop_reason": None,
                     "stop_sequence": None,
-                    "usage": wire.written(None),
+                    "usage": wire.written(usage),
                 }
                 return _sse(b"message_start", {"type": "message_start", "message": message}) + _PING
             case BlockStarted(index, "tool_call", id, name):
