@@ -22,6 +22,7 @@ run: ## Everything, under one supervisor: environment, database, demo data, web,
 test: ## Everything: environment, browser, servers, the whole suite on SQLite and its backend part on PostgreSQL.
 	@scripts/environment.sh dev
 	@scripts/system-packages.sh
+	@scripts/node-packages.sh
 	@$(MAKE) --no-print-directory test-embedded
 	@$(MAKE) --no-print-directory test-postgres
 

@@ -20,6 +20,7 @@ class MessagesVoice:
         | {"reasoning_tokens"}
     )
     signs = True
+    lacks: frozenset[str] = frozenset()
 
     def request(self, asked: Asked, *, stream: bool) -> dict[str, Any]:
         messages = []

@@ -56,6 +56,7 @@ class Voice(Protocol):
     operation: Operation
     tells: frozenset[str]  # which kinds of usage it has words for
     signs: bool  # whether thought has a signature
+    lacks: frozenset[str]  # what of a question it has no word for
 
     # A caller's side.
     def request(self, asked: Asked, *, stream: bool) -> dict[str, Any]: ...

@@ -67,6 +67,8 @@ def read(body: bytes) -> Reply:
         raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
     if response.status in ("failed", "cancelled") or bytes(response.error) != b"null":
         raise read_error_event(response.error)
+    if not response.output and not response.status:
+        raise ProviderError("malformed", "The upstream's answer holds no output.")
     content = [block for item in response.output for block in _blocks(item)]
     usage = response.usage.normalised() if response.usage is not None else None
     created = int(response.created_at)
