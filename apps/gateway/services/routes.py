@@ -74,7 +74,10 @@ def create_route(
     _check_name_is_free(slug, tenant)
     try:
         with transaction.atomic():
-            route: Route = Route.objects.create(tenant=tenant, slug=slug, **values)
+            route = Route(tenant=tenant, slug=slug)
+            for field, value in values.items():
+                setattr(route, field, value)
+            route.save(force_insert=True)
     except IntegrityError:
         raise _taken(slug) from None
     rows = _write_targets(actor, route, list(targets))

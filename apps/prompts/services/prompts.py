@@ -39,7 +39,10 @@ def create_prompt(*, actor: Actor, tenant: Tenant, slug: str, name: str, **facts
     values = {"owner": actor.user, **_clean(tenant, {"name": name, **facts})}
     try:
         with transaction.atomic():
-            prompt = Prompt.objects.create(tenant=tenant, slug=slug, **values)
+            prompt = Prompt(tenant=tenant, slug=slug)
+            for field, value in values.items():
+                setattr(prompt, field, value)
+            prompt.save(force_insert=True)
     except IntegrityError:
         raise Conflict(f"{tenant.name} has a prompt {slug!r} already.", code="slug_taken", field="slug") from None
     audit.record(actor, "prompt.created", prompt, {"slug": slug, **_told(values)}, tenant)
