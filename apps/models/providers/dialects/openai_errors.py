@@ -31,7 +31,7 @@ class _ErrorBody(msgspec.Struct):
     error: ErrorDetail | str | None = None
 
 
-_decode_error = msgspec.json.Decoder(_ErrorBody).decode
+_decode_error = msgspec.json.Decoder(_ErrorBody | list[_ErrorBody]).decode  # Google's surface answers with a list
 _decode_detail = msgspec.json.Decoder(ErrorDetail | str).decode
 
 
@@ -39,7 +39,10 @@ def read_error(status: int, headers: httpx.Headers, body: bytes) -> ProviderErro
     """A response that is no 200."""
     detail = ErrorDetail()
     try:
-        parsed = _decode_error(body).error
+        answer = _decode_error(body)
+        if isinstance(answer, list):
+            answer = answer[0] if answer else _ErrorBody()
+        parsed = answer.error
         detail = ErrorDetail(message=parsed) if isinstance(parsed, str) else parsed or detail
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         pass  # not JSON (an HTML page of some proxy): the status alone speaks
