@@ -45,6 +45,7 @@ NAV: tuple[NavEntry, ...] = (
     NavEntry("Routes", "gateway:route-list", "route", "g o", "Operate"),
     NavEntry("Requests", "gateway:request-list", "activity", "g r", "Operate"),
     NavEntry("Providers", "models:provider-list", "server", "g v", "Platform", staff_only=True),
+    NavEntry("Health", "gateway:health", "gauge", "g y", "Platform", staff_only=True),
     NavEntry("Admin", "admin:index", "shield-check", "g a", "Platform", staff_only=True, external=True),
 )
 

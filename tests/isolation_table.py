@@ -277,6 +277,8 @@ PAGES: dict[str, Row] = {
         GET=ADMINS_AND_ENGINEERS,
         POST=to(ADMINS_AND_ENGINEERS, {"name": "Other", "strategy": "cost", "shadow_percent": "0"}),
     ),
+    "gateway:route-simulate": page(ROUTE_PK, POST=Act(BUILDERS_AND_STAFF, audited=False)),
+    "gateway:health": page(GET=STAFF),
     "gateway:route-delete": page(ROUTE_PK, POST=ADMINS_AND_ENGINEERS),
     "gateway:request-list": page(GET=BUILDERS_AND_STAFF),
     "gateway:request-detail": page(REQUEST_ID, hidden=NO_KEYS, GET=BUILDERS_AND_STAFF),

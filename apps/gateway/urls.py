@@ -2,16 +2,18 @@
 
 from django.urls import path
 
-from apps.gateway.views import requests, routes, usage
+from apps.gateway.views import health, requests, routes, usage
 
 app_name = "gateway"
 urlpatterns = [
     path("usage/", usage.usage, name="usage"),
     path("usage/models/<path:slug>/speed/", usage.model_speed, name="model-speed"),
+    path("health/", health.endpoint_health, name="health"),
     path("routes/", routes.route_list, name="route-list"),
     path("routes/new/", routes.route_create, name="route-create"),
     path("routes/<int:pk>/", routes.route_detail, name="route-detail"),
     path("routes/<int:pk>/edit/", routes.route_edit, name="route-edit"),
+    path("routes/<int:pk>/simulate/", routes.route_simulate, name="route-simulate"),
     path("routes/<int:pk>/delete/", routes.route_delete, name="route-delete"),
     path("requests/", requests.request_list, name="request-list"),
     path("requests/<str:request_id>/", requests.request_detail, name="request-detail"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
@@ -17,12 +18,15 @@ from apps.gateway.forms import RouteForm, TargetRow, rows_of, with_blanks
 from apps.gateway.models import Route, RouteTarget
 from apps.gateway.routing import selectors
 from apps.gateway.routing.facts import FACTS
+from apps.gateway.routing.health_selectors import endpoint_health_for
+from apps.gateway.routing.simulation import simulate
 from apps.gateway.services import TargetSpec
 from apps.gateway.types import Purpose, Strategy
+from apps.gateway.views.health import EndpointLine, lines_of
 from apps.models import selectors as registry
 from apps.models.models import Endpoint, Model
 from apps.tenants.access import can, require
-from apps.tenants.errors import DomainError
+from apps.tenants.errors import Conflict, DomainError
 from apps.tenants.models import Tenant
 from apps.tenants.snippets import chat_snippets
 from apps.tenants.views.requests import Here, page_of, sorted_by, tenant_page
@@ -45,6 +49,7 @@ class ShownTarget:
 
     target: RouteTarget
     share: float | None
+    line: EndpointLine | None  # its health, for those who may see it
 
 
 @require_GET
@@ -62,10 +67,14 @@ def route_detail(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
     route = selectors.get_route_for(here.actor, pk)
     targets = list(route.targets.all()) if route.shows_targets else []  # type: ignore[attr-defined]
     normal = [target for target in targets if target.purpose == Purpose.NORMAL]
+    health = _health(here, normal)
     context = {
+        "may_simulate": _may_simulate(here),
         "route": route,
         "strategy_help": STRATEGIES[Strategy(route.strategy)],
-        "normal": [ShownTarget(target, _share(route, target, normal)) for target in normal],
+        "normal": [
+            ShownTarget(target, _share(route, target, normal), health.get(target.endpoint_id or 0)) for target in normal
+        ],
         "others": [target for target in targets if target.purpose != Purpose.NORMAL],
         "shows_targets": route.shows_targets,  # type: ignore[attr-defined]
         "may_manage": _may_manage(here, route),
@@ -129,6 +138,49 @@ def route_delete(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
     services.delete_route(actor=here.actor, route=route)
     messages.success(request, f"{route.slug} is deleted. Whoever calls it is told that there is no such model.")
     return redirect("gateway:route-list")
+
+
+@require_POST
+@tenant_page
+def route_simulate(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
+    """Where a request of these facts would go now, without sending it."""
+    route = selectors.get_route_for(here.actor, pk)
+    asked = request.POST
+    project = next((each for each in here.workspace.projects if each.slug == asked.get("project")), None)
+    project = project or next(iter(here.workspace.projects), None)
+    context: dict[str, Any] = {}
+    if project is None:
+        context["refusal"] = f"{here.tenant.name} has no project yet, and calls are made by one."
+    else:
+        try:
+            context["simulation"] = simulate(
+                actor=here.actor,
+                route=route,
+                project=project,
+                tokens=_count(asked.get("tokens", "")),
+                max_tokens=_count(asked.get("max_tokens", "")),
+                country=asked.get("country", "")[:2],
+                **{name: name in asked for name in ("has_images", "has_tools", "stream")},
+            )
+        except Conflict as error:
+            context["refusal"] = str(error)
+    return render(request, "gateway/_route_simulation.html", context)
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 8 else 0
+
+
+def _health(here: Here, targets: list[RouteTarget]) -> dict[int, EndpointLine]:
+    if not can(here.actor, "registry.view"):
+        return {}
+    endpoints = [target.endpoint for target in targets if target.endpoint is not None]
+    lines = lines_of(endpoints, endpoint_health_for(here.actor)) if endpoints else []
+    return {line.endpoint.pk: line for line in lines}
+
+
+def _may_simulate(here: Here) -> bool:
+    return can(here.actor, "registry.manage") or can(here.actor, "model.call", here.tenant)
 
 
 def _form_page(
