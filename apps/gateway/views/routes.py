@@ -160,7 +160,9 @@ def route_simulate(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
                 tokens=_count(asked.get("tokens", "")),
                 max_tokens=_count(asked.get("max_tokens", "")),
                 country=asked.get("country", "")[:2],
-                **{name: name in asked for name in ("has_images", "has_tools", "stream")},
+                has_images="has_images" in asked,
+                has_tools="has_tools" in asked,
+                stream="stream" in asked,
             )
         except Conflict as error:
             context["refusal"] = str(error)

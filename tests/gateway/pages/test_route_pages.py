@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from apps.gateway.models import Route, RouteTarget
-from apps.gateway.services import create_route
+from apps.gateway.routing.shared_health import EndpointReport, Report
+from apps.gateway.services import TargetSpec, create_route
 from apps.models.models import Endpoint, Model
-from apps.models.services import create_endpoint, create_model, create_provider
+from apps.models.services import create_endpoint, create_model, create_provider, disable_endpoint
 from apps.tenants.access import Actor
 from tests.cast import Cast
 
@@ -133,3 +138,82 @@ def test_the_outsider_finds_no_route_of_another_tenant(cast: Cast, models: list[
 )
 def test_an_odd_form_is_a_clean_refusal(cast: Cast, models: list[Model], body: dict[str, Any]) -> None:
     assert as_(cast, "owner").post(reverse("gateway:route-create"), {**new(), **body}).status_code in (302, 422)
+
+
+def publish(directory: Path, *endpoints: EndpointReport) -> None:
+    """What a gateway process would."""
+    (directory / "health").mkdir(exist_ok=True)
+    report = Report("test", time.time(), list(endpoints))
+    (directory / "health" / "1.json").write_bytes(msgspec.json.encode(report))
+
+
+@pytest.fixture
+def board(tmp_path: Path, settings: Settings) -> Path:
+    settings.REDIS_URL = ""
+    settings.DATA_DIR = tmp_path
+    return tmp_path
+
+
+def test_a_simulation_says_where_a_request_would_go_and_why_not_elsewhere(
+    cast: Cast, models: list[Model], board: Path
+) -> None:
+    specs: list[TargetSpec] = [{"model": models[0], "condition": "tokens > 8000"}, {"model": models[1]}]
+    route = create_route(
+        actor=OPERATOR, tenant=cast.claims, slug="claims-default", name="Claims", strategy="conditions", targets=specs
+    )
+    url = reverse("gateway:route-simulate", args=[route.pk])
+    client = as_(cast, "developer")
+    small = client.post(url, {"tokens": "100"}).content.decode()
+    assert "reader-8b at Upstream" in small
+    assert "Left out" in small
+    large = client.post(url, {"tokens": "9000"}).content.decode()
+    assert large.index("writer-8b at Upstream") < large.index("reader-8b at Upstream")
+    assert as_(cast, "viewer").post(url).status_code == 403
+    assert as_(cast, "outsider").post(url).status_code == 404
+
+
+def test_health_shows_the_worst_first_with_its_reason(cast: Cast, models: list[Model], board: Path) -> None:
+    well, ill = Endpoint.objects.get(model=models[1]), Endpoint.objects.get(model=models[0])
+    publish(
+        board,
+        EndpointReport(
+            well.pk, requests=40, first_token_ms=(210, 480), duration_ms=(900, 2_000), tokens_per_s=61.0, ok_ago=1.0
+        ),
+        EndpointReport(
+            ill.pk,
+            state="open",
+            reason="it could not be reached",
+            open_for=4.0,
+            requests=10,
+            failures=10,
+            failed_ago=1.0,
+            last_error="it could not be reached",
+        ),
+    )
+    url = reverse("gateway:health")
+    page = as_(cast, "service_engineer").get(url).content.decode()
+    assert page.index('data-state="open"') < page.index('data-state="healthy"')
+    assert "It could not be reached; tried again in" in page
+    assert "480" in page
+    part = as_(cast, "service_engineer").get(url, headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in part
+    assert 'data-state="open"' in part
+    for name in ("owner", "developer", "outsider"):
+        assert as_(cast, name).get(url).status_code == 403
+
+
+def test_an_endpoint_nobody_called_and_one_switched_off(cast: Cast, models: list[Model], board: Path) -> None:
+    disable_endpoint(actor=OPERATOR, endpoint=Endpoint.objects.get(model=models[0]))
+    page = as_(cast, "service_admin").get(reverse("gateway:health")).content.decode()
+    assert 'data-state="unused"' in page
+    assert 'data-state="disabled"' in page
+
+
+def test_staff_see_the_health_of_a_routes_endpoints(cast: Cast, models: list[Model], board: Path) -> None:
+    endpoint = Endpoint.objects.get(model=models[0])
+    publish(board, EndpointReport(endpoint.pk, state="open", open_for=3.0, requests=1, failures=1))
+    route = create_route(
+        actor=OPERATOR, tenant=cast.claims, slug="claims-default", name="Claims", targets=[{"endpoint": endpoint}]
+    )
+    url = reverse("gateway:route-detail", args=[route.pk])
+    assert "Open" in as_(cast, "service_engineer").get(url).content.decode()
