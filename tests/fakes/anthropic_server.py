@@ -28,7 +28,10 @@ class AnthropicApi(Api):
     malformed = Event(b'{"type": "content_block_delta", "delta": [}', name=b"content_block_delta")
 
     def credential(self, method: str, url: str, headers: list[tuple[bytes, bytes]], body: bytes) -> str:
-        return next((value for name, value in headers if name == b"x-api-key"), b"").decode("latin-1")
+        keys = (value for name, value in headers if name == b"x-api-key")
+        return next(keys, b"").decode("latin-1") or super().credential(
+            method, url, headers, body
+        )  # its clients show a bearer token
 
     def check_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
         versions = [value for name, value in headers if name == b"anthropic-version"]
