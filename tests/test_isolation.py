@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlencode
 
@@ -32,6 +33,7 @@ from apps.tenants import services
 from apps.tenants.access import Actor
 from apps.tenants.models import AuditEntry, Project, Tenant, User
 from tests.cast import Cast, assemble
+from tests.fakes.process import FakeOpenAI
 from tests.isolation_table import (
     ANONYMOUS,
     CANARY,
@@ -46,7 +48,7 @@ from tests.isolation_table import (
     Row,
     Which,
 )
-from tests.live import LobbyFactory
+from tests.live import LiveLobby, LobbyFactory
 
 pytestmark = pytest.mark.django_db  # makes the run prepare a database; the world outlives the single test
 
@@ -453,7 +455,7 @@ def test_no_list_holds_anything_foreign_whatever_is_asked_of_it(world: World, ro
     assert not wrong, f"These answers hold words of the other tenant's: {wrong}"
 
 
-def test_v1_is_as_isolated(live_lobby: LobbyFactory) -> None:
+def test_v1_is_as_isolated(live_lobby: LobbyFactory, tmp_path: Path) -> None:
     """The gateway's routes, of a running Lobby: keys of two tenants, a revoked one, and every session."""
     from apps.gateway import fronts
 
@@ -475,6 +477,14 @@ for slug, tenant, kind in (("own", cast.claims, "chat"), ("theirs", cast.lending
         actor=actor, model=model, provider=provider, upstream_model={"chat": "sandbox-chat"}.get(kind, "sandbox-embed")
     )
     registry.grant_access(actor=actor, tenant=tenant, model=model)
+fake = registry.create_provider(actor=actor, slug="fake", name="Fake", base_url=FAKE, kind="openai_compatible",
+                                credential_source="database", secret="sk-fake")
+for kind in OPAQUE:
+    for slug, tenant in (("own", cast.claims), ("theirs", cast.lending)):
+        name = f"{slug}-{kind}"
+        model = registry.create_model(actor=actor, slug=name, name=name, lifecycle="approved", kind=kind)
+        registry.create_endpoint(actor=actor, model=model, provider=fake, upstream_model=f"fake-{kind}")
+        registry.grant_access(actor=actor, tenant=tenant, model=model)
 from importlib import import_module
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -488,7 +498,12 @@ for role, user in cast.people.items():
     sessions[role] = store.session_key
 print(json.dumps({"keys": cast.keys, "sessions": sessions}))
 """
-    made = json.loads(lobby.python(source).strip().splitlines()[-1])
+    with FakeOpenAI(tmp_path / "count.jsonl") as fake:
+        known = f"FAKE, OPAQUE = {fake.url!r}, {[kind for kind, _ in OPAQUE.values()]!r}\n"
+        _check_v1(lobby, json.loads(lobby.python(known + source).strip().splitlines()[-1]))
+
+
+def _check_v1(lobby: LiveLobby, made: dict[str, Any]) -> None:
     keys: dict[str, str] = made["keys"]
     lobby.start()
     with httpx.Client(base_url=lobby.url, timeout=30) as client:
@@ -508,11 +523,12 @@ print(json.dumps({"keys": cast.keys, "sessions": sessions}))
                 assert answers["own"].status_code == 200, f"{where}: {answers['own'].text}"
                 if path == "/v1/models":
                     listed = {model["id"] for model in answers["own"].json()["data"]}
-                    assert listed == {own, f"{own}-vec"}, where
+                    kinds = {f"{own}-{kind}" for kind, _ in OPAQUE.values()}
+                    assert listed == {own, f"{own}-vec"} | kinds, where
                     continue
                 assert answers["foreign"].status_code == answers["missing"].status_code == 404, where
                 words = [
-                    re.sub(r"'(own|theirs|nosuch)(-vec)?'|[0-9a-f]{32}", "…", answers[each].text)
+                    re.sub(r"'(own|theirs|nosuch)(-[a-z]+)?'|[0-9a-f]{32}", "…", answers[each].text)
                     for each in ("foreign", "missing")
                 ]
                 assert words[0] == words[1], where
@@ -547,6 +563,16 @@ def _run_in_playground(client: httpx.Client, session: str, project: str, model: 
     return client.post("/playground/run/", data=form, headers=headers)
 
 
+# The kind of model that each of these takes, and what is asked of it.
+OPAQUE: dict[str, tuple[str, dict[str, Any]]] = {
+    "/v1/rerank": ("rerank", {"query": "a", "documents": ["a", "b"]}),
+    "/v1/images/generations": ("image", {"prompt": "a cat"}),
+    "/v1/audio/transcriptions": ("transcription", {}),
+    "/v1/audio/speech": ("speech", {"input": "Hello", "voice": "alloy"}),
+    "/v1/moderations": ("moderation", {"input": "Hello"}),
+}
+
+
 def _call_v1(client: httpx.Client, path: str, headers: dict[str, str], model: str) -> httpx.Response:
     if path == "/v1/chat/completions":
         body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
@@ -560,6 +586,13 @@ def _call_v1(client: httpx.Client, path: str, headers: dict[str, str], model: st
     if path == "/v1/embeddings":
         name = f"{model}-vec" if model != "nosuch" else model
         return client.post(path, headers=headers, json={"model": name, "input": "Hello"})
+    if path in OPAQUE:
+        kind, body = OPAQUE[path]
+        name = f"{model}-{kind}" if model != "nosuch" else model
+        if kind == "transcription":
+            form: dict[str, Any] = {"model": (None, name), "file": ("a.wav", b"RIFF")}
+            return client.post(path, headers=headers, files=form)
+        return client.post(path, headers=headers, json={"model": name, **body})
     if path.startswith("/model/"):
         if "converse" in path:
             body = {"messages": [{"role": "user", "content": [{"text": "Hello"}]}]}
