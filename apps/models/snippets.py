@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from django.conf import settings
 
@@ -17,7 +18,67 @@ def snippets_for(model: Model) -> list[Snippet]:
     """In curl, Python and JavaScript; the key comes from ``LOBBY_API_KEY``."""
     if model.kind == ModelKind.EMBEDDING:
         return _embedding_snippets(model.slug, settings.GATEWAY_PUBLIC_URL)
+    if model.kind in _REQUESTS:
+        return _opaque_snippets(model.slug, model.kind, settings.GATEWAY_PUBLIC_URL)
     return chat_snippets(base_url=settings.GATEWAY_PUBLIC_URL, key="$LOBBY_API_KEY", model=model.slug)
+
+
+# By the kind of model: the path, what is asked, the official client's call of it, and what is made of the answer. The
+# client has no word for rerank, but passes any path on.
+_REQUESTS: dict[str, tuple[str, dict[str, Any], str, str]] = {
+    ModelKind.RERANK: (
+        "/rerank",
+        {"query": TEXTS[0], "documents": ["Opening hours", TEXTS[1]]},
+        'client.post("/rerank", cast_to=object, body={{"model": {model}, **{fields}}})',
+        'print(answer["results"])',
+    ),
+    ModelKind.IMAGE: (
+        "/images/generations",
+        {"prompt": "A lobby with tall windows, in watercolour"},
+        "client.images.generate(model={model}, **{fields})",
+        "print(answer.data[0].url or len(answer.data[0].b64_json))",
+    ),
+    ModelKind.TRANSCRIPTION: (
+        "/audio/transcriptions",
+        {},
+        'client.audio.transcriptions.create(model={model}, file=open("speech.mp3", "rb"))',
+        "print(answer.text)",
+    ),
+    ModelKind.SPEECH: (
+        "/audio/speech",
+        {"input": "Your claim has been settled.", "voice": "alloy"},
+        "client.audio.speech.create(model={model}, **{fields})",
+        'answer.write_to_file("speech.mp3")',
+    ),
+    ModelKind.MODERATION: (
+        "/moderations",
+        {"input": TEXTS[0]},
+        "client.moderations.create(model={model}, **{fields})",
+        "print(answer.results[0].flagged)",
+    ),
+}
+
+
+def _opaque_snippets(slug: str, kind: str, base_url: str) -> list[Snippet]:
+    """In curl and Python."""
+    path, fields, call, then = _REQUESTS[kind]
+    authorized = f'curl {base_url}{path} \\\n  -H "Authorization: Bearer $LOBBY_API_KEY" \\\n'
+    if kind == ModelKind.TRANSCRIPTION:
+        curl = authorized + f"  -F model={json.dumps(slug)} -F file=@speech.mp3"
+    else:
+        body = json.dumps({"model": slug, **fields})
+        curl = authorized + f"  -H \"Content-Type: application/json\" \\\n  -d '{body}'"
+    if kind == ModelKind.SPEECH:
+        curl += " \\\n  --output speech.mp3"
+    python = (
+        "import os\n\nfrom openai import OpenAI\n\n"
+        f'client = OpenAI(base_url={json.dumps(base_url)}, api_key=os.environ["LOBBY_API_KEY"])\n'
+        f"answer = {call.format(model=json.dumps(slug), fields=json.dumps(fields))}\n{then}"
+    )
+    return [
+        {"label": "curl", "lang": "bash", "code": curl},
+        {"label": "Python", "lang": "python", "code": python},
+    ]
 
 
 def _embedding_snippets(slug: str, base_url: str) -> list[Snippet]:

@@ -154,7 +154,10 @@ def _table(
             }
         )
     label = TABLE_HEADS[group_by]
-    return {"id": group_by, "label": label, "rows": rows, "more": max(len(groups) - SHOWN_GROUPS, 0)}
+    # Units of one model are of one sort; of several they cannot be added up.
+    has_units = group_by == GroupBy.MODEL and any(group.sums.units for group in groups)
+    more = max(len(groups) - SHOWN_GROUPS, 0)
+    return {"id": group_by, "label": label, "rows": rows, "has_units": has_units, "more": more}
 
 
 def _group_name(group_by: GroupBy, group: UsageGroup) -> str:
