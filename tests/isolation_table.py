@@ -19,7 +19,7 @@ this one when it comes. The admin's routes share one rule, and so do the entranc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 # A word in everything of the other tenant that has a name: its own slugs, which a caller may type, are without it.
@@ -283,11 +283,15 @@ PAGES: dict[str, Row] = {
     "gateway:request-list": page(GET=BUILDERS_AND_STAFF),
     "gateway:request-detail": page(REQUEST_ID, hidden=NO_KEYS, GET=BUILDERS_AND_STAFF),
     "playground:index": page(GET=MEMBERS),
-    "playground:render": page(POST=Act(MEMBERS, lambda world, which: {"text": "Hello"}, audited=False)),
-    # What the ledger does not have yet is waited for: 204, for another tenant's as for what never was.
-    "playground:figures": replace(
-        page(REQUEST_ID, hidden=NO_KEYS, GET=BUILDERS_AND_STAFF), absent=frozenset({204, 404})
+    "playground:models": page(GET=MEMBERS),
+    "playground:budget": page(GET=MEMBERS),
+    "playground:highlight": page(POST=_quiet(MEMBERS, {"blocks": '[["python", "x = 1"]]'})),
+    "playground:draft-code": page(
+        POST=_quiet(MEMBERS, {"request": '{"column": {"model": "m"}, "messages": [{"role": "user", "content": "Hi"}]}'})
     ),
+    # A file of the shared conversation.
+    "playground:attachment": page(_by("pk", "file", 999_999), GET=MEMBERS),
+    "playground:conversation-data": page(CONVERSATION, hidden=NOT_MINE, GET=OWNER),
     "playground:conversation-list": page(GET=MEMBERS),
     "playground:conversation-rename": page(CONVERSATION, hidden=NOT_MINE, POST=_quiet(OWNER, {"title": "New"})),
     "playground:conversation-share": page(CONVERSATION, hidden=NOT_MINE, POST=to(OWNER, {"off": "1"})),
@@ -363,8 +367,8 @@ ROWS = {**API, **PAGES}
 # Nothing of any tenant is behind these: a description of the API, and the answer to what does not exist.
 PUBLIC = {"api:schema", "api:docs", "api:redoc", "api:unknown"}
 
-# What needs the gateway running: these are called at a live Lobby, below.
-LIVE = {"playground:run"}
+# What needs the gateway running would be called at a live Lobby. (The playground's socket: tests/playground.)
+LIVE: set[str] = set()
 
 # /v1 and /model, which stand beside Django's routes. Whose keys are let in; sessions never are.
 V1 = {

@@ -28,7 +28,8 @@ from apps.gateway.models import RequestLog, UsageRecord, UsageRollup
 from apps.models import services as registry
 from apps.models.models import Model, Provider
 from apps.playground import services as playground
-from apps.playground.types import Column
+from apps.playground.models import Attachment
+from apps.playground.types import Attached, Column
 from apps.tenants import services
 from apps.tenants.access import Actor
 from apps.tenants.models import AuditEntry, Project, Tenant, User
@@ -228,7 +229,13 @@ def _furnish_playground(kinds: dict[str, Any], project: Project, admin: User, mo
     for blind in (False, True):
         columns = [Column(model=model.slug), Column(model=model.slug, system=f"Be {word}.")]
         begun = playground.begin_turn(
-            actor=actor, project=project, columns=columns, message=f"Say {word}", blind=blind, use_case="draft"
+            actor=actor,
+            project=project,
+            columns=columns,
+            message=f"Say {word}",
+            attachments=[Attached("pixel.png", "image/png", "iVBORw0KGgo=")],
+            blind=blind,
+            use_case="draft",
         )
         for answer in begun.answers:
             playground.finish_answer(
@@ -240,6 +247,7 @@ def _furnish_playground(kinds: dict[str, Any], project: Project, admin: User, mo
             answer = begun.answers[0]
             answer.refresh_from_db()
             shared = playground.share_conversation(actor=actor, conversation=begun.conversation)
+            kinds["file"] = Attachment.objects.unscoped("test").get(turn=begun.turn).pk
             kinds |= {"conversation": shared.public_id, "share_token": shared.share_token, "answer": answer.pk}
             row = playground.give_feedback(actor=actor, answer=answer, verdict="down", note=f"Not {word}")
             kinds["feedback"] = row.pk
@@ -318,7 +326,7 @@ def _send(world: World, row: Row, name: str, method: str, act: Act, role: str, w
         acted = trail.count() > before
         transaction.set_rollback(True)
     location = response.headers.get("Location", "")
-    return Answer(response.status_code, response.content.decode(), location, acted)
+    return Answer(response.status_code, response.content.decode(errors="replace"), location, acted)
 
 
 def _looks(answer: Answer, world: World, row: Row, act: Act, which: Which) -> tuple[int, str]:
@@ -534,33 +542,8 @@ def _check_v1(lobby: LiveLobby, made: dict[str, Any]) -> None:
                 assert words[0] == words[1], where
 
         for role, session in made["sessions"].items():
-            runs = {
-                which: _run_in_playground(client, session, project, model)
-                for which, project, model in (
-                    ("own", "triage", "own"),
-                    ("foreign", "triage" if role == "outsider" else "loans", "own"),
-                    ("missing", "nowhere", "own"),
-                    ("foreign model", "triage", "theirs"),
-                    ("missing model", "triage", "nosuch"),
-                )
-            }
-            assert runs["foreign"].status_code == runs["missing"].status_code == 403, role
-            assert runs["foreign"].text == runs["missing"].text, role
-            if role in {"developer", "scientist", "owner"}:
-                assert runs["own"].status_code == 200, f"{role}: {runs['own'].text}"
-                assert runs["foreign model"].status_code == runs["missing model"].status_code == 404, role
-            else:
-                assert runs["own"].status_code == 403, role
             # A session is no credential of /v1.
             assert client.get("/v1/models", headers={"Cookie": f"sessionid={session}"}).status_code == 401, role
-
-
-def _run_in_playground(client: httpx.Client, session: str, project: str, model: str) -> httpx.Response:
-    token = "a" * 32
-    cookies = {"sessionid": session, "csrftoken": token}
-    headers = {"X-CSRFToken": token, "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
-    form = {"project": project, "model": model, "message": "Hello"}
-    return client.post("/playground/run/", data=form, headers=headers)
 
 
 # The kind of model that each of these takes, and what is asked of it.

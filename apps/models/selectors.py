@@ -150,9 +150,16 @@ def get_model_for(actor: Actor, slug: str) -> Model:
     return model
 
 
-def callable_models_for(actor: Actor, tenant: Tenant, project: Project | None = None) -> QuerySet[Model]:
-    """The models that the tenant (in the project) may call now. Nothing for an actor who does not see the tenant."""
+def callable_models_for(
+    actor: Actor, tenant: Tenant, project: Project | None = None, *, with_price: bool = False
+) -> QuerySet[Model]:
+    """The models that the tenant (in the project) may call now. Nothing for an actor who does not see the tenant.
+
+    ``with_price`` lets ``catalog_entries`` tell the prices.
+    """
     rows = models_for(actor) if can(actor, "model.view", tenant, project) else Model.objects.none()
+    if with_price:
+        rows = _with_price(rows)
     return _callable(_with_access(rows, tenant, project), tenant)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from functools import cache
 
 import nh3
@@ -55,6 +56,12 @@ def _highlighted(code: str, language: str, _: str) -> str:
     lexer = get_lexer_by_name(language.lower(), stripnl=False, ensurenl=False)
     coloured: str = highlight(code, lexer, HtmlFormatter(nowrap=True, classprefix="tok-"))
     return coloured
+
+
+def coloured(code: str, language: str) -> str:
+    """Source text as spans with Pygments' classes, for a page that has its text already; plain where unknown."""
+    made = _highlighted(code, language, "") or html.escape(code)
+    return nh3.clean(made, tags={"span"}, attributes={}, allowed_classes={"span": _token_classes()})
 
 
 @cache

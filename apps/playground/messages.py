@@ -89,3 +89,42 @@ def _part(file: Attachment) -> dict[str, Any]:
     if file.is_image:
         return {"type": "image_url", "image_url": {"url": f"data:{file.media_type};base64,{file.content}"}}
     return {"type": "text", "text": f"The file {file.name}:\n\n{file.content}"}
+
+
+def shown_answer(answer: Answer, *, blind: bool) -> dict[str, Any]:
+    """An answer for the page. Before the vote nothing in it tells the model."""
+    shown: dict[str, Any] = {
+        "id": answer.pk,
+        "turn": answer.turn_id,
+        "column": answer.column,
+        "step": answer.step,
+        "model": "" if blind else answer.model_slug,
+        "text": answer.text,
+        "reasoning": answer.reasoning,
+        "tool_calls": answer.tool_calls,
+        "tool_results": answer.tool_results,
+        "status": answer.status,
+        "error": answer.error,
+        "request_id": answer.request_id,
+        "input_tokens": answer.input_tokens,
+        "output_tokens": answer.output_tokens,
+        "cost_picousd": answer.cost_picousd,
+        "first_token_ms": answer.first_token_ms,
+        "duration_ms": answer.duration_ms,
+        "settings": answer.settings,
+    }
+    return concealed(shown) if blind else shown
+
+
+_TELLING = ("input_tokens", "output_tokens", "cost_picousd", "first_token_ms", "duration_ms")
+
+
+def concealed(shown: dict[str, Any]) -> dict[str, Any]:
+    """Without its request, its figures, its settings and the words of its error."""
+    hidden: dict[str, Any] = {name: None for name in _TELLING if name in shown}
+    if "settings" in shown:
+        hidden["settings"] = {}
+    if shown["error"]:
+        said = "This column got no answer. Start a new comparison, with other models."
+        hidden["error"] = {"code": "failed", "message": said}
+    return {**shown, **hidden, "request_id": ""}

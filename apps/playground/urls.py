@@ -7,10 +7,13 @@ from apps.playground.views import conversations, examples, feedback, page, recom
 app_name = "playground"
 urlpatterns = [
     path("playground/", page.index, name="index"),
-    path("playground/run/", page.run, name="run"),
-    path("playground/render/", page.rendered, name="render"),
-    path("playground/answers/<str:request_id>/", page.figures, name="figures"),
+    path("playground/models/", page.models, name="models"),
+    path("playground/budget/", page.budget, name="budget"),
+    path("playground/highlight/", page.highlight, name="highlight"),
+    path("playground/code/", page.draft_code, name="draft-code"),
+    path("playground/files/<int:pk>/", page.attachment, name="attachment"),
     path("playground/conversations/", conversations.conversation_list, name="conversation-list"),
+    path("playground/conversations/<str:public_id>/data/", page.conversation_data, name="conversation-data"),
     path(
         "playground/conversations/<str:public_id>/rename/",
         conversations.conversation_rename,

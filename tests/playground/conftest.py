@@ -11,6 +11,21 @@ from tests.gateway.world import World
 from tests.live import LobbyFactory
 
 PASSWORD = "correct-horse-battery"
+CAST = """
+acme = Tenant.objects.unscoped("test").get(slug="acme")
+other = services.create_tenant(actor=actor, slug="other", name="Other")
+services.create_project(actor=actor, tenant=other, slug="secret", name="Secret")
+for name, role, tenant in (
+    ("dev", "developer", acme), ("dev2", "developer", acme), ("look", "viewer", acme), ("theirs", "admin", other),
+    ("stranger", "", None), ("staff", "", None),
+):
+    user = services.create_user(
+        actor=actor, email=f"{name}@bank.test", name=name.title(), password=password,
+        platform_role="service_admin" if name == "staff" else "",
+    )
+    if tenant is not None:
+        services.add_member(actor=actor, tenant=tenant, user=user, role=role)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +40,7 @@ def world(lobby_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         stack.callback(world.close)
         world.start()
         world.shell.run(
-            """
-acme = Tenant.objects.unscoped("test").get(slug="acme")
-for name, role in (("dev", "developer"), ("look", "viewer")):
-    user = services.create_user(actor=actor, email=f"{name}@bank.test", name=name.title(), password=password)
-    services.add_member(actor=actor, tenant=acme, user=user, role=role)
-""",
+            CAST,
             password=PASSWORD,
         )
         yield world

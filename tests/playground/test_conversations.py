@@ -140,7 +140,9 @@ def test_a_model_that_takes_no_images_or_tools_says_so(cast: Cast) -> None:
     provider = registry.create_provider(
         actor=operator, slug="up", name="Up", base_url="https://192.0.43.7/v1", credential_source="none"
     )
-    model = registry.create_model(actor=operator, slug="writer", name="Writer", lifecycle="approved", is_open=True)
+    model = registry.create_model(
+        actor=operator, slug="writer", name="Writer", lifecycle="approved", is_open=True, capabilities=["streaming"]
+    )
     registry.create_endpoint(actor=operator, model=model, provider=provider, upstream_model="w")
     for options, said in (
         ({"attachments": [Attached("a.png", "image/png", PIXEL)]}, "takes no images"),

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.axe import grave_violations
 from tests.live import LiveLobby, LobbyFactory
-from tests.playground.test_playground import ARGUMENTS
+from tests.playground.browser import ARGUMENTS
 
 pytestmark = pytest.mark.browser
 

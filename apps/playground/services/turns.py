@@ -179,8 +179,8 @@ def _check_models(actor: Actor, project: Project, columns: Sequence[Column], *, 
     }
     for column in columns:
         model = known.get(column.model)
-        if model is None:
-            continue
+        if model is None or not model.capabilities:
+            continue  # nobody stated what it can do: its provider will say
         able = set(model.capabilities)
         if has_images and Capability.VISION not in able:
             raise Invalid(f"{model.name} takes no images. Remove them, or choose a model that does.", code="no_vision")

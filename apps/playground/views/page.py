@@ -1,141 +1,194 @@
-"""The playground: one prompt to one model, as the signed-in member."""
+"""The playground's page: a new conversation, or one of the reader's own. What runs, runs over its socket."""
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
-from django.http.response import HttpResponseBase
+import msgspec
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from apps.gateway import selectors as ledger
-from apps.models.selectors import callable_models_for, catalog_entries
-from apps.models.types import ModelKind
-from apps.playground.calls import Call, Prompt, principal_for
-from apps.playground.markdown import to_html
+from apps.gateway.reports import BudgetStanding, budget_standings
+from apps.playground import selectors
+from apps.playground.markdown import coloured
+from apps.playground.messages import request_of
+from apps.playground.models import Conversation
+from apps.playground.page_data import entries_for, shown_conversation, shown_models
+from apps.playground.snippets import snippets_for
+from apps.playground.types import MOST_COLUMNS, Column, UseCase
+from apps.playground.views.requests import asked_words
 from apps.tenants.access import can
 from apps.tenants.errors import NotFound
-from apps.tenants.models import Tenant, User
+from apps.tenants.models import Project, Tenant
 from apps.tenants.types import TenantStatus
-from apps.tenants.views.requests import Here, tenant_page
-from apps.tenants.workspace import get_workspace
+from apps.tenants.views.requests import PER_PAGE, Here, tenant_page
 
-MOST_CHARACTERS = 200_000
-SHOWN_HEADERS = ("content-type", "retry-after", "x-lobby-request-id")
+# Named in the page's head, so that the browser fetches them together rather than one after the other.
+_PARTS = ("main", "answer", "column", "composer", "diff", "format", "markdown", "socket")
+MODULES = [f"js/playground/{name}.js" for name in _PARTS]
+MOST_BLOCKS = 50
 
 
 @require_GET
 @tenant_page
 def index(request: HttpRequest, here: Here) -> HttpResponse:
-    """Choose a project and a model, write, run. ``?project=`` and ``?model=`` preselect."""
-    projects = here.workspace.projects
-    wanted = request.GET.get("project") or (here.workspace.project.slug if here.workspace.project else "")
-    project = next((each for each in projects if each.slug == wanted), projects[0] if projects else None)
-    models = list(
-        callable_models_for(here.actor, here.tenant, project).filter(kind=ModelKind.CHAT).order_by("name")
-        if project is not None
-        else []
-    )
-    entries = catalog_entries(models, here.tenant, project)
-    slug = request.GET.get("model", "")
-    chosen = next((each for each in entries if each.model.slug == slug), entries[0] if entries else None)
+    """``?conversation=`` opens one of the reader's own; ``?project=``, ``?model=`` (again for each column) and
+    ``?use_case=`` preselect for a new one.
+    """
+    public_id = request.GET.get("conversation", "")
+    found = _own(here, public_id) if public_id else None
+    project = next((each for each in here.workspace.projects if found and each.pk == found.project_id), None)
+    project = project or _chosen_project(request, here)
+    entries = entries_for(here.actor, here.tenant, project)
+    slugs = {entry.model.slug for entry in entries}
+    wanted = request.GET.getlist("model")[:MOST_COLUMNS]
+    # Calls are made and paid for as a member: whoever looks in from the platform has no budget here.
+    may_call = can(here.actor, "model.call", here.tenant) and bool(here.workspace.role)
+    use_case = request.GET.get("use_case", "")
+    query = asked_words(request, "q")
+    data: dict[str, Any] = {
+        "tenant": here.tenant.slug,
+        "models": shown_models(entries),
+        "wanted": [slug for slug in wanted if slug in slugs],
+        "may_call": may_call,
+        "conversation": None if found is None else shown_conversation(found),
+        "urls": _urls(),
+    }
     context = {
-        "projects": projects,
+        "data": data,
+        "modules": MODULES,
+        "projects": here.workspace.projects,
         "project": project,
         "entries": entries,
-        "chosen": chosen,
-        "missing": slug if slug and (chosen is None or chosen.model.slug != slug) else "",
-        # Calls are made and paid for as a member: whoever looks in from the platform has no budget here.
-        "may_call": can(here.actor, "model.call", here.tenant) and bool(here.workspace.role),
+        "found": found,
+        "missing": ", ".join(slug for slug in wanted if slug not in slugs),
+        "may_call": may_call,
+        "may_triage": can(here.actor, "feedback.triage", here.tenant),
         "may_create_project": can(here.actor, "project.create", here.tenant),
         "suspended": _suspended(here.tenant),
+        "use_cases": UseCase.choices,
+        "use_case": (found.use_case if found else "") or (use_case if use_case in UseCase.values else ""),
+        "standings": _standings(here, project),
+        "page": Paginator(selectors.conversations_for(here.actor, here.tenant, query), PER_PAGE).get_page(1),
+        "search": query,
+        "open": public_id,
     }
     return render(request, "playground/index.html", context)
 
 
-@require_POST
-async def run(request: HttpRequest) -> HttpResponseBase:
-    """The gateway's own answer, streamed as it comes: server-sent events, or the error as JSON."""
-    asked = request.POST
-    prompt = Prompt(asked.get("model", ""), asked.get("system", "").strip(), asked.get("message", "").strip())
-    if len(prompt.system) + len(prompt.message) > MOST_CHARACTERS:
-        return _refusal(413, f"The prompt is longer than {MOST_CHARACTERS:,} characters.", "prompt_too_long")
-    if not prompt.message:
-        return _refusal(400, "Write a message first.", "empty_message")
-    found = await sync_to_async(_member_and_project)(request, asked.get("project", ""))
-    if found is None:
-        return _refusal(401, "You are signed out. Reload the page to sign in again.", "signed_out")
-    principal = principal_for(*found)
-    if principal is None:
-        suspended = _suspended(await sync_to_async(_tenant)(request))
-        if suspended:
-            return _refusal(403, suspended, "tenant_inactive")
-        return _refusal(
-            403,
-            "Your role may not call models in this project. Ask a tenant admin for the role of a developer.",
-            "role_may_not_call",
-        )
-    call = Call(principal, prompt)
-    status, headers = await call.start()
-    response = StreamingHttpResponse(call.chunks(), status=status)
-    for name in SHOWN_HEADERS:
-        if name in headers:
-            response[name] = headers[name]
-    response["Cache-Control"] = "no-store"
-    response["X-Accel-Buffering"] = "no"
-    return response
-
-
-def _tenant(request: HttpRequest) -> Tenant | None:
-    return get_workspace(request).tenant
-
-
-def _suspended(tenant: Tenant | None) -> str:
-    """What somebody in a suspended tenant can do about it; nothing for the others."""
-    if tenant is None or tenant.status != TenantStatus.SUSPENDED:
-        return ""
-    return f"Tenant {tenant.name} is suspended; ask the platform's service admins."
-
-
-def _member_and_project(request: HttpRequest, slug: str) -> tuple[int, int] | None:
-    """Ids of the reader and of the project in their workspace; (id, 0) where there is no such project."""
-    user = request.user
-    if not isinstance(user, User):
-        return None
-    project = next((each for each in get_workspace(request).projects if each.slug == slug), None)
-    return user.pk, project.pk if project is not None else 0
-
-
-def _refusal(status: int, message: str, code: str) -> JsonResponse:
-    """In the shape of the gateway's errors, so that the page reads one shape."""
-    body: dict[str, Any] = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
-    return JsonResponse(body, status=status)
-
-
-@require_POST
+@require_GET
 @tenant_page
-def rendered(request: HttpRequest, here: Here) -> HttpResponse:
-    """The finished answer (``text``) as HTML that can do nothing."""
-    response = HttpResponse(to_html(request.POST.get("text", "")))
-    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    return response
+def conversation_data(request: HttpRequest, here: Here, public_id: str) -> HttpResponse:
+    """The whole tree, for the page's script; once it is voted on, with the names."""
+    return JsonResponse({"conversation": shown_conversation(_own(here, public_id))})
 
 
 @require_GET
 @tenant_page
-def figures(request: HttpRequest, here: Here, request_id: str) -> HttpResponse:
-    """Tokens, cost and times of an answer, once the ledger has it; until then 204."""
+def models(request: HttpRequest, here: Here) -> HttpResponse:
+    """The models of ``?project=``, when another one is chosen."""
+    entries = entries_for(here.actor, here.tenant, _chosen_project(request, here))
+    return JsonResponse({"models": shown_models(entries)})
+
+
+@require_GET
+@tenant_page
+def budget(request: HttpRequest, here: Here) -> HttpResponse:
+    """What is left of the budgets that a run in ``?project=`` counts towards."""
+    standings = _standings(here, _chosen_project(request, here))
+    return render(request, "playground/_budget_meter.html", {"standings": standings})
+
+
+@require_GET
+@tenant_page
+def attachment(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
+    """An image that was attached. It is shown, never run."""
+    file = selectors.get_attachment_for(here.actor, pk)
+    if not file.is_image:
+        raise NotFound("There is no such image.")
+    response = HttpResponse(base64.b64decode(file.content), content_type=file.media_type)
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response["Content-Disposition"] = "inline"
+    return response
+
+
+@require_POST
+@tenant_page
+def highlight(request: HttpRequest, here: Here) -> HttpResponse:
+    """The colours of code: ``blocks`` is JSON, ``[[language, code], …]``; out comes HTML of spans alone."""
     try:
-        row = ledger.get_request_for(here.actor, request_id)
-    except NotFound:
-        if not can(here.actor, "request.view", here.tenant):
-            raise Http404 from None
-        return HttpResponse(status=204)
-    writing = row.duration_ms - (row.first_token_ms or 0)
-    context = {
-        "row": row,
-        "rate": row.output_tokens * 1000 / writing if row.output_tokens > 1 and writing > 0 else None,
+        blocks = msgspec.json.decode(request.POST.get("blocks", "[]"), type=list[tuple[str, str]])
+    except msgspec.DecodeError as error:
+        return JsonResponse({"error": {"message": f"The blocks cannot be read: {error}"}}, status=400)
+    return JsonResponse({"html": [coloured(code, language) for language, code in blocks[:MOST_BLOCKS]]})
+
+
+class _Draft(msgspec.Struct):
+    column: Column
+    messages: list[dict[str, Any]]
+
+
+@require_POST
+@tenant_page
+def draft_code(request: HttpRequest, here: Here) -> HttpResponse:
+    """The call that a column would make with what is on the page now, as code. ``request`` is JSON."""
+    try:
+        asked = msgspec.json.decode(request.POST.get("request", ""), type=_Draft)
+        tabs = snippets_for({**request_of(asked.column), "messages": asked.messages})
+    except (msgspec.DecodeError, KeyError, TypeError) as error:
+        return JsonResponse({"error": {"message": f"The column cannot be read: {error}"}}, status=400)
+    return render(request, "playground/_code.html", {"tabs": tabs})
+
+
+def _own(here: Here, public_id: str) -> Conversation:
+    conversation = selectors.get_conversation_for(here.actor, public_id)
+    if conversation.tenant_id != here.tenant.pk:
+        raise NotFound("There is no such conversation.")
+    return conversation
+
+
+def _chosen_project(request: HttpRequest, here: Here) -> Project | None:
+    projects = here.workspace.projects
+    wanted = request.GET.get("project") or (here.workspace.project.slug if here.workspace.project else "")
+    return next((each for each in projects if each.slug == wanted), projects[0] if projects else None)
+
+
+def _standings(here: Here, project: Project | None) -> list[BudgetStanding]:
+    """The tenant's and the project's own budgets, the tightest first."""
+    standings = [
+        each
+        for each in budget_standings(here.actor, here.tenant, timezone.now())
+        if each.budget.api_key_id is None and each.budget.project_id in (None, project.pk if project else None)
+    ]
+    return sorted(standings, key=lambda each: -each.share)
+
+
+def _suspended(tenant: Tenant) -> str:
+    """What somebody in a suspended tenant can do about it; nothing for the others."""
+    if tenant.status != TenantStatus.SUSPENDED:
+        return ""
+    return f"Tenant {tenant.name} is suspended; ask the platform's service admins."
+
+
+def _urls() -> dict[str, str]:
+    """For the page's script: ``ID`` and ``/0/`` stand for what it fills in."""
+    named = {
+        name: reverse(f"playground:conversation-{name}", args=["ID"])
+        for name in ("data", "rename", "share", "fork", "delete", "export")
     }
-    return render(request, "playground/_figures.html", context)
+    numbered = {name: reverse(f"playground:{name}", args=[0]) for name in ("vote", "feedback", "example-share")}
+    plain = {name: reverse(f"playground:{name}") for name in ("index", "models", "budget", "highlight", "draft-code")}
+    return {
+        **named,
+        **numbered,
+        **plain,
+        "socket": "/ws/playground/",
+        "list": reverse("playground:conversation-list"),
+        "request": reverse("gateway:request-detail", args=["ID"]),
+        "login": reverse("account_login"),
+    }

@@ -1,0 +1,76 @@
+"""What the playground's page is told as it opens: the models one may call, and the conversation so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.urls import reverse
+
+from apps.models.selectors import CatalogEntry, callable_models_for, catalog_entries
+from apps.models.types import Capability, ModelKind
+from apps.playground import selectors
+from apps.playground.messages import shown_answer
+from apps.playground.models import Conversation, Turn
+from apps.tenants.access import Actor
+from apps.tenants.models import Project, Tenant
+
+
+def entries_for(actor: Actor, tenant: Tenant, project: Project | None) -> list[CatalogEntry]:
+    """The chat models that the project may call now."""
+    if project is None:
+        return []
+    rows = callable_models_for(actor, tenant, project, with_price=True).filter(kind=ModelKind.CHAT).order_by("name")
+    return catalog_entries(rows, tenant, project)
+
+
+def shown_models(entries: Iterable[CatalogEntry]) -> list[dict[str, Any]]:
+    """With what a column needs: what the model can do, its bounds, its price in picodollars per token."""
+    return [
+        {
+            "slug": entry.model.slug,
+            "name": entry.model.name,
+            "simulated": entry.is_simulated,
+            # Nothing stated: everything is offered, and the provider says what it does not take.
+            "can": entry.model.capabilities or list(Capability.values),
+            "context": entry.model.context_tokens,
+            "most": entry.model.max_output_tokens,
+            "price": None
+            if entry.price is None
+            else [entry.price.input_picousd, entry.price.output_picousd, entry.price.request_picousd],
+        }
+        for entry in entries
+    ]
+
+
+def shown_conversation(conversation: Conversation) -> dict[str, Any]:
+    """The whole tree. Before a blind vote the columns tell nothing of their models."""
+    blind = conversation.is_blind
+    return {
+        "id": conversation.public_id,
+        "title": conversation.title,
+        "blind": blind,
+        "use_case": conversation.use_case,
+        "columns": [{"model": "", "system": each.get("system", "")} for each in conversation.columns]
+        if blind
+        else conversation.columns,
+        "shared": conversation.is_shared,
+        "turns": [shown_turn(turn, blind=blind) for turn in selectors.turns_of(conversation)],
+    }
+
+
+def shown_turn(turn: Turn, *, blind: bool) -> dict[str, Any]:
+    return {
+        "id": turn.pk,
+        "parent": turn.parent_id,
+        "message": turn.message,
+        "files": [
+            {
+                "name": each.name,
+                "image": reverse("playground:attachment", args=[each.pk]) if each.is_image else "",
+                "size": each.size,
+            }
+            for each in turn.attachments.all()
+        ],
+        "answers": [shown_answer(answer, blind=blind) for answer in turn.answers.all()],
+    }

@@ -1,0 +1,224 @@
+// A column: its model, its settings, and the questions and answers of the branch that is shown.
+import { $, h, icon } from "../dom.js";
+
+const LETTERS = "ABCD";
+
+export class Column {
+  constructor(settings, page) {
+    this.page = page;
+    this.settings = { model: "", system: "", parameters: {}, tools: [], schema: null, ...settings };
+    this.build();
+  }
+
+  build() {
+    this.letter = h("span", { class: "column-letter", "aria-hidden": "true" });
+    this.select = h("select", { "aria-label": "Model", "data-testid": "model" });
+    this.select.addEventListener("change", () => {
+      this.settings.model = this.select.value;
+      this.describe();
+      this.page.changed();
+    });
+    this.hiddenName = h("span", { class: "strong column-hidden", hidden: true }, "Hidden until you vote");
+    this.simulated = h("span", { class: "badge badge-warn", hidden: true }, "Simulated");
+    this.settingsButton = h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Settings of this column", title: "Settings", "data-testid": "settings", onclick: () => this.page.openSettings(this) }, icon("settings"));
+    this.codeButton = h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "View code", title: "View code", "data-testid": "view-code", onclick: () => this.page.viewCode(this) }, icon("code"));
+    this.removeButton = h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Remove this column", title: "Remove", "data-testid": "remove-column", onclick: () => this.page.removeColumn(this) }, icon("x"));
+    this.head = h("header", { class: "column-head" }, this.letter, this.select, this.hiddenName, this.simulated, h("span", { class: "push row row-nowrap column-tools" }, this.settingsButton, this.codeButton, this.removeButton));
+    this.note = h("div", { class: "column-note text-3 text-xs" });
+    this.scroll = h("div", { class: "column-scroll", tabindex: 0, role: "log", "aria-live": "off" });
+    this.inner = h("div", { class: "column-inner" });
+    this.scroll.append(this.inner);
+    this.element = h("section", { class: "column", "data-testid": "column" }, this.head, this.note, this.scroll);
+    this.scroll.addEventListener("scroll", () => this.page.scrolled(this), { passive: true });
+    this.showModels();
+  }
+
+  showModels() {
+    const { models } = this.page;
+    const known = models.some((model) => model.slug === this.settings.model);
+    const options = models.map((model) => h("option", { value: model.slug }, model.name + (model.simulated && !model.name.includes("simulated") ? " (simulated)" : "")));
+    if (!known && this.settings.model) options.unshift(h("option", { value: this.settings.model }, `${this.settings.model} (not callable here)`));
+    this.select.replaceChildren(...options);
+    if (!this.settings.model && models.length) this.settings.model = models[0].slug;
+    this.select.value = this.settings.model;
+    this.describe();
+  }
+
+  get model() {
+    return this.page.models.find((model) => model.slug === this.settings.model);
+  }
+
+  can(what) {
+    return !this.model || this.model.can.includes(what);
+  }
+
+  describe() {
+    const { blind } = this.page;
+    const at = this.page.columns.indexOf(this);
+    this.letter.textContent = LETTERS[at] || "";
+    this.letter.hidden = this.page.columns.length < 2;
+    this.element.setAttribute("aria-label", blind ? `Column ${LETTERS[at]}` : `Column ${LETTERS[at]}: ${this.model?.name || this.settings.model}`);
+    this.select.hidden = blind;
+    this.hiddenName.hidden = !blind;
+    this.settingsButton.hidden = this.codeButton.hidden = blind;
+    this.removeButton.hidden = this.page.columns.length < 2 || blind || !this.page.mayRun;
+    this.select.disabled = !this.page.mayRun;
+    this.simulated.hidden = blind || !this.model?.simulated;
+    const { parameters, tools, schema, system } = this.settings;
+    const notes = [];
+    if (system) notes.push("system prompt");
+    for (const [name, value] of Object.entries(parameters)) if (value != null) notes.push(`${name.replaceAll("_", " ")} ${Array.isArray(value) ? value.length : value}`);
+    if (tools.length) notes.push(tools.length === 1 ? "1 tool" : `${tools.length} tools`);
+    if (schema) notes.push("JSON schema");
+    this.note.textContent = blind ? "" : notes.join(" · ");
+    this.note.hidden = !this.note.textContent;
+  }
+
+  /** As it goes over the wire. */
+  value() {
+    const parameters = Object.fromEntries(Object.entries(this.settings.parameters).filter(([, value]) => value != null));
+    return { ...this.settings, parameters };
+  }
+
+  atEnd() {
+    return this.scroll.scrollHeight - this.scroll.scrollTop - this.scroll.clientHeight < 80;
+  }
+
+  toEnd() {
+    this.scroll.scrollTop = this.scroll.scrollHeight;
+  }
+
+  /** The branch: its questions and this column's answers. */
+  render(path, at) {
+    const children = path.flatMap((turn) => [this.question(turn), ...this.page.answersOf(turn, at).map((answer) => answer.element)]);
+    if (!path.length) children.push(this.welcome());
+    this.inner.replaceChildren(...children);
+  }
+
+  welcome() {
+    const name = this.page.blind ? "the two models" : this.model?.name || "the model";
+    return h("div", { class: "empty column-welcome" }, h("span", { class: "empty-icon" }, icon("message-square-text")), h("h3", {}, this.page.wantsBlind ? "Two models, names hidden" : `Ask ${name}`), h("p", {}, this.page.wantsBlind ? "Both get your message, in an order that the server shuffles. Vote, and see who was who." : "Write below. The answer streams in with its first-token time, tokens and cost."));
+  }
+
+  question(turn) {
+    const files = turn.files?.length ? h("div", { class: "question-files" }, ...turn.files.map((file) => (file.image ? h("img", { src: file.image, alt: file.name, loading: "lazy" }) : h("span", { class: "chip" }, icon("file-text"), file.name)))) : null;
+    const siblings = this.page.siblingsOf(turn);
+    const place = siblings.findIndex((each) => each.id === turn.id);
+    const turnTo = (step) => this.page.show(siblings[place + step].id, true);
+    const switcher =
+      siblings.length > 1
+        ? h(
+            "span",
+            { class: "row row-nowrap question-branches", "data-testid": "branches" },
+            h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Branch before", disabled: place === 0, onclick: () => turnTo(-1) }, icon("chevron-left")),
+            h("span", { class: "num text-xs" }, `${place + 1} of ${siblings.length}`),
+            h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Next branch", disabled: place === siblings.length - 1, onclick: () => turnTo(1) }, icon("chevron-right")),
+          )
+        : null;
+    const edit = this.page.mayRun && !this.page.blind ? h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Edit as a new branch", title: "Edit as a new branch", "data-testid": "edit-turn", onclick: () => this.page.edit(turn) }, icon("pencil")) : null;
+    return h("div", { class: "question" }, files, h("div", { class: "question-text" }, turn.message), h("div", { class: "question-foot" }, switcher, edit));
+  }
+}
+
+/** The panel with a column's settings. What a model cannot do is not shown. */
+export class SettingsPanel {
+  constructor(dialog, page) {
+    this.dialog = dialog;
+    this.page = page;
+    this.form = $("form", dialog);
+    this.form.addEventListener("input", () => this.read());
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (this.read()) dialog.close();
+    });
+  }
+
+  open(column) {
+    this.column = column;
+    const { settings, model } = column;
+    const { parameters } = settings;
+    this.set("system", settings.system);
+    for (const name of ["temperature", "top_p", "max_tokens", "seed", "reasoning_effort"]) this.set(name, parameters[name] ?? "");
+    this.set("stop", (parameters.stop || []).join("\n"));
+    this.set("tools", settings.tools.length ? JSON.stringify(settings.tools, null, 2) : "");
+    this.set("schema", settings.schema ? JSON.stringify(settings.schema, null, 2) : "");
+    this.field("max_tokens").max = model?.most || 1000000;
+    this.field("max_tokens").placeholder = model?.most ? `at most ${model.most.toLocaleString("en")}` : "the model's own";
+    this.show("reasoning_effort", column.can("reasoning"));
+    this.show("tools", column.can("tools"));
+    this.show("schema", column.can("json_schema"));
+    $("[data-model-name]", this.dialog).textContent = model?.name || settings.model;
+    this.dialog.showModal();
+  }
+
+  field(name) {
+    return this.form.elements[name];
+  }
+
+  set(name, value) {
+    this.field(name).value = value;
+    this.complain(name, "");
+  }
+
+  show(name, on) {
+    this.field(name).closest("[data-setting]").hidden = !on;
+  }
+
+  complain(name, text) {
+    const field = this.field(name);
+    field.setCustomValidity(text);
+    field.setAttribute("aria-invalid", Boolean(text));
+    const place = $(`[data-error="${name}"]`, this.form);
+    if (place) place.textContent = text;
+  }
+
+  number(name, whole) {
+    const field = this.field(name);
+    if (field.value === "") return null;
+    const value = Number(field.value);
+    const wrong = !Number.isFinite(value) || (whole && !Number.isInteger(value)) || (field.min !== "" && value < Number(field.min)) || (field.max !== "" && value > Number(field.max));
+    this.complain(name, wrong ? `From ${field.min} to ${Number(field.max).toLocaleString("en")}.` : "");
+    return wrong ? undefined : value;
+  }
+
+  json(name, fits, text) {
+    const { value } = this.field(name);
+    if (!value.trim()) {
+      this.complain(name, "");
+      return null;
+    }
+    try {
+      const parsed = JSON.parse(value);
+      if (!fits(parsed)) throw new Error(text);
+      this.complain(name, "");
+      return parsed;
+    } catch (error) {
+      this.complain(name, error.message);
+      return undefined;
+    }
+  }
+
+  /** Takes what is right into the column; false while something is wrong. */
+  read() {
+    const { settings } = this.column;
+    const stop = this.field("stop").value.split("\n").filter(Boolean).slice(0, 4);
+    const isObject = (value) => value && typeof value === "object" && !Array.isArray(value);
+    const values = {
+      temperature: this.number("temperature"),
+      top_p: this.number("top_p"),
+      max_tokens: this.number("max_tokens", true),
+      seed: this.number("seed", true),
+      reasoning_effort: this.field("reasoning_effort").value || null,
+      stop: stop.length ? stop : null,
+    };
+    const tools = this.json("tools", (value) => Array.isArray(value) && value.every((each) => isObject(each) && (each.name || each.function?.name)), "A list of tools, each with a name and its parameters.");
+    const schema = this.json("schema", isObject, "A JSON schema is an object.");
+    settings.system = this.field("system").value;
+    for (const [name, value] of Object.entries(values)) if (value !== undefined) settings.parameters[name] = value;
+    if (tools !== undefined) settings.tools = tools || [];
+    if (schema !== undefined) settings.schema = schema;
+    this.column.describe();
+    this.page.changed();
+    return this.form.checkValidity();
+  }
+}

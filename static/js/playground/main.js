@@ -1,0 +1,630 @@
+// The playground: columns that ask models side by side, over one connection, in a conversation that is a tree.
+import { $, $$, h, on, readJson } from "../dom.js";
+import { toast } from "../toasts.js";
+import { Answer } from "./answer.js";
+import { Column, SettingsPanel } from "./column.js";
+import { Composer } from "./composer.js";
+import { cost, dollars, number, tokensOf } from "./format.js";
+import { Connection } from "./socket.js";
+
+const MOST_COLUMNS = 4;
+const IMAGE_TOKENS = 1000;
+const ASSUMED_OUTPUT = 16384;
+const COLOUR_AFTER_MS = 60;
+
+const token = () => JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRFToken"];
+
+const send = (url, fields) => fetch(url, { method: "POST", body: new URLSearchParams(fields), headers: { "X-CSRFToken": token(), "HX-Request": "true" } }).catch(() => null);
+
+async function post(url, fields = {}) {
+  const response = await send(url, fields);
+  if (!response) {
+    toast({ level: "error", message: "No connection to the portal. Check the network and try again." });
+    return null;
+  }
+  const type = response.headers.get("content-type") || "";
+  const content = type.includes("json") ? await response.json() : await response.text();
+  if (response.ok) return content;
+  toast({ level: "error", message: content?.error?.message || `The server could not do that (${response.status}). Nothing was changed.` });
+  return null;
+}
+
+class Page {
+  constructor(root, data) {
+    this.root = root;
+    this.data = data;
+    this.urls = data.urls;
+    this.models = data.models;
+    this.mayRun = data.may_call;
+    this.columns = [];
+    this.turns = new Map();
+    this.answers = new Map();
+    this.leaf = 0;
+    this.parent = null; // of the next turn; null: the leaf
+    this.sending = false;
+    this.synced = false;
+    this.differs = false;
+    this.wantsBlind = false;
+    this.blind = false;
+    this.uncoloured = [];
+    this.place = $("#play-columns");
+    this.settings = new SettingsPanel($("#play-settings"), this);
+    if (this.mayRun) this.composer = new Composer(root, this);
+    if (this.mayRun) {
+      this.connection = new Connection({
+        url: `${location.origin.replace(/^http/, "ws")}${this.urls.socket}?tenant=${encodeURIComponent(data.tenant)}`,
+        onMessage: (message) => this.take(message),
+        onState: (state, text) => this.connectionIs(state, text),
+      });
+    }
+    this.load(data.conversation);
+    this.wire();
+    this.changed();
+    this.composer?.text.focus({ preventScroll: true });
+  }
+
+  // The conversation.
+
+  load(conversation) {
+    this.conversation = conversation;
+    this.blind = Boolean(conversation?.blind);
+    this.turns.clear();
+    this.answers.clear();
+    for (const turn of conversation?.turns || []) this.turns.set(turn.id, turn);
+    const wanted = this.data.wanted.length ? this.data.wanted : [""];
+    const settings = conversation?.columns.length ? conversation.columns : wanted.map((model) => ({ model }));
+    this.columns = settings.map((each) => new Column(each, this));
+    this.place.replaceChildren(...this.columns.map((column) => column.element));
+    for (const turn of this.turns.values()) {
+      for (const shown of turn.answers) {
+        shown.follows = turn.answers.some((each) => each.column === shown.column && each.step > shown.step);
+        this.answers.set(shown.id, new Answer(shown, this));
+        if (shown.status === "running" && this.mayRun) this.connection.join(shown.id);
+      }
+    }
+    const last = [...this.turns.keys()].at(-1) || 0;
+    this.title(conversation?.title);
+    this.show(last);
+    this.busy();
+    if (conversation?.use_case && $("#play-use-case")) $("#play-use-case").value = conversation.use_case;
+  }
+
+  title(text) {
+    $("#play-title").textContent = text || "New conversation";
+    document.title = `${text || "Playground"} · Lobby`;
+    for (const node of $$("[data-with-conversation]")) node.hidden = !this.conversation;
+    const shared = $("#play-shared");
+    if (shared) shared.hidden = !this.conversation?.shared;
+  }
+
+  path() {
+    const path = [];
+    for (let turn = this.turns.get(this.leaf); turn; turn = this.turns.get(turn.parent)) path.unshift(turn);
+    return path;
+  }
+
+  siblingsOf(turn) {
+    return [...this.turns.values()].filter((each) => each.parent === turn.parent);
+  }
+
+  answersOf(turn, column) {
+    const found = turn.answers.filter((each) => each.column === column).map((each) => this.answers.get(each.id));
+    return found.filter(Boolean).sort((a, b) => a.shown.step - b.shown.step);
+  }
+
+  /** Show the branch that ends in a turn; with ``descend``, in the newest that follows from it. */
+  show(id, descend = false) {
+    this.leaf = id;
+    while (descend) {
+      const children = [...this.turns.values()].filter((turn) => turn.parent === this.leaf);
+      if (!children.length) break;
+      this.leaf = children.at(-1).id;
+    }
+    this.setParent(null);
+    this.render();
+  }
+
+  render() {
+    const path = this.path();
+    this.place.dataset.columns = this.columns.length;
+    this.columns.forEach((column, at) => {
+      column.describe();
+      column.render(path, at);
+      column.toEnd();
+    });
+    for (const turn of path) for (const each of turn.answers) this.answers.get(each.id)?.invite();
+    if (this.mayRun) $("#play-add").hidden = this.blind || this.columns.length >= MOST_COLUMNS || this.wantsBlind;
+    for (const node of $$("[data-with-columns]")) node.hidden = this.columns.length < 2;
+    this.showVote();
+    this.showDifference();
+    this.markExample();
+  }
+
+  // Columns.
+
+  addColumn() {
+    if (this.columns.length >= MOST_COLUMNS || this.blind) return;
+    const used = new Set(this.columns.map((column) => column.settings.model));
+    const next = this.models.find((model) => !used.has(model.slug)) || this.models[0];
+    const column = new Column({ model: next?.slug || "", system: this.columns[0]?.settings.system || "" }, this);
+    this.columns.push(column);
+    this.place.append(column.element);
+    this.render();
+    this.changed();
+    column.select.focus();
+  }
+
+  removeColumn(column) {
+    this.columns = this.columns.filter((each) => each !== column);
+    column.element.remove();
+    this.render();
+    this.changed();
+  }
+
+  openSettings(column) {
+    this.settings.open(column);
+  }
+
+  priceOf(slug) {
+    return this.models.find((model) => model.slug === slug)?.price;
+  }
+
+  requestUrl(id) {
+    return this.urls.request.replace("ID", id);
+  }
+
+  // Asking.
+
+  get running() {
+    return [...this.answers.values()].filter((answer) => answer.live);
+  }
+
+  run() {
+    if (!this.mayRun || this.sending || this.running.length) return;
+    if (this.composer.empty) {
+      this.composer.text.focus();
+      return;
+    }
+    this.alert("");
+    this.sending = true;
+    const chosen = this.parent ?? { turn: this.leaf || null };
+    this.connection.run({
+      project: $("#play-project").value,
+      columns: this.blind ? this.columns.map(() => ({ model: "hidden" })) : this.columns.map((column) => column.value()),
+      message: this.composer.message,
+      attachments: this.composer.attachments(),
+      conversation: this.conversation?.id || "",
+      parent: chosen.turn,
+      blind: this.wantsBlind && !this.conversation,
+      use_case: $("#play-use-case").value,
+    });
+    this.busy();
+  }
+
+  continue(answer, results) {
+    this.connection.send({ type: "continue", answer, results });
+  }
+
+  stop(answers = this.running.map((answer) => answer.shown.id)) {
+    if (answers.length) this.connection.send({ type: "stop", answers });
+  }
+
+  busy() {
+    if (!this.mayRun) return;
+    const running = this.running.length > 0;
+    $("#play-run").disabled = this.sending || running;
+    $("#play-stop").hidden = !running;
+    $("#play-run").hidden = running;
+    for (const control of $$("[data-not-while-running]")) control.disabled = running;
+  }
+
+  // What the server says.
+
+  take(message) {
+    switch (message.type) {
+      case "begun":
+        this.begun(message);
+        break;
+      case "events":
+        this.answers.get(message.answer)?.take(message.parts);
+        this.follow();
+        break;
+      case "answer": {
+        const answer = this.answers.get(message.answer.id);
+        answer?.finish({ ...answer.shown, ...message.answer });
+        break;
+      }
+      case "error":
+        if (message.code === "signed_out" || message.code === "no_access") break; // the socket closes, and that is told
+        this.sending = false;
+        this.alert(message.message);
+        this.busy();
+        break;
+    }
+  }
+
+  begun({ conversation, turn, answers }) {
+    this.sending = false;
+    const isNew = !this.conversation;
+    if (isNew) {
+      this.conversation = { ...conversation, shared: false, columns: [], turns: [] };
+      history.replaceState(null, "", `${this.urls.index}?conversation=${conversation.id}`);
+    }
+    if (conversation.blind && !this.blind) {
+      this.blind = true;
+      this.wantsBlind = false;
+      $("#play-blind").checked = false;
+    }
+    const known = this.turns.get(turn.id);
+    const files = known ? known.files : this.composer.files.map((file) => ({ name: file.name, image: file.isImage ? `data:${file.media_type};base64,${file.data}` : "" }));
+    const kept = known || { ...turn, files, answers: [], winner: "" };
+    this.turns.set(turn.id, kept);
+    for (const shown of answers) {
+      for (const each of kept.answers) if (each.column === shown.column) each.follows = true;
+      if (!kept.answers.some((each) => each.id === shown.id)) kept.answers.push(shown);
+      if (!this.answers.has(shown.id)) this.answers.set(shown.id, new Answer({ ...shown, estimate: this.inputTokens(shown.column) }, this));
+    }
+    if (!known) this.composer.clear();
+    this.title(conversation.title);
+    this.show(turn.id);
+    this.say(answers.length > 1 ? `${answers.length} models are answering` : "The model is answering");
+    this.busy();
+    this.changed();
+    this.refreshList();
+  }
+
+  ended(answer) {
+    queueMicrotask(() => {
+      this.busy();
+      this.changed();
+      this.showVote();
+      this.showDifference();
+      this.markExample();
+      if (answer.element.isConnected) answer.invite();
+      if (answer.shown.status !== "running" && this.ready) {
+        const who = this.blind ? `Column ${"AB"[answer.shown.column]}` : answer.shown.model;
+        this.say(answer.shown.error?.message ? `${who}: ${answer.shown.error.message}` : `${who} has answered`);
+        clearTimeout(this.budgetTimer);
+        this.budgetTimer = setTimeout(() => this.refreshBudget(), 1500);
+      }
+    });
+  }
+
+  connectionIs(state, text) {
+    const note = $("#play-connection");
+    const texts = {
+      lost: "The connection broke. Answers go on at the server; this page joins them again as soon as it can.",
+      "no-access": "You may not call models here any more. A tenant admin can change that.",
+    };
+    const signIn = state === "signed-out" ? h("a", { href: `${this.urls.login}?next=${encodeURIComponent(location.pathname + location.search)}` }, "Sign in again") : null;
+    note.hidden = state === "open";
+    note.replaceChildren(h("div", {}, h("strong", {}, state === "lost" ? "Reconnecting. " : ""), text || texts[state] || "You are signed out. ", signIn));
+    if (state === "open") this.ready = true;
+    document.documentElement.dataset.socket = state;
+  }
+
+  // Following along.
+
+  follow() {
+    if (this.following) return;
+    const ends = this.columns.filter((column) => column.atEnd());
+    this.following = requestAnimationFrame(() => {
+      this.following = 0;
+      for (const column of ends) column.toEnd();
+    });
+  }
+
+  scrolled(column) {
+    if (!this.synced || this.scrolling === column) {
+      this.scrolling = null;
+      return;
+    }
+    const room = column.scroll.scrollHeight - column.scroll.clientHeight;
+    const share = room > 0 ? column.scroll.scrollTop / room : 0;
+    for (const other of this.columns) {
+      if (other === column) continue;
+      const top = Math.round(share * (other.scroll.scrollHeight - other.scroll.clientHeight));
+      if (Math.abs(other.scroll.scrollTop - top) < 2) continue;
+      this.scrolling = other;
+      other.scroll.scrollTop = top;
+    }
+  }
+
+  showDifference() {
+    const last = this.path().at(-1);
+    const first = last && this.answersOf(last, 0).at(-1);
+    for (const answer of this.answers.values()) {
+      const compare = this.differs && last && answer.shown.turn === last.id && answer.shown.column > 0 && first && !first.live;
+      answer.differFrom(compare ? first.text : null);
+    }
+  }
+
+  // Estimate and budget.
+
+  inputTokens(at) {
+    const column = this.columns[at] || this.columns[0];
+    if (!column) return 0;
+    let tokens = tokensOf(column.settings.system) + tokensOf(this.composer?.message || "");
+    for (const turn of this.path()) {
+      tokens += tokensOf(turn.message);
+      for (const answer of this.answersOf(turn, at)) tokens += tokensOf(answer.text);
+    }
+    for (const file of this.composer?.files || []) tokens += file.isImage ? IMAGE_TOKENS : tokensOf(file.data);
+    if (column.settings.tools.length) tokens += tokensOf(JSON.stringify(column.settings.tools));
+    return tokens + 4;
+  }
+
+  changed() {
+    if (!this.mayRun || !this.composer) return;
+    const place = $("#play-estimate");
+    if (this.blind || this.wantsBlind || !this.columns.length) {
+      place.textContent = "";
+      return;
+    }
+    let tokens = 0;
+    let least = 0;
+    let most = 0;
+    let priced = true;
+    this.columns.forEach((column, at) => {
+      const input = this.inputTokens(at);
+      const price = this.priceOf(column.settings.model);
+      tokens += input;
+      priced &&= Boolean(price);
+      least += cost(price, input, 0);
+      most += cost(price, input, column.settings.parameters.max_tokens || column.model?.most || ASSUMED_OUTPUT);
+    });
+    place.textContent = priced ? `≈ ${number(tokens)} tokens in, ${dollars(least)}; with the longest answer ${dollars(most)}` : `≈ ${number(tokens)} tokens in; no price is known`;
+    const blindable = this.columns.some((column) => this.composer.hasImages && !column.can("vision"));
+    place.classList.toggle("text-warn", blindable);
+    if (blindable) place.textContent = "A chosen model takes no images.";
+  }
+
+  async refreshBudget() {
+    const response = await fetch(`${this.urls.budget}?project=${encodeURIComponent($("#play-project")?.value || "")}`).catch(() => null);
+    if (response?.ok) $("#play-budget").innerHTML = await response.text();
+  }
+
+  refreshList() {
+    const url = `${this.urls.list}?q=${encodeURIComponent($("#play-search")?.value || "")}&open=${this.conversation?.id || ""}`;
+    window.htmx?.ajax("GET", url, { target: "#conversation-list", swap: "innerHTML" });
+  }
+
+  // Judging.
+
+  showVote() {
+    const bar = $("#play-vote");
+    if (!bar) return;
+    const last = this.path().at(-1);
+    const both = last && [0, 1].map((at) => this.answersOf(last, at).at(-1));
+    bar.hidden = !(this.blind && this.mayRun && both?.every((answer) => answer && !answer.live && answer.text));
+  }
+
+  async vote(winner) {
+    const last = this.path().at(-1);
+    if (!last) return;
+    if ((await post(this.urls.vote.replace("/0/", `/${last.id}/`), { winner })) === null) return;
+    const response = await fetch(this.idUrl("data")).catch(() => null);
+    if (!response?.ok) return;
+    this.load((await response.json()).conversation);
+    const names = this.columns.map((column) => column.model?.name || column.settings.model);
+    toast({ level: "success", message: `A was ${names[0]}, B was ${names[1]}. Your vote counts.` });
+    this.say(`A was ${names[0]}, B was ${names[1]}`);
+  }
+
+  /** The key for "share as example" belongs to the newest answer. */
+  markExample() {
+    for (const button of $$("[data-example]", this.root)) {
+      delete button.dataset.key;
+      delete button.dataset.palette;
+    }
+    const button = $$("[data-example]", this.columns[0]?.element || this.root).at(-1);
+    if (button) Object.assign(button.dataset, { key: "e", palette: "Share the answer as an example" });
+  }
+
+  async shareExample(answer) {
+    await window.htmx.ajax("GET", this.urls["example-share"].replace("/0/", `/${answer.shown.id}/`), { target: "#play-example-body", swap: "innerHTML" });
+    $("#play-example").showModal();
+  }
+
+  // Branching.
+
+  branchFrom(turn) {
+    this.setParent({ turn, text: this.turns.get(turn)?.message || "" });
+    this.composer.text.focus();
+  }
+
+  edit(turn) {
+    this.setParent({ turn: turn.parent, text: turn.message, edits: true });
+    this.composer.text.value = turn.message;
+    this.composer.text.focus();
+    this.changed();
+  }
+
+  setParent(parent) {
+    this.parent = parent;
+    const note = $("#play-branching");
+    if (!note) return;
+    note.hidden = !parent;
+    if (parent) $("span", note).textContent = parent.edits ? `A new branch in the place of “${short(parent.text)}”` : `A new branch after “${short(parent.text)}”`;
+  }
+
+  // Code, colours, copying.
+
+  async viewCode(column) {
+    const at = this.columns.indexOf(column);
+    const messages = column.settings.system ? [{ role: "system", content: column.settings.system }] : [];
+    for (const turn of this.path()) {
+      messages.push({ role: "user", content: turn.message });
+      const said = this.answersOf(turn, at).at(-1)?.text;
+      if (said) messages.push({ role: "assistant", content: said });
+    }
+    const next = this.composer?.message || (messages.at(-1)?.role === "user" ? "" : "Hello");
+    if (next) messages.push({ role: "user", content: next });
+    const made = await post(this.urls["draft-code"], { request: JSON.stringify({ column: column.value(), messages }) });
+    if (made === null) return;
+    $("#play-code-body").innerHTML = made;
+    window.htmx?.process($("#play-code-body"));
+    $("#play-code-dialog").showModal();
+  }
+
+  colour(code, language) {
+    if (!language) return;
+    this.uncoloured.push({ code, language });
+    clearTimeout(this.colouring);
+    this.colouring = setTimeout(() => this.colourAll(), COLOUR_AFTER_MS);
+  }
+
+  /** The server's colours: spans with classes alone, of the very text that is there. */
+  async colourAll() {
+    const batch = this.uncoloured.splice(0, 20).filter(({ code }) => code.isConnected || code.parentElement);
+    if (!batch.length) return;
+    const response = await send(this.urls.highlight, { blocks: JSON.stringify(batch.map(({ code, language }) => [language, code.textContent])) });
+    if (response?.ok) {
+      const { html } = await response.json();
+      batch.forEach(({ code }, at) => {
+        code.innerHTML = html[at];
+      });
+    }
+    if (this.uncoloured.length) this.colouring = setTimeout(() => this.colourAll(), COLOUR_AFTER_MS);
+  }
+
+  async copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      this.say("Copied");
+      toast({ level: "success", message: "Copied." });
+    } catch {
+      toast({ level: "warning", message: "The browser did not allow copying. Select the text and copy it yourself." });
+    }
+  }
+
+  say(text) {
+    $("#play-live").textContent = text;
+  }
+
+  alert(text) {
+    const box = $("#play-alert");
+    box.hidden = !text;
+    box.replaceChildren(h("div", {}, text));
+  }
+
+  // The page's controls.
+
+  wire() {
+    on("click", "[data-copy-code]", (_event, button) => this.copy(button.closest(".code-block").querySelector("code").textContent));
+    on("click", "#play-list-toggle", () => this.toggleList());
+    on("click", "#play-list-close", () => this.toggleList(false));
+    on("click", "#play-share", () => this.shareConversation());
+    document.addEventListener("playground:conversation", ({ detail }) => {
+      if (!this.conversation || detail.id !== this.conversation.id) return;
+      Object.assign(this.conversation, { shared: detail.shared, title: detail.title });
+      this.title(detail.title);
+      this.refreshList();
+    });
+    on("click", "#play-rename", () => this.openRename());
+    on("click", "[data-export]", (_event, button) => this.leaveFor(`${this.idUrl("export")}?format=${button.dataset.export}`));
+    on("click", "#play-fork", () => this.fork());
+    on("click", "#play-add", () => this.addColumn());
+    on("click", "[data-vote]", (_event, button) => this.vote(button.dataset.vote));
+    document.addEventListener("keydown", (event) => this.key(event));
+    $("#play-sync")?.addEventListener("change", (event) => (this.synced = event.target.checked));
+    $("#play-differ")?.addEventListener("change", (event) => {
+      this.differs = event.target.checked;
+      this.showDifference();
+    });
+    document.addEventListener("submit", (event) => {
+      if (event.target.id === "play-delete") event.target.action = this.idUrl("delete");
+    }, true);
+    if (!this.mayRun) return;
+    $("#play-run").addEventListener("click", () => this.run());
+    $("#play-stop").addEventListener("click", () => this.stop());
+    $("#play-unbranch").addEventListener("click", () => this.setParent(null));
+    $("#play-project").addEventListener("change", () => this.projectChanged());
+    $("#play-blind").addEventListener("change", (event) => this.wantBlind(event.target.checked));
+  }
+
+  key(event) {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing && !$("dialog[open]")) {
+      event.preventDefault();
+      this.run();
+    } else if (event.key === "Escape" && !$("dialog[open]") && this.running.length && !event.defaultPrevented) {
+      event.preventDefault();
+      this.stop();
+    }
+  }
+
+  idUrl(name) {
+    return this.urls[name].replace("ID", this.conversation?.id || "");
+  }
+
+  leaveFor(url) {
+    location.assign(url);
+  }
+
+  wantBlind(wanted) {
+    if (this.conversation) {
+      $("#play-blind").checked = false;
+      toast({ level: "info", message: "A blind comparison begins with a new conversation.", link: { url: this.urls.index, label: "New" } });
+      return;
+    }
+    this.wantsBlind = wanted;
+    if (wanted) {
+      while (this.columns.length < 2) this.addColumn();
+      while (this.columns.length > 2) this.removeColumn(this.columns.at(-1));
+    }
+    this.render();
+    this.changed();
+    this.composer.text.focus();
+  }
+
+  async projectChanged() {
+    const response = await fetch(`${this.urls.models}?project=${encodeURIComponent($("#play-project").value)}`).catch(() => null);
+    if (!response?.ok) return;
+    this.models = (await response.json()).models;
+    for (const column of this.columns) column.showModels();
+    this.changed();
+    this.refreshBudget();
+  }
+
+  toggleList(open = !this.root.classList.contains("list-open")) {
+    this.root.classList.toggle("list-open", open);
+    $("#play-list-toggle").setAttribute("aria-expanded", open);
+    if (open) $("#play-search")?.focus();
+    else $("#play-list-toggle").focus();
+  }
+
+  openRename() {
+    const dialog = $("#play-rename-dialog");
+    const form = $("form", dialog);
+    form.elements.title.value = this.conversation.title;
+    form.onsubmit = async (event) => {
+      event.preventDefault();
+      const title = form.elements.title.value.trim();
+      if ((await post(this.idUrl("rename"), { title })) === null) return;
+      dialog.close();
+      this.conversation.title = title;
+      this.title(title);
+      this.refreshList();
+    };
+    dialog.showModal();
+    form.elements.title.select();
+  }
+
+  async shareConversation() {
+    await window.htmx.ajax("POST", this.idUrl("share"), { target: "#conversation-state", swap: "outerHTML" });
+    $("#play-share-dialog").showModal();
+  }
+
+  async fork() {
+    const form = $("#play-fork-form");
+    form.action = this.idUrl("fork");
+    form.elements.turn.value = this.leaf || "";
+    form.elements.project.value = $("#play-project")?.value || "";
+    form.submit();
+  }
+}
+
+const short = (text) => (text.length > 40 ? `${text.slice(0, 39)}…` : text);
+
+const root = $("#playground");
+if (root) window.lobbyPlayground = new Page(root, readJson("play-data"));
