@@ -40,6 +40,8 @@ class DemoModel:
     """In and out, until ``PRICE_CHANGED`` ago."""
     context_tokens: int = 200_000
     capabilities: tuple[str, ...] = ("streaming", "tools", "json_schema")
+    licence: str = "Made up"
+    licence_needs_acceptance: bool = False
 
 
 _SIMULATED = "Simulated: the sandbox answers in its name. It shows how a model of this price and access is governed."
@@ -91,6 +93,17 @@ MODELS = (
         tenants=(),
     ),
     DemoModel(
+        slug="atlas-open",
+        name="Atlas Open (simulated)",
+        served_by="sandbox-chat",
+        usd_in="0.5",
+        usd_out="1.5",
+        description=f"Open weights of a made-up maker, under a licence that each tenant accepts first. {_SIMULATED}",
+        intended_use="Where an application must be able to move to hardware of its own.",
+        licence="Atlas Community Licence (made up)",
+        licence_needs_acceptance=True,
+    ),
+    DemoModel(
         slug="meridian-embed",
         name="Meridian Embed (simulated)",
         served_by="sandbox-embed",
@@ -115,11 +128,12 @@ def seed_models(actor: Actor, now: datetime, since: datetime) -> None:
             name=plan.name,
             kind=plan.kind,
             lifecycle=plan.lifecycle,
-            publisher="Meridian (made up)" if plan.slug.startswith("meridian") else "Quill (made up)",
+            publisher=f"{plan.slug.partition('-')[0].title()} (made up)",
             description=plan.description,
             intended_use=plan.intended_use,
             out_of_scope_use=_NOT_FOR,
-            licence="Made up",
+            licence=plan.licence,
+            licence_needs_acceptance=plan.licence_needs_acceptance,
             context_tokens=plan.context_tokens,
             max_output_tokens=None if plan.kind == ModelKind.EMBEDDING else 8_192,
             capabilities=list(plan.capabilities),

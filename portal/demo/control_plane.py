@@ -19,6 +19,7 @@ from apps.tenants.models import ApiKey, Project, Tenant, User
 from apps.tenants.types import Metric, Scope, TenantStatus
 from portal.demo import cast
 from portal.demo.catalog import grant_models, seed_models
+from portal.demo.routes import seed_routes
 from portal.secrets import embedded_secret, replace_secret
 
 PICOUSD = 10**12
@@ -73,7 +74,9 @@ def seed_control_plane(now: datetime) -> list[DemoKeyRow]:
             password=password,
             platform_role=person.platform_role,
         )
-    return [row for plan in cast.TENANTS for row in _seed_tenant(actor, plan, people)]
+    rows = [row for plan in cast.TENANTS for row in _seed_tenant(actor, plan, people)]
+    seed_routes(actor)
+    return rows
 
 
 def _seed_tenant(actor: Actor, plan: cast.DemoTenant, people: dict[str, User]) -> list[DemoKeyRow]:
