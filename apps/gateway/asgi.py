@@ -15,21 +15,23 @@ import structlog
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
-from apps.gateway import fronts, metrics, sigv4
+from apps.gateway import fronts, metrics, prompts, sigv4
 from apps.gateway.answer import Receive, Send, send_error
 from apps.gateway.auth import authenticate, authenticate_signed, check_active
-from apps.gateway.books import new_id
+from apps.gateway.books import Books, new_id
 from apps.gateway.errors import GatewayError, InvalidRequest, Unavailable
 from apps.gateway.exchange import Exchange
 from apps.gateway.fronts.base import JSON, Arrived, Front
 from apps.gateway.fronts.messages import AnthropicErrors
 from apps.gateway.models_list import is_anthropic, list_body, model_body
+from apps.gateway.prompts import PromptCall
 from apps.gateway.responses_memory import no_response
 from apps.gateway.routing.callers import BY_PROXY, Caller
 from apps.gateway.runtime import Runtime
 from apps.gateway.services import stored_responses
 from apps.gateway.sigv4 import Signature
 from apps.gateway.snapshot import Principal
+from apps.gateway.types import Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -183,11 +185,21 @@ class GatewayApplication:
         request_id: str,
         started: float,
     ) -> None:
-        assert self.runtime is not None
+        runtime = self.runtime
+        assert runtime is not None
+        call = prompts.asked(front, arrived.body)
+        if call is not None:
+            try:
+                arrived = await prompts.fill(
+                    call, arrived, principal, runtime.snapshot, runtime.pinned_version, request_id
+                )
+            except GatewayError as error:
+                await self._refuse(principal, call, error, request_id, started)
+                raise
         parsed = front.parse(arrived)
-        self.runtime.count_request()
+        runtime.count_request()
         exchange = Exchange(
-            self.runtime,
+            runtime,
             principal,
             front,
             parsed,
@@ -196,8 +208,19 @@ class GatewayApplication:
             send=send,
             started=started,
             caller=caller,
+            prompt=call.served if call is not None else None,
         )
         await exchange.serve()
+
+    async def _refuse(
+        self, principal: Principal, call: PromptCall, error: GatewayError, request_id: str, started: float
+    ) -> None:
+        """A call whose prompt cannot be had is in the log like any that an exchange refuses."""
+        assert self.runtime is not None
+        books = Books(self.runtime, principal, call, request_id=request_id, started=started)
+        books.prompt = call.served
+        outcome = Outcome.INVALID if isinstance(error, InvalidRequest) else Outcome.DENIED
+        await books.close(outcome, error.status, error.code, error)
 
     async def call(self, principal: Principal, path: str, body: bytes, receive: Receive, send: Send) -> None:
         """Serve a signed-in member's call from inside the portal: the same path, without the key."""

@@ -28,6 +28,7 @@ from apps.gateway.ledger.errors import SpoolError
 from apps.gateway.ledger.lines import Intent, RequestLine, Settlement
 from apps.gateway.ledger.pricing import cost_picousd
 from apps.gateway.ledger.progress import NO_SLOT
+from apps.gateway.prompts import Served
 from apps.gateway.routing.plans import Candidate, Plan
 from apps.gateway.snapshot import EndpointFacts, ModelFacts, PriceFacts, Principal
 from apps.gateway.types import Outcome, UsageStatus
@@ -114,6 +115,7 @@ class Books:
         self.route: dict[str, Any] = {}  # what a route decided, for the why
         self.shadow_of = ""  # the request that this one mirrors
         self.admission: Admission | None = None
+        self.prompt: Served | None = None
 
     @property
     def estimate(self) -> int:
@@ -307,6 +309,8 @@ class Books:
             cost_picousd=self._cost,
             duration_ms=duration,
             first_token_ms=self._first_token_ms,
+            prompt_id=self.prompt.prompt_id if self.prompt is not None else 0,
+            prompt_version=self.prompt.number if self.prompt is not None else 0,
             why=self._why(error),
         )
 
@@ -319,6 +323,8 @@ class Books:
         if error is not None and (own or (isinstance(error, UpstreamFailed) and not self._attempts)):
             # Our own words. Other errors may repeat what was sent, which is not kept.
             why["said"] = error.message
+        if self.prompt is not None:
+            why["prompt"] = self.prompt.why()
         plan, admission = self.plan, self.admission
         if plan is None:
             return why

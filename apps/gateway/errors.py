@@ -85,6 +85,10 @@ class InvalidRequest(GatewayError):
     status, type, code = 400, "invalid_request_error", "invalid_request"
 
 
+class PromptRefused(InvalidRequest):
+    """A prompt of the catalog that is not there, or cannot be filled in."""
+
+
 class LimitExceeded(GatewayError):
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
 

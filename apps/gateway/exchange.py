@@ -21,6 +21,7 @@ from apps.gateway.books import Attempt, Books, new_id
 from apps.gateway.errors import GatewayError, InvalidRequest, LimitExceeded, Unavailable, UpstreamFailed
 from apps.gateway.fronts.base import Front, Parsed
 from apps.gateway.fronts.messages import estimated_count
+from apps.gateway.prompts import Served
 from apps.gateway.routing.attempts import MORE_ROUNDS, MOST_ATTEMPTS, Race, backoff
 from apps.gateway.routing.callers import Caller, conversation_of, facts_of
 from apps.gateway.routing.health import Leave
@@ -105,6 +106,7 @@ class Exchange:
         started: float,
         caller: Caller | None = None,
         shadow_of: str = "",
+        prompt: Served | None = None,
     ) -> None:
         self._runtime = runtime
         self._principal = principal
@@ -122,6 +124,9 @@ class Exchange:
         self._books = Books(runtime, principal, request, request_id=request_id, started=started)
         self._books.shadow_of = shadow_of
         self._answer = Answer(send, front, request_id)
+        self._books.prompt = prompt
+        if prompt is not None:
+            self._answer.headers.append((b"x-lobby-prompt-version", b"%d" % prompt.number))
 
     async def serve(self) -> None:
         """Answer the request; never raises but for cancellation from outside."""
@@ -158,13 +163,6 @@ class Exchange:
                 f"'{plan.model.slug}' is of the kind '{plan.model.kind}'; it cannot serve {self._request.operation}.",
                 param="model",
                 code="wrong_model_kind",
-            )
-        if self._request.prompt is not None:
-            raise InvalidRequest(
-                f"The prompt '{self._request.prompt.id[:100]}' is not in this tenant's catalog.",
-                status=404,
-                param="prompt.id",
-                code="prompt_not_found",
             )
         self._parsed = await responses_memory.go_on(self._principal, self._parsed)
         bounds = self._front.bounds(self._parsed)

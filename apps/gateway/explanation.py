@@ -17,7 +17,10 @@ from apps.gateway.types import Outcome, UsageStatus
 from apps.tenants.money import format_usd
 
 LICENCE_CODE = "licence_not_accepted"
-MODEL_CODES = frozenset({"model_not_found", "wrong_model_kind", "prompt_not_found", LICENCE_CODE})
+MODEL_CODES = frozenset({"model_not_found", "wrong_model_kind", LICENCE_CODE})
+PROMPT_CODES = frozenset(
+    {"prompt_not_found", "prompt_label_not_found", "prompt_version_not_found", "prompt_variables_invalid"}
+)
 LIMIT_CODES = frozenset({"rate_limit_exceeded", "request_over_limit"})
 BUDGET_CODES = frozenset({"budget_exceeded"})
 ROUTE_CODES = frozenset({"no_endpoint", "endpoints_unhealthy"})
@@ -124,8 +127,10 @@ def explain(request: RequestLog, records: Sequence[UsageRecord]) -> Explanation:
     # An interrupted request's facts name no attempt: the ledger's records then tell more.
     told = [attempt for attempt in why.get("attempts", ()) if isinstance(attempt, dict) and attempt.get("id")]
     by_id = {record.attempt_id: record for record in records}
-    steps: list[Step | None] = [_caller(request, why), _model(request, why)]
-    if request.error_code not in MODEL_CODES:
+    steps: list[Step | None] = [_caller(request, why), _prompt(request, why)]
+    if request.error_code not in PROMPT_CODES:
+        steps.append(_model(request, why))
+    if request.error_code not in MODEL_CODES | PROMPT_CODES:
         steps += [_limits(request, why), _budgets(request, why), _route(request, why)]
     if told:
         steps += [
@@ -167,7 +172,6 @@ def _model(request: RequestLog, why: Mapping[str, Any]) -> Step:
         titles = {
             "model_not_found": f"{request.model_slug or 'No model'} may not be called",
             "wrong_model_kind": f"{request.model_slug} is of another kind",
-            "prompt_not_found": "The prompt is not in the catalog",
             LICENCE_CODE: f"The licence of {request.model_slug} is not accepted",
         }
         notes = {
@@ -179,6 +183,30 @@ def _model(request: RequestLog, why: Mapping[str, Any]) -> Step:
     # Whether it was open to everybody or granted is not among the facts, and may have changed since.
     note = f"Open or granted to {tenant}, and allowed for the caller."
     return Step("model", "box", f"{request.model_slug} may be called", "ok", note)
+
+
+def _prompt(request: RequestLog, why: Mapping[str, Any]) -> Step | None:
+    told = why.get("prompt")
+    facts: Mapping[str, Any] = told if isinstance(told, dict) else {}
+    if request.error_code in PROMPT_CODES:
+        titles = {
+            "prompt_not_found": "The prompt is not in the catalog",
+            "prompt_label_not_found": "The prompt has no such label here",
+            "prompt_version_not_found": "The prompt has no such version",
+            "prompt_variables_invalid": f"{facts.get('id', 'The prompt')} could not be filled in",
+        }
+        note = "A variable was missing, not declared or of another type; the caller was told which."
+        is_render = request.error_code == "prompt_variables_invalid"
+        return Step("prompt", "scroll-text", titles[request.error_code], "danger", note if is_render else "")
+    if not facts:
+        return None
+    title = f"Prompt {facts.get('id')}, version {facts.get('version')}"
+    if not facts.get("label"):
+        return Step("prompt", "scroll-text", title, "ok", "The caller asked for this version.")
+    note = f"The label {facts['label']} in {facts.get('environment')} meant it."
+    if "percent" in facts:
+        note += f" It has {facts['percent']}% of that label's calls; chosen by {facts.get('by')}."
+    return Step("prompt", "scroll-text", title, "ok", note)
 
 
 def _limits(request: RequestLog, why: Mapping[str, Any]) -> Step | None:

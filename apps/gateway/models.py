@@ -230,6 +230,8 @@ class RequestLog(models.Model):
     cost_picousd = models.BigIntegerField(default=0)
     duration_ms = models.PositiveIntegerField(default=0)
     first_token_ms = models.PositiveIntegerField(null=True, blank=True)
+    prompt = _reference("prompts.Prompt", db_index=False)
+    prompt_version = models.PositiveIntegerField(null=True, blank=True, help_text="Its number.")
     why = models.JSONField(default=dict)
 
     objects = TenantScopedManager(view="request.view", project="project_id")
@@ -240,6 +242,7 @@ class RequestLog(models.Model):
         indexes = [
             models.Index(fields=["tenant", "-at"], name="request_tenant_at"),
             models.Index(fields=["-at"], name="request_at"),
+            models.Index(fields=["prompt", "-at"], name="request_prompt_at", condition=models.Q(prompt__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -32,6 +32,7 @@ from apps.gateway.routing.shared_health import make_board
 from apps.gateway.signing_keys import IssuerKeys
 from apps.gateway.snapshot import BudgetFacts, Snapshot
 from apps.gateway.snapshot_loader import load_snapshot
+from apps.gateway.snapshot_prompts import PromptFacts, VersionFacts, pinned_version, read_version
 from apps.gateway.upstream import UpstreamClient
 from apps.models.cloud_credentials import CLOUD
 from apps.models.providers.adapters import make_adapters
@@ -261,6 +262,18 @@ class Runtime:
                     "What was spent so far cannot be read right now. Try again in a moment.", retry_after=2.0
                 ) from None
             await self.counters.seed(spent)
+
+    async def pinned_version(self, prompt: PromptFacts, number: int) -> VersionFacts | None:
+        """A version that no label points to: read once, then kept. Raises ``Unavailable``."""
+        known = pinned_version(prompt.id, number)
+        if known is not None:
+            return known
+        try:
+            return await sync_to_async(read_version, thread_sensitive=False)(prompt.id, number)
+        except DatabaseError:
+            raise Unavailable(
+                "The prompt's version cannot be read right now. Try again in a moment.", retry_after=2.0
+            ) from None
 
     async def settle_counters(self, ask: Ask, *, tokens: int, cost: int) -> None:
         """The lease expires by itself, so counters that are away cost a late correction, not a wrong ledger."""

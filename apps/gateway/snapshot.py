@@ -16,6 +16,7 @@ from apps.gateway.counters.base import BudgetWindow, Limit
 from apps.gateway.errors import LicenceNotAccepted, ModelNotFound
 from apps.gateway.ledger.pricing import FREE, PriceTerms
 from apps.gateway.routing.plans import Plan, RouteFacts, licence_not_accepted, make_plan, not_found
+from apps.gateway.snapshot_prompts import PromptFacts
 from apps.models.providers.base import Target
 from apps.tenants.periods import period_bounds
 
@@ -233,6 +234,7 @@ class Snapshot:
     budgets: dict[int, tuple[BudgetFacts, ...]] = field(repr=False)  # by tenant id
     routes: dict[tuple[int, str], RouteFacts] = field(default_factory=dict, repr=False)  # by tenant (0: none) and slug
     projects: dict[int, ProjectFacts] = field(default_factory=dict, repr=False)
+    prompts: dict[tuple[int, str], PromptFacts] = field(default_factory=dict, repr=False)  # by tenant id and slug
     _plans: dict[tuple[int, int, int, str], Plan] = field(default_factory=dict, repr=False)
 
     def plan(self, principal: Principal, slug: str, now: float) -> Plan:

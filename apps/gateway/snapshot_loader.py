@@ -32,6 +32,7 @@ from apps.gateway.snapshot import (
     TenantFacts,
     UserFacts,
 )
+from apps.gateway.snapshot_prompts import read_prompts
 from apps.gateway.types import Purpose, Strategy
 from apps.models.cloud_credentials import CLOUD, CloudSource
 from apps.models.credentials import CredentialError, credential_of
@@ -82,6 +83,7 @@ def _read(version: int) -> Snapshot:
         grants=_grants(),
         limits=_limits(),
         budgets=_budgets(tenants),
+        prompts=read_prompts(),
         routes=_routes(),
         projects=projects,
     )

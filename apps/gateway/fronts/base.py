@@ -21,12 +21,13 @@ JSON = b"application/json"
 
 
 class PromptReference(msgspec.Struct):
-    """A prompt of the catalog, by id and version or label."""
+    """A prompt of the catalog, by id and version or label. ``sticky`` names whom a split label is to stay with."""
 
     id: str
     version: str | int | None = None
     label: str | None = None
     variables: dict[str, Any] | None = None
+    sticky: str | None = None
 
 
 class Request(Protocol):

@@ -26,12 +26,12 @@ _location = re.compile(r" - at `(?P<path>[^`]*)`$")
 _missing = re.compile(r"missing required field `(?P<name>[^`]+)`")
 
 
-def parse_json(decode: Callable[[bytes], T], body: bytes) -> tuple[T, dict[str, Raw]]:
-    """The typed request and the raw fields. Raises ``InvalidRequest``."""
+def parse_json(decode: Callable[[bytes], T], body: bytes, at: str = "") -> tuple[T, dict[str, Raw]]:
+    """The typed request and the raw fields. ``at`` is where in the body it stands. Raises ``InvalidRequest``."""
     try:
         return decode(body), _decode_fields(body)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(str(error), at) from None
     except msgspec.DecodeError as error:
         raise InvalidRequest(f"The body is not valid JSON: {error}", code="invalid_json") from None
     except UnicodeDecodeError:
@@ -40,11 +40,12 @@ def parse_json(decode: Callable[[bytes], T], body: bytes) -> tuple[T, dict[str, 
         raise InvalidRequest(MAX_DEPTH_MESSAGE, code="invalid_json") from None
 
 
-def _invalid(text: str) -> InvalidRequest:
+def _invalid(text: str, at: str = "") -> InvalidRequest:
     """A validation message of msgspec in the words of the API: what is wrong, with the parameter's path."""
     match = _location.search(text)
     path = match["path"].removeprefix("$").removeprefix(".") if match else ""
     text = text[: match.start()] if match else text
+    path = ".".join(filter(None, (at, path)))
     missing = _missing.search(text)
     if missing:
         path = f"{path}.{missing['name']}" if path else missing["name"]

@@ -91,6 +91,8 @@ class RequestLine(Line, frozen=True, kw_only=True, omit_defaults=True, tag="requ
     cost_picousd: Cost = 0
     duration_ms: Duration = 0
     first_token_ms: Duration | None = None
+    prompt_id: RowId = 0
+    prompt_version: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
     why: dict[str, Any] = {}
 
 

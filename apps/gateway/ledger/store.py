@@ -130,6 +130,8 @@ _REQUESTS = Table(
         Column("attempts", "smallint"),
         *_columns("input_tokens output_tokens cost_picousd", "bigint"),
         *_columns("duration_ms first_token_ms", "integer"),
+        Column("prompt_id", "bigint"),
+        Column("prompt_version", "integer"),
         Column("why", "jsonb"),
     ],
     'ON CONFLICT ("request_id") DO NOTHING RETURNING "request_id"',
@@ -372,6 +374,8 @@ def _request_row(line: StoredRequestLine, moment: str) -> list[Any]:
         line.cost_picousd,
         line.duration_ms,
         line.first_token_ms,
+        line.prompt_id or None,
+        line.prompt_version or None,
         line.why,
     ]
 
