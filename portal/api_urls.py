@@ -9,6 +9,7 @@ app_name = "api"
 urlpatterns = [
     path("", include("apps.tenants.api.urls")),
     path("", include("apps.models.api.urls")),
+    path("", include("apps.prompts.api.urls")),
     path("", include("apps.gateway.api_urls")),
     path("schema/", Schema.as_view(), name="schema"),
     path("docs/", Swagger.as_view(), name="docs"),

@@ -36,6 +36,7 @@ NAV: tuple[NavEntry, ...] = (
     NavEntry("Home", "portal:home", "house", "g h", ""),
     NavEntry("Models", "models:list", "layout-grid", "g m", ""),
     NavEntry("Playground", "playground:index", "message-square-text", "g p", ""),
+    NavEntry("Prompts", "prompts:list", "scroll-text", "g o", ""),
     NavEntry("Examples", "playground:example-list", "star", "g e", ""),
     NavEntry("Keys", "tenants:key-list", "key-round", "g k", "Build"),
     NavEntry("Projects", "tenants:project-list", "folder-kanban", "g j", "Build"),

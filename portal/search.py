@@ -1,4 +1,4 @@
-"""What the command palette finds: pages, models, projects, keys, members' requests by their id. Always for an actor."""
+"""What the command palette finds: pages, models, prompts, projects, keys, members' requests by id. For an actor."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from apps.gateway.selectors import RequestFilters, requests_for
 from apps.models.selectors import CatalogQuery, search_models
+from apps.prompts.selectors import PromptQuery, search_prompts
 from apps.tenants.access import Actor, can
 from apps.tenants.models import Tenant
 from apps.tenants.selectors import keys_for, projects_for, tenants_for
@@ -25,7 +26,7 @@ def search(actor: Actor, tenant: Tenant, query: str) -> list[Item]:
     query = query.replace("\x00", "").strip()[:MOST_LETTERS]
     if len(query) < FEWEST_LETTERS:
         return []
-    found = _models(actor, tenant, query) + _projects(actor, tenant, query)
+    found = _models(actor, tenant, query) + _prompts(actor, tenant, query) + _projects(actor, tenant, query)
     if can(actor, "apikey.view", tenant):
         found += _keys(actor, tenant, query)
     if can(actor, "request.view", tenant) and _REQUEST_ID.fullmatch(query.lower()):
@@ -44,6 +45,20 @@ def _models(actor: Actor, tenant: Tenant, query: str) -> list[Item]:
             "icon": "box",
             "hint": row.slug,
             "group": "Models",
+        }
+        for row in rows
+    ]
+
+
+def _prompts(actor: Actor, tenant: Tenant, query: str) -> list[Item]:
+    rows = search_prompts(actor, tenant, PromptQuery(text=query)).order_by("name")[:OF_EACH]
+    return [
+        {
+            "label": row.name,
+            "url": reverse("prompts:detail", args=[tenant.slug, row.slug]),
+            "icon": "scroll-text",
+            "hint": row.slug,
+            "group": "Prompts",
         }
         for row in rows
     ]

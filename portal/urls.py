@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("portal.page_urls")),
     path("", include("apps.tenants.urls")),
     path("", include("apps.models.urls")),
+    path("", include("apps.prompts.urls")),
     path("", include("apps.gateway.urls")),
     path("", include("apps.playground.urls")),
     # Somebody who could change their own address could be invited in another's place: an administrator changes it.

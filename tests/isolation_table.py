@@ -45,6 +45,9 @@ KEY_CREATORS = BUILDERS | {"service_admin", "key:management"}
 SIMULATORS = BUILDERS | STAFF | {"key:management"}
 PROJECT_CHANGERS = frozenset({"developer", "owner", "service_admin", "key:management"})
 
+PROMPT_WRITERS = frozenset({"developer", "scientist", "owner", "service_admin"})
+PROMPT_SLUGS = {"claims": "sorting", "lending": "weighing"}
+
 T = TypeVar("T")
 World = Any  # tests.test_isolation.World: what the cast has, own and foreign
 Which = str  # "own", "foreign" or "missing"
@@ -132,6 +135,30 @@ LIMIT, LIMIT_PK = _by("id", "limit", 999_999), _by("pk", "limit", 999_999)
 BUDGET, BUDGET_PK = _by("id", "budget", 999_999), _by("pk", "budget", 999_999)
 GRANT = _by("id", "grant", 999_999)
 ROUTE, ROUTE_PK = _by("id", "route", 999_999), _by("pk", "route", 999_999)
+PROMPT = Target(
+    lambda world, which: {"tenant": _tenant(which), "prompt": _pick(which, "sorting", "weighing", "weighing")}
+)
+PROMPT_VERSION = Target(lambda world, which: {**PROMPT.arguments(world, which), "number": 2})
+PROMPT_RELEASE = Target(
+    lambda world, which: {
+        **PROMPT.arguments(world, which),
+        "pk": _pick(which, world.own["release"], world.foreign["release"], 999_999),
+    }
+)
+PROMPT_RELEASE_ID = Target(
+    lambda world, which: {
+        **PROMPT.arguments(world, which),
+        "id": _pick(which, world.own["release"], world.foreign["release"], 999_999),
+    }
+)
+# What one tenant has published is for all of them: there is no foreign one.
+PUBLICATION = Target(
+    lambda world, which: {"pk": world.own["publication"] if which == "own" else 999_999}, platform=True
+)
+PUBLICATION_ID = Target(
+    lambda world, which: {"id": world.own["publication"] if which == "own" else 999_999}, platform=True
+)
+SAID = {"messages": [{"role": "user", "content": "Sort anew."}]}
 AUDIT = _by("sequence", "audit", 999_999)
 REQUEST, REQUEST_ID = _by("id", "request", "0" * 32), _by("request_id", "request", "0" * 32)
 # What is proposed is for the platform's staff: to tenants it is as if there were none.
@@ -253,7 +280,59 @@ API: dict[str, Row] = {
     ),
 }
 
+_API_WRITERS = PROMPT_WRITERS | {"key:management"}
+API |= {
+    "api:prompt-list": api(
+        GET=READERS,
+        POST=to(_API_WRITERS, lambda world, which: {"tenant": _tenant(which), "slug": "new", "name": "New"}),
+    ),
+    "api:prompt-detail": api(PROMPT, GET=READERS, PATCH=to(_API_WRITERS, {"name": "Other"})),
+    "api:prompt-archive": api(PROMPT, POST=to(_API_WRITERS, {})),
+    "api:prompt-restore": api(PROMPT, POST=to(_API_WRITERS, {})),
+    "api:prompt-version-list": api(PROMPT, GET=READERS, POST=to(_API_WRITERS, SAID)),
+    "api:prompt-version-detail": api(PROMPT_VERSION, GET=READERS),
+    "api:prompt-version-fork": api(
+        PROMPT_VERSION, POST=to(_API_WRITERS, {"tenant": "claims", "slug": "fork", "name": "Fork"})
+    ),
+    "api:prompt-version-publication": api(
+        replace(PROMPT_VERSION, arguments=lambda world, which: {**PROMPT.arguments(world, which), "number": 1}),
+        PUT=to(ADMINS, {"note": "x"}),
+        DELETE=ADMINS,
+    ),
+    "api:prompt-release-list": api(
+        PROMPT, GET=READERS, POST=to(_API_WRITERS, {"environment": "test", "versions": [{"version": 1}]})
+    ),
+    "api:prompt-roll-back": api(PROMPT_RELEASE_ID, POST=to(_API_WRITERS, {})),
+    "api:published-prompt-list": api(GET=READERS),
+    "api:published-prompt-fork": api(
+        PUBLICATION_ID, POST=to(_API_WRITERS, {"tenant": "claims", "slug": "fork", "name": "Fork"})
+    ),
+}
+
+_DRAFT = {"role": "user", "content": "Sort anew."}
+
 PAGES: dict[str, Row] = {
+    "prompts:list": page(GET=MEMBERS),
+    "prompts:create": page(GET=PROMPT_WRITERS, POST=to(PROMPT_WRITERS, {"name": "New", "slug": "new"})),
+    "prompts:preview": page(POST=Act(MEMBERS, lambda world, which: _DRAFT, audited=False)),
+    "prompts:shared-list": page(GET=MEMBERS),
+    "prompts:shared-detail": page(PUBLICATION, GET=MEMBERS),
+    "prompts:shared-fork": page(PUBLICATION, POST=to(PROMPT_WRITERS, {"name": "Fork", "slug": "fork"})),
+    "prompts:detail": page(PROMPT, GET=MEMBERS),
+    "prompts:edit": page(PROMPT, GET=PROMPT_WRITERS, POST=to(PROMPT_WRITERS, {"name": "Other"})),
+    "prompts:archive": page(PROMPT, POST=PROMPT_WRITERS),
+    "prompts:version-create": page(PROMPT, GET=PROMPT_WRITERS, POST=to(PROMPT_WRITERS, _DRAFT)),
+    "prompts:version-detail": page(PROMPT_VERSION, GET=MEMBERS),
+    "prompts:version-publish": page(PROMPT_VERSION, POST=to(ADMINS, {"note": "Good"})),
+    "prompts:version-fork": page(PROMPT_VERSION, POST=to(PROMPT_WRITERS, {"name": "Fork", "slug": "fork"})),
+    "prompts:compare": page(PROMPT, GET=MEMBERS),
+    "prompts:release-create": page(
+        PROMPT, POST=to(PROMPT_WRITERS, {"environment": "test", "label": "live", "version_1": "100"})
+    ),
+    "prompts:release-list": page(PROMPT, GET=MEMBERS),
+    "prompts:release-roll-back": page(PROMPT_RELEASE, POST=PROMPT_WRITERS),
+    "prompts:label-withdraw": page(PROMPT, POST=to(PROMPT_WRITERS, {"environment": "dev", "label": "live"})),
+    "gateway:prompt-traffic": page(PROMPT, GET=MEMBERS),
     "portal:switch": page(
         POST=Act(MEMBERS, lambda world, which: {"tenant": _tenant(which), "project": ""}, refers=True, audited=False)
     ),

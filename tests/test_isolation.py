@@ -30,6 +30,7 @@ from apps.models.models import Model, Provider
 from apps.playground import services as playground
 from apps.playground.models import Attachment
 from apps.playground.types import Attached, Column
+from apps.prompts import services as prompts
 from apps.tenants import services
 from apps.tenants.access import Actor
 from apps.tenants.models import AuditEntry, Project, Tenant, User
@@ -41,6 +42,7 @@ from tests.isolation_table import (
     KEYS,
     LIVE,
     PLATFORM,
+    PROMPT_SLUGS,
     PUBLIC,
     ROLES,
     ROWS,
@@ -221,6 +223,30 @@ def _furnish(
             requests=1,
         )
     _furnish_playground(kinds, project, admin, model, word)
+    _furnish_prompts(kinds, tenant, admin, word)
+
+
+def _furnish_prompts(kinds: dict[str, Any], tenant: Tenant, admin: User, word: str) -> None:
+    """A prompt of two versions, released; only the own tenant's first version is published to all."""
+    actor = Actor.of_user(admin)
+    prompt = prompts.create_prompt(
+        actor=actor, tenant=tenant, slug=PROMPT_SLUGS[tenant.slug], name=f"Sort {word}", description=word, tags=[word]
+    )
+    versions = []
+    for text in ("Sort {{x}}", "Sort {{x}} well"):
+        content = {"messages": [{"role": "user", "content": f"{text}, {word}."}], "model": f"m-{word}"}
+        saved = prompts.save_version(actor=actor, prompt=prompt, content=content, message=f"Said {word}")
+        versions.append(saved.version)
+    weights = ({1: 100}, {2: 100})
+    releases = [
+        prompts.release_versions(
+            actor=actor, prompt=prompt, environment="dev", label="live", weights=each, reason=f"Because {word}"
+        )
+        for each in weights
+    ]
+    kinds |= {"prompt": prompt.slug, "release": releases[0].pk}
+    if word == "own":
+        kinds["publication"] = prompts.publish_version(actor=actor, version=versions[0], note="For all").pk
 
 
 def _furnish_playground(kinds: dict[str, Any], project: Project, admin: User, model: Model, word: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -20,6 +21,7 @@ from django.utils import timezone
 from apps.gateway.models import RequestLog, Route, RouteTarget, UsageRollup
 from apps.models.models import AccessGrant, Endpoint, Model, Price, Provider
 from apps.playground.models import Answer, Conversation, Feedback, SavedExample, Turn, Vote
+from apps.prompts.models import Prompt, PromptVersion, Publication, Release, ReleaseShare
 from apps.tenants import audit
 from apps.tenants.access import Actor
 from apps.tenants.models import ApiKey, Budget, Membership, Project, RateLimit, Tenant, User
@@ -215,7 +217,41 @@ def conversations(cast: Cast, count: int) -> None:
     )
 
 
+def prompts(cast: Cast, count: int) -> None:
+    """As many prompts; the first has as many versions, releases and publications."""
+    said: dict[str, Any] = {"messages": [{"role": "user", "content": "Sort."}]}
+    people = users(count)
+    rows = Prompt.objects.bulk_create(
+        [Prompt(tenant=cast.claims, slug=f"s{n}", name=f"Prompt {n}", owner=people[n]) for n in range(count)]
+    )
+    versions = PromptVersion.objects.bulk_create(
+        [
+            PromptVersion(
+                prompt=rows[0] if n % 2 else rows[n], number=n + 1, content_hash=str(n), author=people[n], **said
+            )
+            for n in range(count)
+        ]
+    )
+    releases = Release.objects.bulk_create(
+        [
+            Release(prompt=each.prompt, environment="dev", label=f"l{n}", released_by=people[n])
+            for n, each in enumerate(versions)
+        ]
+    )
+    ReleaseShare.objects.bulk_create(
+        [ReleaseShare(release=release, version=each) for release, each in zip(releases, versions, strict=True)]
+    )
+    Publication.objects.bulk_create([Publication(version=each, published_by=each.author) for each in versions])
+
+
 LISTS: dict[str, Builder] = {
+    "api:prompt-list": prompts,
+    "api:prompt-version-list": prompts,
+    "api:prompt-release-list": prompts,
+    "api:published-prompt-list": prompts,
+    "prompts:list": prompts,
+    "prompts:shared-list": prompts,
+    "prompts:release-list": prompts,
     "api:tenant-list": tenants,
     "api:project-list": projects,
     "api:member-list": members,
@@ -257,6 +293,9 @@ def is_list(name: str) -> bool:
     return lists and row is not None and row.target is None and "GET" in row.acts
 
 
+OF_A_PROMPT = {"api:prompt-version-list", "api:prompt-release-list", "prompts:release-list"}
+
+
 def test_every_list_has_an_entry() -> None:
     without = [name for _, name in routes() if is_list(name) and name not in LISTS]
     assert not without, f"Give these lists an entry in {__name__}: {without}"
@@ -270,7 +309,8 @@ def test_a_list_costs_the_same_with_3_and_300_rows(cast: Cast, name: str, part: 
     client = Client()
     client.force_login(cast[part], backend=BACKEND)
     client.post("/workspace/", {"tenant": "claims"})
-    url = reverse(name) + QUERIES.get(name, "?page_size=200" if _takes_page_size(name) else "")
+    arguments = {"tenant": "claims", "prompt": "s0"} if name in OF_A_PROMPT else {}
+    url = reverse(name, kwargs=arguments) + QUERIES.get(name, "?page_size=200" if _takes_page_size(name) else "")
 
     def cost() -> tuple[int, list[str]]:
         cache.clear()
@@ -297,6 +337,7 @@ def _takes_page_size(name: str) -> bool:
 def _forget(cast: Cast) -> None:
     """The three rows, so that the 300 can have their names."""
     for rows in (
+        Prompt.objects.unscoped("test"),
         Conversation.objects.unscoped("test"),
         SavedExample.objects.unscoped("test"),
         Route.objects.unscoped("test"),

@@ -21,10 +21,12 @@ from apps.gateway.snapshot import Principal, Snapshot
 from apps.gateway.snapshot_prompts import PromptFacts, VersionFacts
 from apps.models.providers.base import CONVERSATIONS, Operation, Target
 from apps.models.providers.conversation import Conversation, Message, OutputFormat, Reasoning, Text, Tool
-from apps.models.providers.dialects import DIALECTS
+from apps.models.providers.dialects import CHAT, CONVERSE, MESSAGES
+from apps.models.providers.dialects.base import ConversationDialect
 from apps.prompts.errors import VariablesInvalid
 from apps.prompts.rendering import Template
-from apps.prompts.types import DEFAULT_LABEL
+from apps.prompts.types import DEFAULT_LABEL, Content, plain
+from apps.prompts.types import Message as Said
 
 # Reads a version that no label points to; raises GatewayError when the database is away.
 Pinned = Callable[[PromptFacts, int], Awaitable[VersionFacts | None]]
@@ -34,13 +36,18 @@ _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_prompt = msgspec.json.Decoder(PromptReference).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_items = msgspec.json.Decoder(list[Raw]).decode
+_DIALECTS: dict[Operation, ConversationDialect] = {
+    "chat.completions": CHAT,
+    "messages": MESSAGES,
+    "converse": CONVERSE,
+}
 _ANY_MODEL = Target(base_url="", upstream_model="")
 # Where the prompt's part comes first and the caller's follows.
 _JOINED = frozenset({"messages", "input", "system", "instructions"})
 # Objects of several settings, of which the caller's own count one by one.
 _NESTED = frozenset({"inferenceConfig", "text", "output_config", "reasoning"})
 # Two names of one thing: who says either has said it.
-_SAME = {"max_completion_tokens": "max_tokens"}
+_SAME: dict[str, str] = {"max_completion_tokens": "max_tokens"}
 # Who is on the other side, in the words of each API.
 _WHO = ("conversation", "user", "safety_identifier")
 _WHO_INSIDE = ("metadata", "requestMetadata")
@@ -118,7 +125,7 @@ async def fill(
         raise PromptRefused(
             f"The prompt '{served.slug}' (version {served.number}) cannot be filled in: {error.message}",
             code="prompt_variables_invalid",
-            param=f"prompt.{error.field}",
+            param=f"prompt.{(error.field or '').replace('/', '.')}",
         ) from None
     body = _body(call, version.template, messages)
     return replace(arrived, body=body)
@@ -230,13 +237,15 @@ def _not_found(slug: str) -> PromptRefused:
 # The caller's body with the prompt in it.
 
 
-def _body(call: PromptCall, template: Template, messages: list[Any]) -> bytes:
+def _body(call: PromptCall, template: Template, messages: list[Said]) -> bytes:
     fields: dict[str, Any] = {name: raw for name, raw in call.fields.items() if bytes(raw) != b"null"}
     content = template.content
-    written = DIALECTS[call.operation].write(
-        _conversation(template, messages), _ANY_MODEL, stream=False, max_output_tokens=None
-    )
-    ours = dict(written.fields)
+    if call.operation == "responses":
+        ours = _responses_fields(content, messages)
+    else:
+        conversation = _conversation(template, messages)
+        written = _DIALECTS[call.operation].write(conversation, _ANY_MODEL, stream=False, max_output_tokens=None)
+        ours = dict(written.fields)
     ours.pop("model", None)
     if content.parameters.max_tokens is None:
         ours.pop("max_tokens", None)  # a dialect that needs one assumes one; here it is the caller's to say
@@ -248,7 +257,7 @@ def _body(call: PromptCall, template: Template, messages: list[Any]) -> bytes:
                 "Neither the request nor the prompt names a model.", param="model", code="missing_field"
             )
     for name, value in ours.items():
-        theirs = fields.get(name, fields.get(_SAME.get(name, name)))
+        theirs = fields.get(name) or fields.get(_SAME.get(name, name))
         if theirs is None:
             fields[name] = value
         elif name in _JOINED:
@@ -258,7 +267,7 @@ def _body(call: PromptCall, template: Template, messages: list[Any]) -> bytes:
     return _encode(fields)
 
 
-def _conversation(template: Template, messages: list[Any]) -> Conversation:
+def _conversation(template: Template, messages: list[Said]) -> Conversation:
     content, parameters = template.content, template.content.parameters
     effort = parameters.reasoning_effort
     reasoning = None
@@ -288,6 +297,22 @@ def _conversation(template: Template, messages: list[Any]) -> Conversation:
         presence_penalty=parameters.presence_penalty,
         frequency_penalty=parameters.frequency_penalty,
     )
+
+
+def _responses_fields(content: Content, messages: list[Said]) -> dict[str, Any]:
+    """In the words of the Responses API, which providers are not spoken to in: its dialect only reads requests."""
+    parameters = content.parameters
+    fields: dict[str, Any] = {
+        "input": [{"role": each.role, "content": each.content} for each in messages],
+        "tools": [{"type": "function", **plain(each.function)} for each in content.tools] or None,
+        "max_output_tokens": parameters.max_tokens,
+        "temperature": parameters.temperature,
+        "top_p": parameters.top_p,
+        "reasoning": {"effort": parameters.reasoning_effort} if parameters.reasoning_effort else None,
+    }
+    if content.output_schema is not None:
+        fields["text"] = {"format": {"type": "json_schema", "name": "answer", "schema": content.output_schema}}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _joined(name: str, ours: Any, theirs: Raw) -> Any:

@@ -11,13 +11,14 @@ from enum import StrEnum
 from statistics import median
 from typing import Any
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Avg, Count, Q, QuerySet, Sum
 from django.utils import timezone
 
 from apps.gateway.models import Granularity, RequestLog, UsageRecord, UsageRollup
 from apps.gateway.types import Outcome
 from apps.models.models import Model
 from apps.models.providers.base import USAGE_KINDS
+from apps.prompts.models import Prompt
 from apps.tenants.access import Actor
 from apps.tenants.errors import Invalid, NotFound
 from apps.tenants.models import ApiKey, Budget, Project, Tenant, User
@@ -312,6 +313,59 @@ def model_speed(model: Model) -> Speed:
         median(first_tokens) if len(first_tokens) >= FEWEST_SAMPLES else None,
         median(rates) if len(rates) >= FEWEST_SAMPLES else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class VersionTraffic:
+    """What one version of a prompt was asked and cost. ``share`` is of all the prompt's requests."""
+
+    number: int
+    requests: int
+    errors: int
+    tokens: int
+    cost_picousd: int
+    mean_ms: float
+    share: float
+
+    @property
+    def error_rate(self) -> float:
+        return self.errors / self.requests
+
+    @property
+    def cost_per_thousand_picousd(self) -> int:
+        return self.cost_picousd * 1000 // self.requests
+
+
+def prompt_traffic(actor: Actor, prompt: Prompt, since: datetime) -> list[VersionTraffic]:
+    """By version, the newest first: of a prompt that the actor may see, in the projects whose usage they may see."""
+    rows = RequestLog.objects.for_actor(actor, "usage.view").filter(
+        tenant_id=prompt.tenant_id, prompt_id=prompt.pk, at__gte=since, prompt_version__isnull=False
+    )
+    sums = (
+        rows.order_by()
+        .values("prompt_version")
+        .annotate(
+            requests=Count("pk"),
+            errors=Count("pk", filter=~Q(outcome=Outcome.OK)),
+            tokens=Sum("input_tokens") + Sum("output_tokens"),
+            cost=Sum("cost_picousd"),
+            ms=Avg("duration_ms"),
+        )
+    )
+    found = sums.order_by("-prompt_version")
+    total = sum(row["requests"] for row in found)
+    return [
+        VersionTraffic(
+            row["prompt_version"] or 0,
+            row["requests"],
+            row["errors"],
+            row["tokens"],
+            row["cost"],
+            row["ms"],
+            row["requests"] / total,
+        )
+        for row in found
+    ]
 
 
 def _rollups(

@@ -47,8 +47,8 @@ _pinned: dict[tuple[int, int], VersionFacts] = {}  # by prompt's id and number
 
 def read_prompts() -> dict[tuple[int, str], PromptFacts]:
     """By tenant's id and slug. A fixed number of queries, and one for every few hundred versions not yet known."""
-    newest = Release.objects.unscoped(WHY).order_by().values("prompt_id", "environment", "label")
-    newest = newest.annotate(last=Max("pk")).values("last")
+    by_label = Release.objects.unscoped(WHY).order_by().values("prompt_id", "environment", "label")
+    newest = by_label.annotate(last=Max("pk")).values("last")
     shares = ReleaseShare.objects.unscoped(WHY).filter(release__in=newest, release__prompt__is_archived=False)
     names = ("release__prompt_id", "release__environment", "release__label", "version_id", "version__number", "weight")
     labels: defaultdict[int, defaultdict[tuple[str, str], list[tuple[int, int]]]] = defaultdict(

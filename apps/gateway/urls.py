@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from apps.gateway.views import health, requests, routes, usage
+from apps.gateway.views import health, prompts, requests, routes, usage
 
 app_name = "gateway"
 urlpatterns = [
     path("usage/", usage.usage, name="usage"),
     path("usage/models/<path:slug>/speed/", usage.model_speed, name="model-speed"),
     path("health/", health.endpoint_health, name="health"),
+    path("usage/prompts/<slug:tenant>/<slug:prompt>/", prompts.prompt_traffic, name="prompt-traffic"),
     path("routes/", routes.route_list, name="route-list"),
     path("routes/new/", routes.route_create, name="route-create"),
     path("routes/<int:pk>/", routes.route_detail, name="route-detail"),

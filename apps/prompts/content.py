@@ -94,7 +94,7 @@ def _variables(
     if unused := [name for name in declared if name not in found]:
         raise ContentInvalid(
             f"{unused[0][:64]!r} is declared, but no message has {{{{{unused[0][:64]}}}}}.",
-            field=f"variables.{unused[0][:64]}",
+            field=f"variables/{unused[0][:64]}",
             remedy="Use it in a message, or leave its declaration out.",
         )
     return clean_variables({name: declared.get(name, inherited.get(name, {"type": "string"})) for name in found})
@@ -161,4 +161,6 @@ def _invalid(text: str) -> ContentInvalid:
     match = _location.search(text)
     path = match["path"] if match else ""
     text = text[: match.start()] if match else text
-    return ContentInvalid(f"{text}.".replace("`", "'"), field=path.replace("[", ".").replace("]", "") or None)
+    return ContentInvalid(
+        f"{text}.".replace("`", "'"), field=path.replace("[", "/").replace("]", "").replace(".", "/") or None
+    )

@@ -27,4 +27,4 @@ class VariablesInvalid(Invalid):
         told = "; ".join(f"'{name[:64]}' {problem}" for name, problem in list(self.problems.items())[:10])
         if len(self.problems) > 10:
             told += f"; and {len(self.problems) - 10} more"
-        super().__init__(f"{told}.", field=f"variables.{next(iter(self.problems))[:64]}")
+        super().__init__(f"{told}.", field=f"variables/{next(iter(self.problems))[:64]}")

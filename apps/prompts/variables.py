@@ -40,7 +40,7 @@ def _clean(name: str, schema: Any) -> dict[str, Any]:
             field="variables",
             remedy="Use letters, digits and underscores, at most 64, for example claim_text.",
         )
-    field = f"variables.{name}"
+    field = f"variables/{name}"
     if isinstance(schema, Mapping) and not {"type", "enum", "const"} & set(schema):
         schema = {"type": "string", **schema}
     cleaned = _clean_schema(schema, field, 1)

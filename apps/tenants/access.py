@@ -103,6 +103,9 @@ KEY_ACTIONS = frozenset(
         "model.view",
         "route.view",
         "model.call",
+        "prompt.view",
+        "prompt.edit",
+        "prompt.release",
     }
 )
 

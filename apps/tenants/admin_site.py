@@ -87,6 +87,15 @@ SIDEBAR: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "Prompts",
+        (
+            ("Prompts", "admin:prompts_prompt_changelist", "article"),
+            ("Versions", "admin:prompts_promptversion_changelist", "history"),
+            ("Releases", "admin:prompts_release_changelist", "rocket_launch"),
+            ("Published", "admin:prompts_publication_changelist", "share"),
+        ),
+    ),
+    (
         "Routing",
         (
             ("Routes", "admin:gateway_route_changelist", "alt_route"),

@@ -39,7 +39,7 @@ result = prompt.pk
 @pytest.fixture(scope="module")
 def prompted(world: World) -> World:
     """``world`` with the prompt ``triage``, whose model is a new one."""
-    model = world.model()
+    model = world.prompt_model = world.model()  # type: ignore[attr-defined]
     world.shell.run(_SEED, model=model)
     world.eventually(lambda: ask(world, version=1).status_code == 200, within=10)
     return world
@@ -99,6 +99,35 @@ def test_the_same_prompt_in_the_words_of_the_messages_api(prompted: World) -> No
     assert contents[-1] == "Claim: hail [[chunks=3]]"
     assert "You sort claims in English." in str(contents[0])
     assert "Be kind." in str(contents)
+
+
+def test_the_same_prompt_in_the_words_of_the_responses_api(prompted: World) -> None:
+    answer = ask(prompted, "/responses", {"input": "And quickly.", "instructions": "Be kind."})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-lobby-prompt-version"] == "2"
+    body = sent(prompted)
+    told = str(body)
+    assert "You sort claims in English." in told
+    assert told.index("Claim: hail") < told.index("And quickly.")
+    assert "Be kind." in told
+    assert body["temperature"] == 0.25
+
+
+def test_the_same_prompt_in_the_words_of_converse(prompted: World) -> None:
+    said = {"inferenceConfig": {"maxTokens": 5}, "messages": [{"role": "user", "content": [{"text": "And quickly."}]}]}
+    reference = {"id": "triage", "variables": {"claim": "hail"}}
+    answer = httpx.post(
+        f"{prompted.lobby.url}/model/{prompted.prompt_model}/converse",
+        json={"prompt": reference, **said},
+        headers=bearer(prompted.key),
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-lobby-prompt-version"] == "2"
+    body = sent(prompted)
+    assert "You sort claims in English." in str(body["messages"][0])
+    assert "And quickly." in str(body["messages"][-1])
+    assert (body["temperature"], body["max_completion_tokens"]) == (0.25, 5)
 
 
 def test_a_stream_tells_the_version_too_and_the_log_keeps_it(prompted: World) -> None:

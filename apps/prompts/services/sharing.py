@@ -9,34 +9,34 @@ from apps.prompts.services.prompts import create_prompt, locked
 from apps.prompts.services.versions import store_version
 from apps.tenants import audit, validation
 from apps.tenants.access import Actor, can, require
-from apps.tenants.errors import Conflict, NotFound
+from apps.tenants.errors import NotFound
 from apps.tenants.models import Tenant
+from apps.tenants.services.changes import apply_changes
 
 
 @transaction.atomic
 def publish_version(*, actor: Actor, version: PromptVersion, note: str = "") -> Publication:
-    """Every tenant may read and fork it from now on."""
+    """Every tenant may read and fork it from now on. Again, it only changes the note."""
     prompt = version.prompt
     require(actor, "prompt.publish", prompt.tenant, what="publish this prompt to every tenant")
     note = " ".join(validation.clean_text(note, field="note", maximum=500).split())
     publication, created = Publication.objects.unscoped("of the version just reached").get_or_create(
         version=version, defaults={"note": note, "published_by": actor.user}
     )
-    if not created:
-        raise Conflict(f"Version {version.number} is published already.", code="already_published")
+    if not created and not apply_changes(publication, {"note": note}):
+        return publication
     audit.record(actor, "prompt.published", prompt, {"version": version.number, "note": note}, prompt.tenant)
     return publication
 
 
 @transaction.atomic
 def withdraw_publication(*, actor: Actor, version: PromptVersion) -> None:
-    """What was forked stays."""
+    """What was forked stays. Nothing happens where it is not published."""
     prompt = version.prompt
     require(actor, "prompt.publish", prompt.tenant, what="withdraw this publication")
     deleted, _ = Publication.objects.unscoped("of the version just reached").filter(version=version).delete()
-    if not deleted:
-        raise NotFound(f"Version {version.number} is not published.")
-    audit.record(actor, "prompt.publication_withdrawn", prompt, {"version": version.number}, prompt.tenant)
+    if deleted:
+        audit.record(actor, "prompt.publication_withdrawn", prompt, {"version": version.number}, prompt.tenant)
 
 
 @transaction.atomic

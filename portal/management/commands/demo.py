@@ -13,6 +13,7 @@ from django.utils import timezone
 from portal.demo.control_plane import demo_password, is_seeded, seed_control_plane
 from portal.demo.history import write_history
 from portal.demo.playground import seed_playground
+from portal.demo.prompts import seed_prompts
 
 
 class Command(BaseCommand):
@@ -32,6 +33,7 @@ class Command(BaseCommand):
         # The spool last: lines that name rows which were never committed must not be.
         with transaction.atomic():
             rows = seed_control_plane(now)
+            seed_prompts(now)
             seed_playground(now)
             requests = write_history(rows, settings.SPOOL_DIR, now)
         if options["verbosity"]:

@@ -1,0 +1,83 @@
+"""The management API as the command line calls it. ``LOBBY_URL`` says where, ``LOBBY_API_KEY`` who."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+TIMEOUT_SECONDS = 30.0
+
+
+class Failed(Exception):
+    """What is told to the person at the terminal, and nothing more. ``code`` is for programs."""
+
+    def __init__(self, message: str, *, code: str = "failed", status: int = 0) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status = status
+
+
+class Api:
+    """Raises ``Failed`` with the server's own words."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._client = httpx.Client(
+            base_url=url.rstrip("/") + "/api/",
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=TIMEOUT_SECONDS,
+        )
+
+    @classmethod
+    def from_environment(cls) -> Api:
+        url, key = os.environ.get("LOBBY_URL", ""), os.environ.get("LOBBY_API_KEY", "")
+        if not url:
+            raise Failed("Set LOBBY_URL to the address of your Lobby, for example https://lobby.example.com.")
+        if not key:
+            raise Failed("Set LOBBY_API_KEY to a key with the scopes management:read and management:write.")
+        return cls(url, key)
+
+    def get(self, *path: object, **query: str) -> Any:
+        return self._call("GET", path, params=query)
+
+    def post(self, *path: object, body: dict[str, Any]) -> Any:
+        return self._call("POST", path, json=body)
+
+    def every(self, *path: object, **query: str) -> Iterator[dict[str, Any]]:
+        """Every row of a list, page after page."""
+        cursor = ""
+        while True:
+            page = self.get(*path, **query, **({"cursor": cursor} if cursor else {}))
+            yield from page["results"]
+            if not page["next"]:
+                return
+            cursor = httpx.URL(page["next"]).params["cursor"]
+
+    def tenant(self) -> str:
+        """The slug of the tenant that the key works in."""
+        me = self.get("me")
+        tenants = [each["tenant"] if isinstance(each, dict) else each for each in me["tenants"]]
+        if len(tenants) != 1:
+            raise Failed("The key is not of one tenant: name it with --tenant.")
+        return str(tenants[0])
+
+    def _call(self, method: str, path: tuple[object, ...], **options: Any) -> Any:
+        address = "/".join(quote(str(part), safe="") for part in path)
+        try:
+            answer = self._client.request(method, address, **options)
+        except httpx.HTTPError as error:
+            raise Failed(f"Lobby at {self._client.base_url} cannot be reached: {error}", code="unreachable") from None
+        if answer.is_success:
+            return answer.json() if answer.content else None
+        try:
+            problem = answer.json()
+            told = " ".join(filter(None, (problem["detail"], problem.get("remedy"))))
+            named = [f"{each.get('pointer', '')}: {each['detail']}" for each in problem.get("errors", [])]
+            message = "\n".join([told, *(f"  {line}" for line in named)]) if len(named) > 1 else told
+            raise Failed(message, code=problem["code"], status=answer.status_code)
+        except (ValueError, KeyError, TypeError):
+            raise Failed(f"{method} /api/{address} answered {answer.status_code}.", status=answer.status_code) from None

@@ -1,0 +1,92 @@
+"""``bin/lobby`` against a running Lobby: a prompt goes from a file into the catalog, is called, and comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.gateway.world import World
+from tests.live import ROOT, LiveLobby, LobbyFactory
+
+CAST = """
+import json
+from tests.cast import assemble
+print(json.dumps(assemble().keys))
+"""
+FILE = """---
+id: greeting
+name: Greeting
+parameters:
+  temperature: 0.5
+model: sandbox-chat
+---
+--- system ---
+You greet {{name}} politely.
+--- user ---
+Hello!
+"""
+
+
+@pytest.fixture
+def lobby(live_lobby: LobbyFactory) -> LiveLobby:
+    return live_lobby(start=False)
+
+
+def test_from_a_file_to_an_answer_and_back(lobby: LiveLobby, tmp_path: Path) -> None:
+    keys = json.loads(lobby.python(CAST).strip().splitlines()[-1])
+    lobby.start()
+    file = tmp_path / "greeting.prompt"
+    file.write_text(FILE)
+
+    def run(*arguments: str, key: str = "management", code: int = 0) -> Any:
+        env = {"PATH": os.environ["PATH"], "LOBBY_URL": lobby.url, "LOBBY_API_KEY": keys[key]}
+        done = subprocess.run(
+            [str(ROOT / "bin" / "lobby"), "prompts", *arguments, "--json"], env=env, capture_output=True, text=True
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    assert run("create", str(file))[0]["version"] == 1
+    assert run("diff", str(file))[0]["diff"] == ""
+    assert run("push", str(file))[0]["created"] is False
+    file.write_text(FILE.replace("politely", "warmly"))
+    assert "+You greet {{name}} warmly." in run("diff", str(file), code=1)[0]["diff"]
+    assert run("push", str(file), "-m", "Warmer")[0] | {"hash": ""} == {
+        "prompt": "greeting",
+        "version": 2,
+        "hash": "",
+        "created": True,
+        "file": str(file),
+    }
+    pulled = run("pull", "-d", str(tmp_path / "out"))[0]
+    assert (pulled["version"], pulled["changed"]) == (2, True)
+    assert run("pull", "-d", str(tmp_path / "out"))[0]["changed"] is False
+    assert run("push", str(tmp_path / "out" / "greeting.prompt"))[0]["created"] is False
+    assert run("pull", "greeting", "--version", "1", "-d", str(tmp_path / "old"))[0]["version"] == 1
+
+    # Errors are told, and a key that may not write does not.
+    assert run("push", str(file), key="reading", code=2)["error"]["code"] == "missing_scope"
+    assert run("push", str(file), key="revoked", code=2)["error"]["code"]
+    file.write_text(FILE.replace("0.5", "5"))
+    assert run("push", str(file), code=2)["error"]["code"] == "content_invalid"
+    assert run("pull", "nosuch", code=2)["error"]["code"] == "not_found"
+
+    lobby.python(
+        "from apps.models.sandbox_models import register\n"
+        "from apps.tenants.access import Actor\n"
+        "register(actor=Actor.system('test'))"
+    )
+    body = {"prompt": {"id": "greeting", "version": 2, "variables": {"name": "Ada"}}}
+    headers = {"Authorization": f"Bearer {keys['inference']}"}
+
+    def answered() -> httpx.Response:
+        return httpx.post(f"{lobby.base_url}/chat/completions", json=body, headers=headers, timeout=30)
+
+    World.eventually(lambda: answered().status_code == 200, within=10)
+    assert answered().headers["x-lobby-prompt-version"] == "2"
