@@ -19,7 +19,7 @@ this one when it comes. The admin's routes share one rule, and so do the entranc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 # A word in everything of the other tenant that has a name: its own slugs, which a caller may type, are without it.
