@@ -15,6 +15,7 @@ class ChatVoice:
     operation: Operation = "chat.completions"
     tells = frozenset({"input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"})
     signs = True  # in ``reasoning_details``, of plain answers
+    model = "upstream-model"
     lacks: frozenset[str] = frozenset()
 
     def request(self, asked: Asked, *, stream: bool) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class MessagesVoice:
         | {"reasoning_tokens"}
     )
     signs = True
+    model = "upstream-model"
     lacks: frozenset[str] = frozenset()
 
     def request(self, asked: Asked, *, stream: bool) -> dict[str, Any]:

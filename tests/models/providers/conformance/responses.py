@@ -15,6 +15,7 @@ class ResponsesVoice:
     operation: Operation = "responses"
     tells = frozenset({"input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"})
     signs = True
+    model = "upstream-model"
     lacks = frozenset({"stop"})
 
     def request(self, asked: Asked, *, stream: bool) -> dict[str, Any]:

@@ -17,17 +17,28 @@ from msgspec import Raw
 
 from apps.models.providers.base import ProviderError, StreamDecoder, Target, UpstreamCall, Usage
 from apps.models.providers.composed import ComposedAdapter
-from apps.models.providers.dialects import CHAT, MESSAGES, RESPONSES
+from apps.models.providers.dialects import CHAT, CONVERSE, MESSAGES, RESPONSES
 from apps.models.providers.dialects.base import ConversationDialect
 from apps.models.providers.framing import MAX_EVENT_BYTES
 from apps.models.providers.services import HeaderService
 from tests.models.providers.conformance.chat import ChatVoice
+from tests.models.providers.conformance.converse import ConverseVoice
 from tests.models.providers.conformance.messages import MessagesVoice
 from tests.models.providers.conformance.responses import ResponsesVoice
 from tests.models.providers.conformance.voices import PNG, SCHEMA, Asked, Said, Turn, Voice, told
 
-VOICES: dict[str, Voice] = {"chat": ChatVoice(), "responses": ResponsesVoice(), "messages": MessagesVoice()}
-UPSTREAMS: dict[str, ConversationDialect] = {"chat": CHAT, "responses": RESPONSES, "messages": MESSAGES}
+VOICES: dict[str, Voice] = {
+    "chat": ChatVoice(),
+    "responses": ResponsesVoice(),
+    "messages": MessagesVoice(),
+    "converse": ConverseVoice(),
+}
+UPSTREAMS: dict[str, ConversationDialect] = {
+    "chat": CHAT,
+    "responses": RESPONSES,
+    "messages": MESSAGES,
+    "converse": CONVERSE,
+}
 PAIRS = [(front, upstream) for front in VOICES for upstream in UPSTREAMS]
 TARGET = Target("https://example.com", "upstream-model", "key", max_output_tokens=4_000)
 
@@ -84,7 +95,8 @@ def adapter(upstream: str) -> ComposedAdapter:
 
 def call(front: str, asked: Asked = HELLO, *, stream: bool = False) -> UpstreamCall:
     voice = VOICES[front]
-    fields = {"model": "m", **voice.request(asked, stream=stream)}
+    named = {} if voice.operation == "converse" else {"model": "m"}  # there it stands in the path
+    fields = {**named, **voice.request(asked, stream=stream)}
     raw = {name: Raw(json.dumps(value).encode()) for name, value in fields.items()}
     return UpstreamCall(voice.operation, raw, stream=stream, wants_usage=True, model="m")
 
@@ -109,13 +121,19 @@ def without(asked: Asked, lacks: frozenset[str]) -> Asked:
 @pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize(("front", "upstream"), PAIRS)
 def test_what_is_asked_arrives(front: str, upstream: str, question: str) -> None:
+    if question == "no tool" and front == "converse":
+        pytest.skip("Its callers offer none in the place of saying so.")
     asked = without(QUESTIONS[question], VOICES[front].lacks)
     wanted = without(asked, VOICES[upstream].lacks)
+    unsaid = wanted != asked
+    if question == "no tool" and upstream == "converse":
+        wanted = replace(wanted, tools=(), choice="")  # where no tool is offered, none is called
+    target = replace(TARGET, upstream_model=VOICES[upstream].model)
     for stream in (False, True):
-        prepared = adapter(upstream).prepare(TARGET, call(front, asked, stream=stream), attempt_id="a")
+        prepared = adapter(upstream).prepare(target, call(front, asked, stream=stream), attempt_id="a")
         body = prepared.request.read()
         assert VOICES[upstream].understood(body) == wanted
-        assert bool(prepared.dropped) == (wanted != asked), "what cannot be said is named, and nothing else is"
+        assert bool(prepared.dropped) == unsaid, "what cannot be said is named, and nothing else is"
         assert json.loads(body).get("model", "upstream-model") == "upstream-model"
 
 
@@ -229,5 +247,5 @@ def test_bytes_at_random_are_a_clean_error(pair: tuple[str, str], blocks: list[b
 @pytest.mark.parametrize(("front", "upstream"), PAIRS)
 def test_an_event_without_end_is_refused(front: str, upstream: str) -> None:
     reading = decoder(front, upstream)
-    with pytest.raises(ProviderError, match="event of more than"):
+    with pytest.raises(ProviderError, match=r"event of more than|does not match its checksum"):
         reading.feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1))

@@ -56,6 +56,7 @@ class Voice(Protocol):
     operation: Operation
     tells: frozenset[str]  # which kinds of usage it has words for
     signs: bool  # whether thought has a signature
+    model: str  # an upstream's
     lacks: frozenset[str]  # what of a question it has no word for
 
     # A caller's side.
