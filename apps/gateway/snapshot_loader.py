@@ -38,8 +38,9 @@ from apps.models.cloud_credentials import CLOUD, CloudSource
 from apps.models.credentials import CredentialError, credential_of
 from apps.models.models import AccessGrant, Endpoint, Model, Price
 from apps.models.provider_settings import merged
+from apps.models.providers.aws.credentials import load as load_signer
 from apps.models.providers.base import Target
-from apps.models.types import CALLABLE_LIFECYCLES, ProviderKind
+from apps.models.types import AWS_KINDS, CALLABLE_LIFECYCLES, ProviderKind
 from apps.tenants.access import ROLE_ACTIONS
 from apps.tenants.control_plane import control_plane_version
 from apps.tenants.models import ApiKey, Budget, Membership, Project, RateLimit, Tenant
@@ -192,6 +193,8 @@ def _endpoint(endpoint: Endpoint, prices: dict[tuple[int, int], list[PriceFacts]
     except CredentialError:
         # One provider whose secret cannot be read must not keep all the others from serving.
         credential, enabled = None, False
+    if enabled and provider.kind in AWS_KINDS:
+        load_signer()
     own = prices.get((endpoint.model_id, endpoint.pk))
     return EndpointFacts(
         id=endpoint.pk,

@@ -25,8 +25,8 @@ Maker = Callable[[bytes, str], Plan]
 Headers = list[tuple[bytes, bytes]]
 
 _PATH = re.compile(r"/model/([^/]+)/(converse|invoke)(-stream|-with-response-stream)?")
-_EXCEPTION = b"!"
-"""Marks the name of an event that is an exception."""
+_EXCEPTION, _CUT = b"!", b"~"
+"""They mark the name of an event that is an exception, or that breaks off."""
 
 
 class Paths(Mapping[str, Maker]):
@@ -65,7 +65,7 @@ class BedrockApi(Api):
     unknown_caller = 403
     checked = True
     end = None
-    cut_utf8 = Event(b'{"contentBlockIndex":0,"delta":{"text":"\xf0\x9f"}}', name=b"contentBlockDelta")
+    cut_utf8 = Event(b'{"contentBlockIndex":0,"delta":{"text":"\xf0\x9f', name=b"~contentBlockDelta")
     malformed = Event(b'{"contentBlockIndex":0,"delta": [}', name=b"contentBlockDelta")
 
     def credential(self, method: str, url: str, headers: Headers, body: bytes) -> str:
@@ -78,6 +78,8 @@ class BedrockApi(Api):
         name = event.name.decode()
         if event.name.startswith(_EXCEPTION):
             return aws_frames.exception(name[1:], event.data)
+        if event.name.startswith(_CUT):
+            return aws_frames.event(name[1:], event.data)[:-4]
         return aws_frames.event(name, event.data)
 
     def headers(self, status: int, plan: Plan | None = None) -> str:

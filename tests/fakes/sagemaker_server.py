@@ -25,7 +25,7 @@ from tests.fakes.openai_server import Api, main
 from tests.fakes.openai_wire import Event, Plan, RequestError, failure_body
 
 _PATH = re.compile(r"/endpoints/([^/]+)/invocations(-response-stream)?")
-_EXCEPTION = b"!"
+_EXCEPTION, _CUT = b"!", b"~"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -125,6 +125,7 @@ class SageMakerApi(Api):
     stream_type = "application/vnd.amazon.eventstream"
     unknown_caller = 403
     checked = True
+    cut_utf8 = Event(Api.cut_utf8.data, name=_CUT)
 
     def credential(self, method: str, url: str, headers: Headers, body: bytes) -> str:
         return signed_by("sagemaker", method, url, headers, body)
@@ -132,7 +133,7 @@ class SageMakerApi(Api):
     def framed(self, event: Event, behaviour: Behaviour) -> bytes:
         if event.name.startswith(_EXCEPTION):
             return aws_frames.exception(event.name[1:].decode(), event.data)
-        text = b"data:" + event.data + b"\n\n"
+        text = b"data: " + event.data + (b"" if event.name == _CUT else b"\n\n")
         # A part need not end where an event does.
         parts = (text[: len(text) // 2], text[len(text) // 2 :])
         return b"".join(aws_frames.event("PayloadPart", part, "application/octet-stream") for part in parts)

@@ -112,13 +112,15 @@ def test_containers_behind_sagemaker(tmp_path: Path) -> None:
     ):
         chat = {"model": "m", "messages": [{"role": "user", "content": "Hello there [[chunks=3]]"}]}
         answer = client.invoke_endpoint(EndpointName="llama", ContentType="application/json", Body=json.dumps(chat))
-        assert json.load(answer["Body"])["choices"][0]["message"]["content"] == SAID
+        with closing(answer["Body"]) as body:
+            assert json.load(body)["choices"][0]["message"]["content"] == SAID
         streamed = client.invoke_endpoint_with_response_stream(
             EndpointName="llama", ContentType="application/json", Body=json.dumps({**chat, "stream": True})
         )
         with closing(streamed["Body"]) as parts:
             text = b"".join(part["PayloadPart"]["Bytes"] for part in parts)
-        assert text.endswith(b"data:[DONE]\n\n")
+        assert text.endswith(b"data: [DONE]\n\n")
         generate = {"inputs": "Hello there [[chunks=3]]", "parameters": {"details": True}}
         answer = client.invoke_endpoint(EndpointName="llama", ContentType="application/json", Body=json.dumps(generate))
-        assert json.load(answer["Body"])[0]["generated_text"] == SAID
+        with closing(answer["Body"]) as body:
+            assert json.load(body)[0]["generated_text"] == SAID

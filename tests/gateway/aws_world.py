@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,3 +64,27 @@ def bedrock_sdk(world: World, key: str = "", **options: Any) -> Iterator[Any]:
     """The official client with Lobby as its endpoint."""
     with sdk("bedrock-runtime", world.lobby.url, *pair_of(world, key or world.key), **options) as client:
         yield client
+
+
+class BedrockWorld(World):
+    """A Lobby in front of the fake Bedrock, whose model is called ``fake-chat`` here, too."""
+
+    kind = "bedrock"
+    credential: Mapping[str, Any] = {
+        "settings": {"region": REGION, "access_key_id": ACCESS_KEY},
+        "credential_source": "database",
+        "secret": secret_of(ACCESS_KEY),
+    }
+
+    def environment(self, credential: str) -> dict[str, str]:
+        return {}
+
+    def arrange(self) -> None:
+        super().arrange()
+        serve(self, self.fake, "fake-chat", "fake-chat", kind=self.kind)
+
+
+class SageMakerWorld(BedrockWorld):
+    """The same in front of a container of OpenAI's shape."""
+
+    kind = "sagemaker"

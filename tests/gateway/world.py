@@ -80,7 +80,7 @@ class World:
     """``lobby`` serves the models of ``fake``. Each ``project()`` is a new one, so that tests do not meet."""
 
     kind = "openai_compatible"  # of the fake's provider
-    credential: Mapping[str, str] = {}  # and of others of its kind
+    credential: Mapping[str, Any] = {}  # and of others of its kind
 
     def __init__(self, lobby: LiveLobby, fake: FakeOpenAI, *, credential: str = "sk-fake") -> None:
         self.lobby = lobby
@@ -222,7 +222,7 @@ class AnthropicWorld(World):
     """The same in front of the fake Anthropic, whose model is called ``fake-chat`` here, too."""
 
     kind = "anthropic"
-    credential: Mapping[str, str] = {"credential_source": "environment", "credential_env": "LOBBY_PROVIDER_FAKE"}
+    credential: Mapping[str, Any] = {"credential_source": "environment", "credential_env": "LOBBY_PROVIDER_FAKE"}
 
     def environment(self, credential: str) -> dict[str, str]:
         return {"LOBBY_PROVIDER_FAKE": credential}

@@ -1,10 +1,12 @@
 """What an AWS endpoint is shown: a signature by an access key, or a Bedrock API key as a bearer token.
 
-botocore signs; it is loaded at the first signature, so that a process without such endpoints never loads it.
+botocore signs. A process without such endpoints never loads it; one with them does so before it serves them (``load``),
+for that takes a quarter of a second.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 
@@ -52,15 +54,21 @@ def signer(target: Target, service: str) -> Signer:
     return lambda *request: shown
 
 
-def _signature(key: AccessKey, service: str, region: str) -> Signer:
-    import logging
+def load() -> None:
+    import botocore.auth
+    import botocore.awsrequest
+    import botocore.credentials  # noqa: F401
 
+    # At DEBUG it would log what it signs, a session's token included.
+    logging.getLogger("botocore.auth").setLevel(logging.INFO)
+
+
+def _signature(key: AccessKey, service: str, region: str) -> Signer:
+    load()
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
-    # At DEBUG it would log what it signs, a session's token included.
-    logging.getLogger("botocore.auth").setLevel(logging.INFO)
     auth = SigV4Auth(Credentials(key.access_key, key.secret_key, key.token), service, region)
 
     def sign(method: str, url: str, host: str, content_type: str, body: bytes) -> list[tuple[str, str]]:
