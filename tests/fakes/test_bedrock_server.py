@@ -37,7 +37,8 @@ def test_converse_plain_and_streamed(bedrock: FakeBedrock, client: Any) -> None:
     answer = client.converse(modelId=MODEL, messages=HELLO)
     assert answer["output"]["message"]["content"] == [{"text": SAID}]
     assert answer["usage"] == {"inputTokens": 3, "outputTokens": 3, "totalTokens": 6}
-    events = list(client.converse_stream(modelId=MODEL, messages=HELLO)["stream"])
+    with closing(client.converse_stream(modelId=MODEL, messages=HELLO)["stream"]) as stream:
+        events = list(stream)
     assert [next(iter(event)) for event in events] == [
         "messageStart", *["contentBlockDelta"] * 3, "contentBlockStop", "messageStop", "metadata",
     ]  # fmt: skip
@@ -101,8 +102,9 @@ def test_shapes_are_held_to_the_letter() -> None:
 
 def test_faults_in_a_stream(client: Any) -> None:
     messages = [{"role": "user", "content": [{"text": "Hello [[fail=error_event at=2 code=throttlingException]]"}]}]
-    with pytest.raises(EventStreamError, match="throttling"):
-        list(client.converse_stream(modelId=MODEL, messages=messages)["stream"])
+    stream = client.converse_stream(modelId=MODEL, messages=messages)["stream"]
+    with closing(stream), pytest.raises(EventStreamError, match="throttling"):
+        list(stream)
 
 
 def test_containers_behind_sagemaker(tmp_path: Path) -> None:
