@@ -12,10 +12,9 @@ from urllib.parse import unquote
 
 import msgspec
 import structlog
-from asgiref.sync import sync_to_async
 from django.conf import settings
 
-from apps.gateway import fronts, metrics, prompts, sigv4
+from apps.gateway import fronts, metrics, prompts, responses_memory, sigv4
 from apps.gateway.answer import Receive, Send, send_error
 from apps.gateway.auth import authenticate, authenticate_signed, check_active
 from apps.gateway.books import Books, new_id
@@ -25,10 +24,8 @@ from apps.gateway.fronts.base import JSON, Arrived, Front
 from apps.gateway.fronts.messages import AnthropicErrors
 from apps.gateway.models_list import is_anthropic, list_body, model_body
 from apps.gateway.prompts import PromptCall
-from apps.gateway.responses_memory import no_response
 from apps.gateway.routing.callers import BY_PROXY, Caller
 from apps.gateway.runtime import Runtime
-from apps.gateway.services import stored_responses
 from apps.gateway.sigv4 import Signature
 from apps.gateway.snapshot import Principal
 from apps.gateway.types import Outcome
@@ -267,19 +264,15 @@ class GatewayApplication:
         self, scope: dict[str, Any], response_id: str, principal: Principal, send: Send, request_id: str
     ) -> None:
         """``GET`` and ``DELETE /v1/responses/{id}``: one that this project has stored."""
-        found: bytes | None
         match scope["method"]:
             case "GET" | "HEAD":
-                found = await sync_to_async(stored_responses.read, thread_sensitive=False)(principal, response_id)
+                body = await responses_memory.read(principal, response_id)
             case "DELETE":
-                forgotten = await sync_to_async(stored_responses.forget, thread_sensitive=False)(principal, response_id)
-                deleted = {"id": response_id, "object": "response", "deleted": True}
-                found = _encode(deleted) if forgotten else None
+                await responses_memory.forget(principal, response_id)
+                body = _encode({"id": response_id, "object": "response", "deleted": True})
             case _:
                 raise InvalidRequest(f"{RESPONSES}{{id}} takes GET and DELETE.", status=405, code="method_not_allowed")
-        if found is None:
-            raise no_response(response_id)
-        await _respond(send, 200, found, b"application/json", request_id)
+        await _respond(send, 200, body, b"application/json", request_id)
 
     async def _health(self, path: str, send: Send) -> None:
         if path == "/healthz":

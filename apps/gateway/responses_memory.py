@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import msgspec
 import structlog
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import Error as DatabaseError
 from msgspec import Raw
 
@@ -20,6 +24,10 @@ log = structlog.get_logger(__name__)
 
 # The database may hang: an answer does not wait longer for it.
 PATIENCE_SECONDS = 5.0
+# Threads of their own: those of a database that hangs must not be the ones that look up where the upstreams are.
+_threads = ThreadPoolExecutor(4, thread_name_prefix="stored-responses")
+
+T = TypeVar("T")
 
 
 class _Response(msgspec.Struct):
@@ -43,18 +51,42 @@ async def go_on(principal: Principal, parsed: Parsed) -> Parsed:
     request = parsed.request
     if not isinstance(request, ResponsesRequest) or request.previous_response_id is None:
         return parsed
+    items = await _asked(stored_responses.recall, principal, request.previous_response_id)
+    if items is None:
+        raise no_response(request.previous_response_id, param="previous_response_id")
+    parsed = with_input(parsed, items)
+    if len(bytes(parsed.fields["input"])) > settings.GATEWAY_MAX_BODY_BYTES:
+        raise InvalidRequest(
+            "The conversation has become larger than a body may be: begin another, with what matters of this one.",
+            status=413,
+            param="previous_response_id",
+            code="request_too_large",
+        )
+    return parsed
+
+
+async def read(principal: Principal, response_id: str) -> bytes:
+    """A response as it was answered. Raises as ``go_on`` does."""
+    found = await _asked(stored_responses.read, principal, response_id)
+    if found is None:
+        raise no_response(response_id)
+    return found
+
+
+async def forget(principal: Principal, response_id: str) -> None:
+    """Raises as ``go_on`` does."""
+    if not await _asked(stored_responses.forget, principal, response_id):
+        raise no_response(response_id)
+
+
+async def _asked(act: Callable[[Principal, str], T], principal: Principal, response_id: str) -> T:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            items = await sync_to_async(stored_responses.recall, thread_sensitive=False)(
-                principal, request.previous_response_id
-            )
+            return await sync_to_async(act, thread_sensitive=False, executor=_threads)(principal, response_id)
     except (DatabaseError, TimeoutError):
         raise Unavailable(
             "What was said before cannot be read right now. Try again in a moment.", retry_after=2.0
         ) from None
-    if items is None:
-        raise no_response(request.previous_response_id, param="previous_response_id")
-    return with_input(parsed, items)
 
 
 def no_response(response_id: str, *, param: str | None = None) -> InvalidRequest:
@@ -80,8 +112,9 @@ async def keep(principal: Principal, parsed: Parsed, answered: bytes) -> None:
         response = _decode(body)
         items = [*input_items(parsed), *response.output]
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await sync_to_async(stored_responses.remember, thread_sensitive=False)(principal, response.id, items, body)
-    except (DatabaseError, TimeoutError, msgspec.MsgspecError) as error:
+            remember = sync_to_async(stored_responses.remember, thread_sensitive=False, executor=_threads)
+            await remember(principal, response.id, items, body)
+    except (DatabaseError, TimeoutError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         log.warning("response_not_kept", error=type(error).__name__)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import openai
 import pytest
 from openai.types.responses import Response
 
-from tests.gateway.world import World
+from tests.gateway.world import World, chat
 
 MODEL = "fake-chat"
 WEATHER: Any = {
@@ -68,6 +71,31 @@ def test_a_conversation_goes_on_from_the_response_before(world: World, stream: b
     third = say(world, stream=stream, input="And again?", previous_response_id=second.id)
     assert third.output_text
     assert "My name is Ada." in world.fake.requests()[-1]["body"]
+
+
+def test_a_conversation_does_not_grow_beyond_what_a_body_may_be(world: World) -> None:
+    long = "x" * 11_000_000
+    first = say(world, stream=False, input=long)
+    with pytest.raises(openai.APIStatusError) as error:
+        say(world, stream=False, input=long, previous_response_id=first.id)
+    assert (error.value.status_code, error.value.code) == (413, "request_too_large")
+
+
+def test_while_the_database_hangs_other_calls_find_their_upstreams(world: World) -> None:
+    """As many answers as there could be threads wait to be kept; a call to a host not met before is not behind them."""
+    elsewhere = world.model(base_url=world.fake.url.replace("127.0.0.1", "localhost"))
+    database = sqlite3.connect(world.lobby.data_dir / "lobby.db", isolation_level=None)
+    with closing(database), ThreadPoolExecutor(12) as threads:
+        database.execute("BEGIN IMMEDIATE")
+        kept = [threads.submit(say, world, stream=False, input="Keep this") for _ in range(12)]
+        world.eventually(
+            lambda: sum(b"Keep this" in each["body"].encode() for each in world.fake.requests()) >= 12, within=20
+        )
+        answer = world.post(chat() | {"model": elsewhere})
+        database.execute("ROLLBACK")
+        # It was reached, and takes no stranger.
+        assert answer.json()["error"]["code"] == "provider_credential"
+        assert all(each.result().output_text for each in kept), "an answer is not lost for not being kept"
 
 
 def test_a_response_is_read_again_and_deleted(world: World) -> None:
