@@ -37,6 +37,7 @@ class Admission:
     estimate: int  # of the input's tokens, for a record that nothing better is known of
     bound: int  # of the input's tokens
     granted: int  # output tokens per choice
+    choices: int
     copies: int
     entered: dict[int, Ask] = field(default_factory=dict)
     _calls: dict[int, UpstreamCall] = field(default_factory=dict)
@@ -67,6 +68,10 @@ class Admission:
             headers=parsed.headers,
         )
 
+    def per_choice(self, admitted: Admitted) -> int:
+        """The output tokens of each choice that were admitted."""
+        return (admitted.tokens // self.copies - self.bound) // self.choices
+
     async def enter(self, runtime: Runtime, plan: Plan, candidate: Candidate) -> None:
         """Ask the limits of the candidate's model alone. Raises as ``admit`` does."""
         model = candidate.model
@@ -79,9 +84,8 @@ class Admission:
         self.entered[model.id] = ask
         if admitted.tokens < ask.tokens:
             # What this model grants may be less; what was granted before stays the bound for the others.
-            granted = admitted.tokens // self.copies - self.bound
             self._calls.pop(model.id, None)
-            self.granted = max(1, min(self.granted, granted))
+            self.granted = max(1, min(self.granted, self.per_choice(admitted)))
 
 
 async def admit(
@@ -119,11 +123,11 @@ async def admit(
         token_cost=max(price.dearest_output for price in prices),
         lease_seconds=sum(candidate.endpoint.total_timeout for candidate in candidates) + LEASE_GRACE_SECONDS,
     )
-    admitted, granted = None, per_choice
+    admission = Admission(ask, None, estimate, bound, per_choice, request.choices, copies)
     if plan.limits or plan.budgets:
-        admitted = await _ask_counters(runtime, plan, ask)
-        granted = (admitted.tokens // copies - bound) // request.choices
-    return Admission(ask, admitted, estimate, bound, granted, copies)
+        admission.admitted = await _ask_counters(runtime, plan, ask)
+        admission.granted = admission.per_choice(admission.admitted)
+    return admission
 
 
 def _output_of(model: ModelFacts, asked: int | None) -> int:

@@ -193,6 +193,15 @@ def test_a_models_own_limit_counts_what_it_serves_and_nothing_else(routed: Route
     assert [routed.ask(slug, key=key).status_code for _ in range(3)] == [200, 200, 429]
 
 
+def test_the_tokens_of_a_models_own_limit_are_shared_by_all_choices(routed: RoutedWorld) -> None:
+    slug = routed.route({"a": "", "b": ""})
+    limits = [{"metric": "tokens", "limit": 1_000, "window_seconds": 3_600, "model": f"{slug}-a"}]
+    answer = routed.ask(slug, n=4, key=routed.world.project(limits=limits))
+    assert answer.status_code == 200, answer.text
+    sent = json.loads(routed.world.fake.requests()[-1]["body"])
+    assert 0 < 4 * sent["max_tokens"] <= 1_000
+
+
 def test_a_shadow_is_mirrored_metered_and_never_answers(routed: RoutedWorld) -> None:
     shadow = {"shadow": {"purpose": "shadow"}}
     slug = routed.route({"real": "chunks=3", "shadow": "chunks=5"}, targets=shadow, shadow_percent=100)
