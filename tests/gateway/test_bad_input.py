@@ -33,6 +33,7 @@ def refusal(response: httpx.Response) -> tuple[int, str | None, str | None]:
         (b'"text"', (400, "invalid_value", None)),
         (b'{"model":"fake-chat","messages":[{"role":"user"}]} trailing', (400, "invalid_json", None)),
         (b'{"model":"fake-chat","messages":[{"role":"user","content":"\xff\xfe"}]}', (400, "invalid_json", None)),
+        (b'{"model":"fake-chat","messages":[{"role":"user","content":"x"}],"x":"\xff"}', (400, "invalid_json", None)),
         (b'{"model":"fake-chat","messages":[{"role":"user","content":"\x00"}]}', (400, "invalid_json", None)),
         (b"\xef\xbb\xbf{}", (400, "invalid_json", None)),
         (DEEP, (400, "invalid_json", None)),

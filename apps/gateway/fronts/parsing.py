@@ -29,6 +29,8 @@ _missing = re.compile(r"missing required field `(?P<name>[^`]+)`")
 def parse_json(decode: Callable[[bytes], T], body: bytes, at: str = "") -> tuple[T, dict[str, Raw]]:
     """The typed request and the raw fields. ``at`` is where in the body it stands. Raises ``InvalidRequest``."""
     try:
+        if not body.isascii():
+            body.decode()  # the parser looks at no field that we do not know
         return decode(body), _decode_fields(body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error), at) from None
