@@ -131,7 +131,7 @@ def as_gateway_error(error: ProviderError) -> UpstreamFailed:
         case "caller":
             return UpstreamFailed(
                 message,
-                status=error.status,
+                status=error.status or 400,  # 0: told in the midst of a stream
                 type=error.type or "invalid_request_error",
                 code=error.code or "upstream_rejected",
                 param=error.param,

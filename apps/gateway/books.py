@@ -68,6 +68,7 @@ class Attempt:
         "settled",
         "slot",
         "started",
+        "unread",
         "upstream_request_id",
     )
 
@@ -85,6 +86,7 @@ class Attempt:
         self.decoder: StreamDecoder | None = None
         self.slot = NO_SLOT
         self.settled = False
+        self.unread = False  # its time ran out while the caller did not read: that tells nothing of the endpoint
         self.dropped: tuple[str, ...] = ()  # the caller's parameters that this upstream could not take
         self.upstream_request_id = ""
 

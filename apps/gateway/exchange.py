@@ -47,7 +47,8 @@ log = structlog.get_logger(__name__)
 
 # After the last event, how long to wait for the connection to become reusable.
 TRAILER_SECONDS = 1.0
-# What a stream may hold before its answer proper begins.
+# What is held back of a stream before its answer proper begins. An upstream that repeats a long request there goes over
+# it: then what there is leaves, and the stream can no longer be had elsewhere.
 MAX_HELD_BYTES = 1024 * 1024
 
 # What a kind of model serves. Where nothing is said, it serves what carries a conversation.
@@ -386,7 +387,7 @@ class Exchange:
             failure = error
             raise
         finally:
-            if failure is not None:
+            if failure is not None and not attempt.unread:
                 health.failed(endpoint.id, leave, failure)
             elif attempt.answered:
                 ms = int((time.monotonic() - attempt.started) * 1000)
@@ -445,6 +446,7 @@ class Exchange:
             if watch.reason == "client":
                 self._books.settle(attempt, Outcome.CANCELLED, status, used)
                 raise _CallerLeft from None
+            attempt.unread = watch.paused
             timeout = ProviderError("timeout", _TIMEOUTS[watch.reason or "total"], phase=watch.reason or "total")
             self._books.settle_failed(attempt, timeout, reached=response is not None)
             raise timeout from None
@@ -486,10 +488,8 @@ class Exchange:
                 runtime.progress.set_output(slot, decoder.usage.output_tokens)
             if decoder.finished or decoder.error is not None:
                 break
-            if not decoder.output_tokens:
+            if not decoder.output_tokens and not self._answer.begun and len(held) + len(out) <= MAX_HELD_BYTES:
                 held += out
-                if len(held) > MAX_HELD_BYTES:
-                    raise ProviderError("malformed", "The upstream sent no answer, but much else.")
                 watch.touch()
                 continue
             if not out:

@@ -56,6 +56,10 @@ class Watch:
     def pause(self) -> None:
         self._since = float("inf")
 
+    @property
+    def paused(self) -> bool:
+        return self._since == float("inf")
+
     def client_left(self) -> None:
         self._fire("client")
 

@@ -34,6 +34,7 @@ ANSWERS = {
     "a chunk of no size": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}",
     "a head without end": b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20_000,
     "an error that is no object": ERROR + b'{"error": [[[]]]}',
+    "an error for ever": b"HTTP/1.1 503 No\r\nretry-after: inf\r\nconnection: close\r\n\r\n{}",
     "an error with a long code": b'HTTP/1.1 500 No\r\nconnection: close\r\n\r\n{"error": {"code": "'
     + b"c" * 9999
     + b'"}}',
@@ -44,6 +45,9 @@ ANSWERS = {
     "a stream of an error of another type": STREAM + b'data: {"error": [1]}\n\n',
     "a stream of choices of another type": STREAM + b'data: {"choices": {"0": 1}}\n\ndata: [DONE]\n\n',
     "a stream of broken text": STREAM + b'data: {"choices": [{"delta": {"content": "\xff"}}]}\n\ndata: [DONE]\n\n',
+    "a stream of much before its answer": STREAM
+    + b'data: {"x": "%s"}\n\n' % (b"y" * 10_000) * 200
+    + b'data: {"choices": [{"delta": {"content": "Hi"}}], "usage": {"prompt_tokens": 1}}\n\ndata: [DONE]\n\n',
     "a stream of nothing": STREAM,
     "a stream without ends of events": STREAM + b"data: " + b"x" * 9_000_000,
 }

@@ -27,3 +27,4 @@ async def test_a_caller_that_reads_slowly_is_bounded_by_the_total() -> None:
         await asyncio.sleep(5)
     assert watch.caught()
     assert watch.reason == "total"
+    assert watch.paused, "the upstream is not to blame"

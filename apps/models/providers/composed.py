@@ -125,7 +125,10 @@ class ComposedAdapter:
             return Answer(front.reply(vectors, call), vectors.usage)
         into = self._translated(target)
         assert into is not None
-        reply = into.read(body)
+        try:
+            reply = into.read(body)
+        except UnicodeDecodeError:  # in what a dialect takes over as it stands, such as a tool's arguments
+            raise ProviderError("malformed", "The upstream's answer is not valid UTF-8.") from None
         reply.id = reply.id or self._answer_id(headers)
         reply.model = reply.model or call.model
         if reply.usage is None:

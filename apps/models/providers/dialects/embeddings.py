@@ -113,4 +113,8 @@ def _asked(call: UpstreamCall) -> _Request:
 
 def _base64(vector: Any) -> str:
     """Little-endian floats of four bytes, as the API has them."""
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    try:
+        packed = struct.pack(f"<{len(vector)}f", *vector)
+    except OverflowError:
+        raise ProviderError("malformed", "The upstream sent a vector with a number that no float holds.") from None
+    return base64.b64encode(packed).decode()

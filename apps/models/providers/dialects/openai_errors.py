@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import httpx
 import msgspec
 
@@ -12,6 +14,9 @@ MAX_ERROR_WORD = 200
 
 CALLER_STATUSES = frozenset({400, 404, 405, 409, 413, 415, 422})
 CREDENTIAL_STATUSES = frozenset({401, 402, 403})
+
+# How the codes begin by which a stream of responses ends for its caller's sake.
+CALLER_CODES = ("invalid_", "image_", "unsupported_image", "empty_image", "failed_to_download_image")
 
 REFUSALS: dict[str | None, Refusal] = {
     "context_length_exceeded": "context_window",
@@ -67,14 +72,28 @@ def read_error_event(raw: msgspec.Raw) -> ProviderError:
         detail = ""
     if isinstance(detail, str):
         detail = ErrorDetail(message=detail)
+    code = word(detail.code)
     return ProviderError(
-        "overloaded",
+        _kind_in_stream(detail),
         detail.message[:MAX_ERROR_TEXT] or "The upstream reported an error in the stream.",
-        code=word(detail.code),
+        code=code,
         type=word(detail.type),
         param=word(detail.param),
         phase="stream",
+        refusal=REFUSALS.get(code, ""),
     )
+
+
+def _kind_in_stream(detail: ErrorDetail) -> ErrorKind:
+    """There is no status there: some servers name one, others say it in a word."""
+    if isinstance(detail.code, int):
+        return kind_of(detail.code)
+    if detail.code == "rate_limit_exceeded":
+        return "rate_limited"
+    code = detail.code or ""
+    if detail.type == "invalid_request_error" or code in REFUSALS or code.startswith(CALLER_CODES):
+        return "caller"
+    return "overloaded"
 
 
 def kind_of(status: int) -> ErrorKind:
@@ -89,9 +108,10 @@ def kind_of(status: int) -> ErrorKind:
 def retry_after(headers: httpx.Headers) -> float | None:
     """Seconds, where the header gives them."""
     try:
-        return max(0.0, float(headers.get("retry-after", "")))
+        seconds = float(headers.get("retry-after", ""))
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def word(value: str | int | None) -> str | None:

@@ -67,7 +67,7 @@ def read_error_event(data: bytes) -> ProviderError:
     """An ``error`` event in a stream."""
     detail = _detail(data)
     return ProviderError(
-        "rate_limited" if detail.type == "rate_limit_error" else "overloaded",
+        _KINDS.get(detail.type or "", "caller" if detail.type == "invalid_request_error" else "overloaded"),
         detail.message[:MAX_ERROR_TEXT] or "The upstream reported an error in the stream.",
         code=word(detail.type),
         type=word(detail.type),

@@ -1,0 +1,44 @@
+"""Whose fault an error is, as servers that speak like OpenAI's tell it: by it a breaker is opened, or is not."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+from msgspec import Raw
+
+from apps.models.providers.dialects.messages import errors as messages_errors
+from apps.models.providers.dialects.openai_errors import read_error, read_error_event
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "refusal"),
+    [
+        ({"code": "invalid_image_url"}, "caller", ""),
+        ({"code": "image_content_policy_violation"}, "caller", ""),
+        ({"code": 400, "type": "BadRequestError"}, "caller", ""),
+        ({"code": None, "type": "invalid_request_error"}, "caller", ""),
+        ({"code": "context_length_exceeded"}, "caller", "context_window"),
+        ({"code": "rate_limit_exceeded"}, "rate_limited", ""),
+        ({"code": 429}, "rate_limited", ""),
+        ({"code": "server_error"}, "overloaded", ""),
+        ({}, "overloaded", ""),
+    ],
+)
+def test_an_error_in_a_stream_says_whose_fault_it_is(told: dict[str, object], kind: str, refusal: str) -> None:
+    error = read_error_event(Raw(json.dumps({"message": "No.", **told}).encode()))
+    assert (error.kind, error.refusal) == (kind, refusal)
+
+
+@pytest.mark.parametrize(
+    ("type", "kind"),
+    [("invalid_request_error", "caller"), ("rate_limit_error", "rate_limited"), ("api_error", "overloaded")],
+)
+def test_an_error_in_a_stream_of_messages_does_so_too(type: str, kind: str) -> None:
+    assert messages_errors.read_error_event(json.dumps({"error": {"type": type}}).encode()).kind == kind
+
+
+@pytest.mark.parametrize(("told", "seconds"), [("2.5", 2.5), ("-1", 0.0), ("inf", None), ("nan", None), ("soon", None)])
+def test_only_a_finite_time_to_wait_is_one(told: str, seconds: float | None) -> None:
+    assert read_error(429, httpx.Headers({"retry-after": told}), b"").retry_after == seconds
