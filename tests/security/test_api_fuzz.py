@@ -62,6 +62,7 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
 @pytest.fixture
 def world(db: None, settings: Settings) -> Iterator[dict[str, dict[str, str]]]:
     """Headers that sign in, by role."""
+    from apps.gateway import services as gateway
     from apps.models import services as registry
     from apps.tenants import services
     from apps.tenants.access import Actor
@@ -79,10 +80,13 @@ def world(db: None, settings: Settings) -> Iterator[dict[str, dict[str, str]]]:
     limit = services.set_rate_limit(actor=operator, tenant=cast.claims, metric="requests", limit=5)
     budget = services.set_budget(actor=operator, tenant=cast.claims, amount_picousd=10**12)
     grant = registry.grant_access(actor=operator, tenant=cast.claims, model=model)
+    route = gateway.create_route(
+        actor=operator, tenant=cast.claims, slug="drafts", name="Drafts", targets=[{"model": model}]
+    )
     KNOWN.update(prefix=cast.key_rows["inference"].prefix, user=cast["viewer"].pk)
     KNOWN.update(sequence=AuditEntry.objects.unscoped("test").order_by("-sequence")[0].sequence)
     # One "id" for all: whichever of these an operation means, some of them exist.
-    KNOWN.update(id=min(limit.pk, budget.pk, grant.pk, endpoint.pk))
+    KNOWN.update(id=min(limit.pk, budget.pk, grant.pk, endpoint.pk, route.pk))
     headers = {}
     for role in ("service_admin", "developer"):
         client = Client()

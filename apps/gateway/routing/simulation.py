@@ -94,7 +94,7 @@ def simulate(
             tenant=principal.tenant.slug,
             project=principal.project.slug,
             environment=principal.project.environment,
-            at=(at or datetime.fromtimestamp(now, principal.tenant.zone)).astimezone(principal.tenant.zone),
+            at=_local(at, principal) if at is not None else datetime.fromtimestamp(now, principal.tenant.zone),
             headers={name.lower(): value for name, value in (headers or {}).items()},
             **{**facts, "country": str(facts.get("country", "")).upper()},
         ),
@@ -127,6 +127,13 @@ def simulate(
         left_out=tuple({"endpoint": endpoint, "why": why} for endpoint, why in selection.left_out),
         shadow=bool(plan.fallbacks.get(Purpose.SHADOW)) and drawn(request_id, "shadow") < known.shadow_share,
     )
+
+
+def _local(at: datetime, principal: Principal) -> datetime:
+    try:
+        return at.astimezone(principal.tenant.zone)
+    except OverflowError:
+        raise Invalid("The time lies outside the calendar.", field="at") from None
 
 
 def _refused(route: Route, request_id: str, why: str) -> Simulation:

@@ -141,3 +141,32 @@ def test_targets_one_by_one(cast: Cast, writer: Model) -> None:
     assert services.update_target(actor=OPERATOR, target=first, weight=7).weight == 7
     services.remove_target(actor=OPERATOR, target=second)
     assert RouteTarget.objects.for_tenant(cast.claims).count() == 1
+
+
+@pytest.mark.parametrize(
+    "request_facts",
+    [
+        {},
+        {"at": "0001-01-01T00:00:00Z"},
+        {"at": "9999-12-31T23:59:59Z"},
+        {"operation": "nonsense"},
+        {"country": "d\n", "headers": {"X-\u00e9": "\u202e"}, "tags": {"": ""}},
+        {"tokens": 10**9, "max_tokens": 10**9, "conversation": "x" * 200, "request_id": "\U0001f600"},
+    ],
+)
+def test_a_simulation_survives_odd_requests(api: Api, writer: Model, request_facts: dict[str, Any]) -> None:
+    targets = [{"model": "writer", "condition": 'hour >= 0 and header["x-a"] == "" and tag["b"] == ""'}]
+    route = api.post("routes", new(targets=targets, strategy="weighted", sticky=True), by="owner").body["id"]
+    answer = api.post(f"routes/{route}/simulate", {"project": "claims/triage", **request_facts}, by="developer")
+    assert answer.status in (200, 422), answer.body
+    if answer.status == 200 and "operation" not in request_facts:
+        assert [each["model"] for each in answer.body["order"]] == ["writer"]
+
+
+def test_who_may_simulate(api: Api, writer: Model) -> None:
+    route = api.post("routes", new(targets=[{"model": "writer"}]), by="owner").body["id"]
+    path = f"routes/{route}/simulate"
+    assert api.post(path, {"project": "claims/triage"}, by="viewer").status == 403
+    assert api.post(path, {"project": "lending/loans"}, by="developer").code == "not_found"
+    assert api.post(path, {"project": "claims/triage", "key": "aaaaaaaaaa"}, by="developer").code == "not_found"
+    assert api.post(path, {"project": "claims/triage"}, by="outsider").status == 404
