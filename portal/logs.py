@@ -163,5 +163,7 @@ def configuration(*, as_json: bool, level: str) -> dict[str, Any]:
             "django.security.DisallowedHost": {"level": "ERROR"},
             "uvicorn": {"handlers": [], "propagate": True},
             "uvicorn.access": {"level": "ERROR"},
+            # At DEBUG they print what they send and get: secrets of Secrets Manager, keys of assumed roles.
+            **{name: {"level": "WARNING"} for name in ("boto3", "botocore", "urllib3", "httpcore", "httpx")},
         },
     }

@@ -108,6 +108,7 @@ class EndpointFacts:
     idle_timeout: float
     total_timeout: float
     prices: tuple[PriceFacts, ...]  # newest first
+    why_off: str = "switched off"  # where it is not enabled
 
     def price_at(self, now: float) -> PriceFacts:
         """The price in force at ``now`` (Unix seconds)."""

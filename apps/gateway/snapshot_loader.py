@@ -188,10 +188,12 @@ def _models() -> dict[str, ModelFacts]:
 def _endpoint(endpoint: Endpoint, prices: dict[tuple[int, int], list[PriceFacts]]) -> EndpointFacts:
     provider = endpoint.provider
     enabled = endpoint.is_enabled and provider.is_enabled
+    why_off = "switched off"
     try:
         credential = credential_of(provider, cloud=CLOUD.known)
     except CredentialError:
         # One provider whose secret cannot be read must not keep all the others from serving.
+        why_off = "its provider's credential cannot be read" if enabled else why_off
         credential, enabled = None, False
     if enabled and provider.kind in AWS_KINDS:
         load_signer()
@@ -217,6 +219,7 @@ def _endpoint(endpoint: Endpoint, prices: dict[tuple[int, int], list[PriceFacts]
         idle_timeout=endpoint.idle_timeout_ms / 1000,
         total_timeout=endpoint.total_timeout_ms / 1000,
         prices=tuple(own or prices.get((endpoint.model_id, 0), [])),
+        why_off=why_off,
     )
 
 

@@ -115,6 +115,8 @@ def test_a_rotated_secret_is_in_the_next_snapshot_without_a_restart(
 
     # The snapshot asks nobody: until the reading has come, the endpoint is not called.
     assert shown() == (False, None)
+    endpoints = load_snapshot().models[model.slug].endpoints
+    assert "its provider's credential cannot be read" in {each.why_off for each in endpoints}
     CLOUD.refresh()
     assert shown() == (True, "sk-before")
     generation = CLOUD.generation

@@ -156,3 +156,8 @@ def test_structlogs_exceptions_come_along(captured: pytest.LogCaptureFixture) ->
         structlog.get_logger("apps.test").exception("failed")
     line = json.loads(logs.Formatter(as_json=True).format(captured.records[-1]))
     assert "KeyError: 'k'" in line["exception"]
+
+
+def test_clients_that_print_what_they_get_are_kept_quiet_at_debug() -> None:
+    loggers = logs.configuration(as_json=True, level="DEBUG")["loggers"]
+    assert {loggers[name]["level"] for name in ("boto3", "botocore", "urllib3", "httpx", "httpcore")} == {"WARNING"}

@@ -162,7 +162,7 @@ def _endpoints(
         if only and endpoint.id != only:
             continue
         if not endpoint.is_enabled:
-            left_out.append((endpoint.label, "switched off"))
+            left_out.append((endpoint.label, endpoint.why_off))
         elif tenant.regions and endpoint.region not in tenant.regions and not endpoint.simulated:
             allowed = ", ".join(sorted(tenant.regions))
             left_out.append((endpoint.label, f"runs in {endpoint.region or 'an unknown region'}; allowed: {allowed}"))

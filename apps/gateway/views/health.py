@@ -69,11 +69,16 @@ def lines_of(endpoints: list[Endpoint], health: dict[int, EndpointStatus]) -> li
 @require_GET
 @staff_page
 def endpoint_health(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """The page; by htmx the part of it that lives."""
-    lines = lines_of(list(registry.endpoints_for(actor)), endpoint_health_for(actor))
+    """The page; by htmx the part of it that lives. ``?provider=`` narrows it."""
+    endpoints = registry.endpoints_for(actor)
+    provider = request.GET.get("provider", "").replace("\x00", "")
+    if provider:
+        endpoints = endpoints.filter(provider__slug=provider)
+    lines = lines_of(list(endpoints), endpoint_health_for(actor))
     live = [line for line in lines if line.state not in ("disabled", "unused")]
     context = {
         "lines": lines,
+        "provider": provider,
         "healthy": sum(line.state == "healthy" for line in live),
         "troubled": sum(line.state in ("failing", "cooling", "half_open") for line in live),
         "open": sum(line.state == "open" for line in live),

@@ -202,6 +202,14 @@ def test_health_shows_the_worst_first_with_its_reason(cast: Cast, models: list[M
         assert as_(cast, name).get(url).status_code == 403
 
 
+def test_health_of_one_provider_alone(cast: Cast, models: list[Model], board: Path) -> None:
+    client = as_(cast, "service_engineer")
+    assert "writer" in client.get(reverse("gateway:health"), {"provider": "up"}).content.decode().lower()
+    for other in ("nobody", "\x00"):
+        assert client.get(reverse("gateway:health"), {"provider": other}).status_code == 200
+    assert "No endpoints yet" in client.get(reverse("gateway:health"), {"provider": "nobody"}).content.decode()
+
+
 def test_an_endpoint_nobody_called_and_one_switched_off(cast: Cast, models: list[Model], board: Path) -> None:
     disable_endpoint(actor=OPERATOR, endpoint=Endpoint.objects.get(model=models[0]))
     page = as_(cast, "service_admin").get(reverse("gateway:health")).content.decode()
