@@ -23,6 +23,16 @@ from apps.models.providers.dialects.multipart import read_form, replaced
 from apps.models.providers.dialects.openai_errors import read_error, read_error_event
 from apps.models.providers.framing import ServerSentEvents
 
+# What an answer may come as: nothing else is passed on to a caller.
+_SOUNDS = ("audio/", "application/octet-stream")
+_WORDS = ("application/json", "text/plain", "text/vtt", "application/x-subrip")
+_ANSWERED_AS: dict[Operation, tuple[str, ...]] = {
+    "rerank": ("application/json",),
+    "images.generations": ("application/json",),
+    "audio.speech": _SOUNDS,
+    "audio.transcriptions": _WORDS,
+    "moderations": ("application/json",),
+}
 # Sound without a length: what a second of it takes at the bit rates that speech is usually kept in.
 USUAL_BYTES_PER_SECOND = 4_000
 
@@ -98,16 +108,17 @@ class OpaqueDialect:
     def answered(self, call: UpstreamCall, headers: httpx.Headers, body: bytes) -> Answer:
         """Raises ``ProviderError`` (malformed)."""
         content_type = headers.get("content-type", "application/json")
+        if not content_type.lower().startswith(_ANSWERED_AS[self.operation]):
+            raise ProviderError("malformed", f"The upstream answered as {content_type[:100]}.")
         told = _Answer()
-        if content_type.startswith("application/json"):
+        if content_type.lower().startswith("application/json"):
             try:
                 told = _decode(body)
+            except msgspec.ValidationError:
+                pass  # it tells its usage in some way of its own
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-                raise ProviderError(
-                    "malformed", f"The upstream's answer is not what its API promises: {error}"
-                ) from None
-        elif self.operation not in ("audio.speech", "audio.transcriptions"):
-            raise ProviderError("malformed", f"The upstream answered as {content_type[:100]}.")
+                message = f"The upstream's answer is not what its API promises: {error}"
+                raise ProviderError("malformed", message) from None
         return Answer(body, self._usage(call, told, body), content_type)
 
     def passing(self, call: UpstreamCall) -> StreamDecoder:
