@@ -147,6 +147,8 @@ def _table(
             {
                 "label": _group_name(group_by, group),
                 "sums": group.sums,
+                # Of one model they are of one sort; of several they cannot be added up.
+                "units": group.sums.units if group_by == GroupBy.MODEL else 0,
                 "error_rate": reports.error_rate(group.sums),
                 "share": part / whole if whole else None,
                 "bar": min(part * 1000 // whole, 1000) if whole else 0,
@@ -154,10 +156,7 @@ def _table(
             }
         )
     label = TABLE_HEADS[group_by]
-    # Units of one model are of one sort; of several they cannot be added up.
-    has_units = group_by == GroupBy.MODEL and any(group.sums.units for group in groups)
-    more = max(len(groups) - SHOWN_GROUPS, 0)
-    return {"id": group_by, "label": label, "rows": rows, "has_units": has_units, "more": more}
+    return {"id": group_by, "label": label, "rows": rows, "more": max(len(groups) - SHOWN_GROUPS, 0)}
 
 
 def _group_name(group_by: GroupBy, group: UsageGroup) -> str:
