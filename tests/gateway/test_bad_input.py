@@ -186,7 +186,6 @@ def test_a_key_bound_to_a_network_is_refused_from_elsewhere(world: World) -> Non
     ("GET", "/chat/completions", 405),
     ("POST", "/models", 405),
     ("GET", "/nothing", 404),
-    ("POST", "/responses", 404),
     ("GET", "/models/no-such-model", 404),
 ])  # fmt: skip
 def test_an_unknown_url_or_method_says_so(world: World, method: str, path: str, status: int) -> None:
