@@ -12,6 +12,7 @@ import msgspec
 from apps.gateway.counters.base import Admitted, Ask, CountersUnavailable, Denied, Unseeded
 from apps.gateway.errors import LimitExceeded, Unavailable
 from apps.gateway.fronts.base import Parsed
+from apps.gateway.routing.attempts import MORE_ROUNDS
 from apps.gateway.routing.plans import Candidate, Plan
 from apps.gateway.snapshot import ASSUMED_MAX_OUTPUT_TOKENS, ModelFacts
 from apps.models.providers.base import UpstreamCall
@@ -121,7 +122,10 @@ async def admit(
         # Who names no maximum takes less than the model's: an answer of one token is the least worth asking for.
         minimum_tokens=(bound + (output if asked is not None else request.choices)) * copies,
         token_cost=max(price.dearest_output for price in prices),
-        lease_seconds=sum(candidate.endpoint.total_timeout for candidate in candidates) + LEASE_GRACE_SECONDS,
+        # A route asks its endpoints in several rounds: the hold has to outlive the slowest way through all of them.
+        lease_seconds=sum(candidate.endpoint.total_timeout for candidate in candidates)
+        * (1 + MORE_ROUNDS if plan.route is not None else 1)
+        + LEASE_GRACE_SECONDS,
     )
     admission = Admission(ask, None, estimate, bound, per_choice, request.choices, copies)
     if plan.limits or plan.budgets:

@@ -1,7 +1,7 @@
 """OpenAI's Responses API as a front: what a caller may send, checked field by field.
 
 Source: the public OpenAI API reference, responses. What a caller said before is found again by
-``previous_response_id`` (``apps/gateway/stored_responses.py``).
+``previous_response_id`` (``apps/gateway/responses_memory.py``).
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ def test_every_field_arrives(spool: Path) -> None:
     asked = request(
         1, at=at, user_id=9, outcome="cancelled", http_status=499, streamed=True, error_code="gone", attempts=2,
         input_tokens=100, output_tokens=50, cost_picousd=10**17, duration_ms=1300, first_token_ms=12,
+        prompt_id=4, prompt_version=2,
         why={"rule": 'quotes " and \\ and \t', "list": [1, 2.5, None, True], "text": "é字🙂"},
     )  # fmt: skip
     dead_segment(spool, encoded(intent(1), full, asked))
