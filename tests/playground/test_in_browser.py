@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.axe import grave_violations
 from tests.gateway.world import World
 from tests.playground.browser import ARGUMENTS, HOME, answered, ask, connected, person, sign_in
 
@@ -516,13 +517,19 @@ def test_home_shows_new_usage_within_two_seconds(page: Page, world: World, compl
     assert complaints == []
 
 
-def test_the_page_works_on_a_phone(browser: Browser, world: World) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_works_on_a_phone_and_for_a_screen_reader(browser: Browser, world: World, scheme: str) -> None:
     complaints: list[str] = []
-    with person(browser, world, complaints, viewport={"width": 390, "height": 800}, has_touch=True) as page:
+    phone = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "color_scheme": scheme}
+    with person(browser, world, complaints, **phone) as page:
         sign_in(page, world, then=HOME)
-        ask(page, "Hello [[chunks=5]]")
+        ask(page, "Hello [[chunks=400]]")
         answered(page)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        # The answer scrolls in its column, and the composer stays in sight.
+        expect(page.get_by_test_id("run")).to_be_in_viewport(ratio=1)
+        expect(page.get_by_test_id("feedback")).to_have_count(1)
+        assert grave_violations(page) == []
         page.get_by_role("button", name="Conversations", exact=True).click()
         expect(page.get_by_test_id("search")).to_be_visible()
     assert complaints == []

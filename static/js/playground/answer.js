@@ -215,7 +215,7 @@ export class Answer {
   /** The server's own fragment: thumbs, and for a bad answer why. Asked for once the answer comes into view. */
   invite() {
     if (this.judged.childElementCount || this.blind || !this.text || this.live) return;
-    const place = h("div", { "hx-get": this.page.urls.feedback.replace("/0/", `/${this.shown.id}/`), "hx-trigger": "revealed", "hx-swap": "outerHTML", "data-quiet": true });
+    const place = h("div", { "hx-get": this.page.urls.feedback.replace("/0/", `/${this.shown.id}/`), "hx-trigger": "intersect once", "hx-swap": "outerHTML", "data-quiet": true });
     this.judged.append(place);
     window.htmx?.process(place);
   }

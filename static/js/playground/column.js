@@ -63,7 +63,8 @@ export class Column {
     this.settingsButton.hidden = this.codeButton.hidden = blind;
     this.removeButton.hidden = this.page.columns.length < 2 || blind || !this.page.mayRun;
     this.select.disabled = !this.page.mayRun;
-    this.simulated.hidden = blind || !this.model?.simulated;
+    // The name says it as well, mostly.
+    this.simulated.hidden = blind || !this.model?.simulated || this.model.name.includes("simulated");
     const { parameters, tools, schema, system } = this.settings;
     const notes = [];
     if (system) notes.push("system prompt");

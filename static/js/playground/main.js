@@ -226,8 +226,8 @@ class Page {
         this.begun(message);
         break;
       case "events":
+        this.follow(); // whoever reads the end before it grows goes on reading it
         this.answers.get(message.answer)?.take(message.parts);
-        this.follow();
         break;
       case "answer": {
         const answer = this.answers.get(message.answer.id);
@@ -308,10 +308,13 @@ class Page {
   follow() {
     if (this.following) return;
     const ends = this.columns.filter((column) => column.atEnd());
-    this.following = requestAnimationFrame(() => {
-      this.following = 0;
-      for (const column of ends) column.toEnd();
-    });
+    // Two frames on: the text is drawn in the next one.
+    this.following = requestAnimationFrame(() =>
+      requestAnimationFrame(() => {
+        this.following = 0;
+        for (const column of ends) column.toEnd();
+      }),
+    );
   }
 
   scrolled(column) {
