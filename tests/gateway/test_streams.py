@@ -143,7 +143,8 @@ def test_a_caller_that_leaves_is_charged_for_what_came_and_the_upstream_is_hung_
         assert tokens(line) == (sent.prompt_tokens, 20)
     else:
         assert line["outcome"] == "cancelled"
-        assert sent.outcome == "client_disconnected"
+        # Who leaves after the last chunk may do so when the upstream has just sent the end, too.
+        assert sent.outcome == "client_disconnected" or (chunks_read == 20 and sent.outcome == "completed")
         assert sent.completion_tokens is not None
         assert 0 <= sent.completion_tokens - tokens(line)[1] <= 2  # in flight
 
