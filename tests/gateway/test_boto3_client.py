@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Any
 
 import httpx
+import openai
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
@@ -134,6 +135,55 @@ def test_three_turns_with_a_tool_of_the_sandbox(client: Any, stream: bool) -> No
     told = say(client, messages, **asked)
     assert "Rain and wind" in "".join(block.get("text", "") for block in content(told))
     assert min(figures(told)) > 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", ["bedrock-chat", "bedrock-profile", "sagemaker-chat"])
+def test_openais_client_has_the_same_conversation(client: Any, world: World, model: str, stream: bool) -> None:
+    spec = WEATHER["toolSpec"]
+    tool = {"type": "function", "function": {"name": spec["name"], "parameters": spec["inputSchema"]["json"]}}
+    asked: dict[str, Any] = {"model": model, "tools": [tool]}
+    messages: list[Any] = [
+        {"role": "system", "content": "You are terse."},
+        {"role": "user", "content": "How is it in Oslo? [[tool=weather]]"},
+    ]
+
+    def turn() -> Any:
+        completions = world.openai().chat.completions
+        if not stream:
+            return completions.create(messages=messages, **asked)
+        with completions.stream(messages=messages, stream_options={"include_usage": True}, **asked) as events:
+            return events.get_final_completion()
+
+    called = turn()
+    [call] = called.choices[0].message.tool_calls
+    assert (called.choices[0].finish_reason, call.function.name) == ("tool_calls", "weather")
+    assert json.loads(call.function.arguments) == {"city": "fake"}
+    assert (called.usage.prompt_tokens, called.usage.completion_tokens) == (9, 4)
+    function = {"name": call.function.name, "arguments": call.function.arguments}
+    messages += [
+        {"role": "assistant", "tool_calls": [{"id": call.id, "type": "function", "function": function}]},
+        {"role": "tool", "tool_call_id": call.id, "content": "Rain and wind"},
+    ]
+    told = turn()
+    assert (told.choices[0].finish_reason, told.choices[0].message.content) == ("stop", "Rain and wind ")
+    assert (told.usage.prompt_tokens, told.usage.completion_tokens) == (12, 3)
+    messages += [{"role": "assistant", "content": "Rain and wind "}, {"role": "user", "content": "Thanks [[chunks=2]]"}]
+    thanked = turn()
+    assert thanked.choices[0].message.content == "w0 w1 "
+    assert (thanked.usage.prompt_tokens, thanked.usage.completion_tokens) == (17, 2)
+
+
+@pytest.mark.parametrize("model", ["titan", "cohere"])
+def test_openais_client_has_embeddings_of_bedrock(client: Any, world: World, model: str) -> None:
+    answer = world.openai().embeddings.create(model=model, input="one two three", dimensions=4)
+    assert (len(answer.data[0].embedding), answer.usage.prompt_tokens) == (4, 3)
+    texts = ["one", "two"]
+    if model == "cohere":
+        assert len(world.openai().embeddings.create(model=model, input=texts).data) == 2
+    else:
+        with pytest.raises(openai.BadRequestError, match="one input"):
+            world.openai().embeddings.create(model=model, input=texts)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -49,8 +49,12 @@ def test_developer_creates_a_key_and_sees_it_once(cast: Cast) -> None:
     assert apikeys.verify(secret, key.secret_hmac)
     assert key.created_by == cast.bob
     assert key.expires_at is not None
+    for_aws = apikeys.aws_secret_access_key(prefix, key.secret_hmac)
+    assert {apikeys.aws_access_key_id(prefix), for_aws} <= set(re.findall(r"[\w-]+", answer.content.decode()))
     for url in (reverse("tenants:key-list"), reverse("tenants:key-detail", args=[prefix])):
-        assert secret.encode() not in client.get(url).content
+        shown = client.get(url).content.decode()
+        assert secret not in shown
+        assert for_aws not in shown
     assert secret not in str(dict(client.session))
 
 
