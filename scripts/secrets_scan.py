@@ -14,7 +14,8 @@ from pathlib import Path
 FORMS = {
     "a Lobby API key": re.compile(r"\blby_[a-z0-9]{10}_[A-Za-z0-9]{43}\b"),
     "an OpenAI or Anthropic key": re.compile(r"\bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{32,}"),
-    "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    # AWS's own documentation writes EXAMPLE into the ids of keys that are none.
+    "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)(?![A-Z0-9]*EXAMPLE)[A-Z0-9]{16}\b"),
     "a private key": re.compile(r"-----BEGIN (?:RSA |EC |OPENSSH )?PRIVATE KEY-----"),
 }
 EXEMPT = "not-a-secret"
