@@ -36,19 +36,25 @@ VIEWING = frozenset(
         "example.rate",
         "feedback.view",
         "route.view",
+        "dataset.view",
+        "evaluation.view",
     }
 )
 WRITING_PROMPTS = frozenset({"prompt.edit", "prompt.release"})
+# Datasets, scorers, runs and plans; who approves a gate's decision is never the version's author (see its service).
+EVALUATING = frozenset({"dataset.edit", "dataset.sign_off", "evaluation.run", "evaluation.plan", "gate.approve"})
 USING_KEYS = frozenset({"apikey.view", "apikey.create", "apikey.revoke_own", "request.view", "model.call"})
 ROLE_ACTIONS: Mapping[Role, frozenset[str]] = {
     Role.VIEWER: VIEWING,
-    Role.REVIEWER: VIEWING,
-    Role.DATA_SCIENTIST: VIEWING | USING_KEYS | WRITING_PROMPTS | {"feedback.triage"},
-    Role.DEVELOPER: VIEWING | USING_KEYS | WRITING_PROMPTS | {"project.update"},
+    Role.REVIEWER: VIEWING | {"dataset.sign_off"},
+    Role.DATA_SCIENTIST: VIEWING | USING_KEYS | WRITING_PROMPTS | EVALUATING | {"feedback.triage"},
+    Role.DEVELOPER: VIEWING | USING_KEYS | WRITING_PROMPTS | EVALUATING | {"project.update"},
     Role.ADMIN: VIEWING
     | USING_KEYS
     | WRITING_PROMPTS
+    | EVALUATING
     | {
+        "gate.override",
         "prompt.publish",
         "tenant.update",
         "project.create",
@@ -106,6 +112,10 @@ KEY_ACTIONS = frozenset(
         "prompt.view",
         "prompt.edit",
         "prompt.release",
+        "dataset.view",
+        "dataset.edit",
+        "evaluation.view",
+        "evaluation.run",
     }
 )
 
@@ -126,6 +136,11 @@ WHO_CAN = {
     "prompt.release": "a developer, data scientist or tenant admin",
     "model.call": "a developer, data scientist or tenant admin",
     "feedback.triage": "a data scientist or tenant admin",
+    "dataset.edit": "a developer, data scientist or tenant admin",
+    "dataset.sign_off": "a reviewer, developer, data scientist or tenant admin",
+    "evaluation.run": "a developer, data scientist or tenant admin",
+    "evaluation.plan": "a developer, data scientist or tenant admin",
+    "gate.approve": "a developer, data scientist or tenant admin",
     "apikey.revoke_own": "the key's creator or a tenant admin",
 }
 

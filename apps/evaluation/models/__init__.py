@@ -1,0 +1,37 @@
+"""Evaluation's tables: datasets, scorers, runs and gates."""
+
+from apps.evaluation.models.datasets import (
+    Dataset,
+    DatasetVersion,
+    Example,
+    ExampleRevision,
+    InboxItem,
+    SignOff,
+    Upload,
+    VersionExample,
+)
+from apps.evaluation.models.gates import Approval, EvaluationPlan, GateDecision, PlanMetric
+from apps.evaluation.models.runs import Evaluation, EvaluationItem, EvaluationMetric, Score
+from apps.evaluation.models.scorers import JudgeCalibration, Scorer, ScorerVersion
+
+__all__ = [
+    "Approval",
+    "Dataset",
+    "DatasetVersion",
+    "Evaluation",
+    "EvaluationItem",
+    "EvaluationMetric",
+    "EvaluationPlan",
+    "Example",
+    "ExampleRevision",
+    "GateDecision",
+    "InboxItem",
+    "JudgeCalibration",
+    "PlanMetric",
+    "Score",
+    "Scorer",
+    "ScorerVersion",
+    "SignOff",
+    "Upload",
+    "VersionExample",
+]
