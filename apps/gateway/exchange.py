@@ -41,6 +41,7 @@ from apps.models.providers.base import (
     UpstreamCall,
     Usage,
 )
+from apps.models.providers.concealing import conceal_in
 from apps.models.types import ModelKind
 
 log = structlog.get_logger(__name__)
@@ -429,7 +430,7 @@ class Exchange:
                 await self._keep(answer.body)
                 await self._answer.whole(answer.body, answer.content_type)
         except ProviderError as error:
-            _conceal(error, endpoint.target.credential)
+            conceal_in(error, endpoint.target.credential)
             self._books.settle_failed(attempt, error, reached=response is not None)
             raise
         except asyncio.CancelledError:
@@ -558,15 +559,6 @@ async def _close(response: httpx.Response) -> None:
         await stream.aclose()
     except Exception as error:
         metrics.close_failures.labels(type(error).__name__).inc()
-
-
-def _conceal(error: ProviderError, secret: str | None) -> None:
-    """Some upstreams repeat the credential that they were shown in what they say is wrong."""
-    if secret:
-        for name in ("message", "code", "type", "param"):
-            text = getattr(error, name)
-            if text and secret in text:
-                setattr(error, name, text.replace(secret, "[credential]"))
 
 
 _PLAIN = Asking("", 0.0)

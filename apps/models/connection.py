@@ -23,6 +23,7 @@ from apps.models.models import Provider
 from apps.models.provider_settings import KINDS, address_of, clean_endpoint_settings, merged
 from apps.models.providers.adapters import make_adapters
 from apps.models.providers.base import Adapter, ProviderError, Target, Unreadable, UpstreamCall
+from apps.models.providers.concealing import conceal
 from apps.models.types import AWS_KINDS, ModelKind, ProviderKind
 from apps.models.upstream_listing import REFUSED, UNREACHED, UNRESOLVED, Place, guess_kind, read_listing
 from apps.models.urls_guard import check_url, resolve
@@ -344,4 +345,4 @@ def _why_unreached(error: Exception) -> str:
 def _said(message: str, credential: str | None) -> str:
     """What the provider said. Some repeat the credential that they were shown."""
     text = "".join(character if character.isprintable() else " " for character in message)
-    return (text.replace(credential, "[credential]") if credential else text)[:MAX_SAID]
+    return conceal(text, credential)[:MAX_SAID]
