@@ -140,7 +140,8 @@ class SageMakerApi(Api):
 
     def headers(self, status: int, plan: Plan | None = None) -> str:
         if status != 200:
-            return f"x-amzn-errortype: {'ValidationError' if status < 424 else 'ServiceUnavailable'}\r\n"
+            name = {429: "ThrottlingException"}.get(status, "ValidationError" if status < 424 else "ServiceUnavailable")
+            return f"x-amzn-errortype: {name}\r\n"
         stream = plan is not None and plan.stream
         return "x-amzn-sagemaker-content-type: text/event-stream\r\n" if stream else ""
 

@@ -40,6 +40,8 @@ _KINDS: dict[str, ErrorKind] = {
     "InvalidClientTokenId": "credential",
     "ResourceNotFoundException": "caller",
 }
+_OF_THE_MODEL = frozenset({"ModelError", "ModelErrorException", "ModelStreamErrorException"})
+_ORIGINALS: dict[int, ErrorKind] = {400: "caller", 413: "caller", 422: "caller", 429: "rate_limited"}
 _TOO_LONG = re.compile(
     r"too long|too many (input )?tokens|context (window|length)|exceeds? the (model|maximum).*(tokens|context)"
     r"|maximum (context|number of (input )?tokens)|input is too large",
@@ -55,6 +57,12 @@ class _Body(msgspec.Struct):
     Message: str = ""
     OriginalMessage: str = ""
     OriginalStatusCode: int | None = None
+    originalStatusCode: int | None = None
+
+    @property
+    def original(self) -> int | None:
+        """SageMaker's word for it, or Bedrock's."""
+        return self.OriginalStatusCode if self.OriginalStatusCode is not None else self.originalStatusCode
 
 
 _decode = msgspec.json.Decoder(_Body).decode
@@ -65,8 +73,10 @@ def read_error(status: int, headers: httpx.Headers, body: bytes) -> ProviderErro
     parsed = _parsed(body)
     name = _name(headers.get("x-amzn-errortype", "") or parsed.type or parsed.code)
     kind = _KINDS.get(name) or kind_of(status)
-    if name in ("ModelError", "ModelErrorException") and parsed.OriginalStatusCode in (400, 413, 422):
-        kind = "caller"  # the model's own container says that the request is at fault
+    if name in _OF_THE_MODEL:  # the model's own container says who is at fault
+        kind = _ORIGINALS.get(parsed.original or 0, kind)
+    if status == 429 and kind == "overloaded":
+        kind = "rate_limited"
     return _error(kind, name, _text(parsed) or f"The upstream answered {status}.", status, retry_after(headers))
 
 
@@ -76,6 +86,8 @@ def read_exception(name: str, payload: bytes, *, begun: bool) -> ProviderError:
     parsed = _parsed(payload)
     name = _name(name[:1].upper() + name[1:])
     kind = _KINDS.get(name, "overloaded")
+    if name in _OF_THE_MODEL:
+        kind = _ORIGINALS.get(parsed.original or 0, kind)
     text = _text(parsed) or "The upstream reported an error in the stream."
     error = _error(kind, name, text, 400 if kind == "caller" and not begun else 0, None)
     error.phase = "stream"
