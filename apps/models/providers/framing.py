@@ -19,21 +19,31 @@ class ServerSentEvent(NamedTuple):
 class ServerSentEvents:
     """Whole events out of blocks of bytes. Source: the WHATWG's HTML standard, section 9.2.6."""
 
-    __slots__ = ("_tail",)
+    __slots__ = ("_held", "_tail")
 
     def __init__(self) -> None:
-        self._tail = b""
+        self._tail = bytearray()
+        self._held = b""  # a CR at a block's end: whether an LF follows it is not known yet
 
     def feed(self, block: bytes) -> list[ServerSentEvent]:
         """Raises ``ProviderError`` (malformed) for an event that does not end."""
-        data = self._tail + block
-        if b"\r" in data:
-            # A line's end may be split between two blocks: the CR waits for what follows it.
-            held = b"\r" if data.endswith(b"\r") else b""
-            data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
-        *events, self._tail = data.split(b"\n\n")
-        if len(self._tail) > MAX_EVENT_BYTES:
-            raise ProviderError("malformed", f"The upstream sent an event of more than {MAX_EVENT_BYTES:,} bytes.")
+        if self._held or b"\r" in block:
+            block = self._held + block
+            self._held = b"\r" if block.endswith(b"\r") else b""
+            block = block.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        tail = self._tail
+        if tail:
+            ends = b"\n\n" in block or (block[:1] == b"\n" and tail.endswith(b"\n"))
+            tail += block
+            if not ends:
+                check_size(tail)
+                return []
+            block = bytes(tail)
+            tail.clear()
+        *events, rest = block.split(b"\n\n")
+        if rest:
+            tail += rest
+            check_size(tail)
         return [event for event in map(_read, events) if event is not None]
 
 
@@ -67,34 +77,47 @@ class PassingEvents:
         self.error: ProviderError | None = None
 
     def feed(self, block: bytes) -> bytes:
-        tail = self._tail
-        if tail:
-            if b"\n" not in block:
-                tail += block
-                self._check_size()
-                return b""
-            block = bytes(tail) + block
-            tail.clear()
-        if not self._separator:
-            line = block.find(b"\n")
-            if line >= 0:
-                self._separator = b"\r\n\r\n" if block[line - 1 : line] == b"\r" else b"\n\n"
-        separator = self._separator or b"\n\n"
-        events = block.split(separator)
-        rest = events.pop()
-        if rest:
-            tail += rest
-            self._check_size()
-            block = block[: len(block) - len(rest)]
+        block, events = self._whole(block)
         unwanted: list[int] = []
         for number, event in enumerate(events):
             if self._is_piece(event):
                 self.output_tokens += 1
             elif not self._read(event):
                 unwanted.append(number)
-        if unwanted:
-            return b"".join(event + separator for number, event in enumerate(events) if number not in unwanted)
-        return block
+        return self._without(unwanted, block, events)
+
+    def _whole(self, block: bytes) -> tuple[bytes, list[bytes]]:
+        """The events that are whole now: as they came, and one by one. Each byte is moved once or twice, however small
+        the blocks are in which a long event comes."""
+        tail, separator = self._tail, self._separator
+        if tail:
+            if separator:
+                ends = separator in block or separator in tail[-3:] + block[:3]
+            else:
+                ends = b"\n" in block
+            tail += block
+            if not ends:
+                check_size(tail)
+                return b"", []
+            block = bytes(tail)
+            tail.clear()
+        if not separator:
+            line = block.find(b"\n")
+            if line >= 0:
+                self._separator = b"\r\n\r\n" if block[line - 1 : line] == b"\r" else b"\n\n"
+            separator = self._separator or b"\n\n"
+        events = block.split(separator)
+        rest = events.pop()
+        if rest:
+            tail += rest
+            check_size(tail)
+            block = block[: len(block) - len(rest)]
+        return block, events
+
+    def _without(self, unwanted: list[int], block: bytes, events: list[bytes]) -> bytes:
+        if not unwanted:
+            return block
+        return b"".join(event + self._separator for number, event in enumerate(events) if number not in unwanted)
 
     def end(self) -> bytes:
         if self.usage is None:
@@ -107,9 +130,10 @@ class PassingEvents:
     def _read(self, event: bytes) -> bool:
         raise NotImplementedError
 
-    def _check_size(self) -> None:
-        if len(self._tail) > MAX_EVENT_BYTES:
-            raise ProviderError("malformed", f"The upstream sent an event of more than {MAX_EVENT_BYTES:,} bytes.")
+
+def check_size(tail: bytearray) -> None:
+    if len(tail) > MAX_EVENT_BYTES:
+        raise ProviderError("malformed", f"The upstream sent an event of more than {MAX_EVENT_BYTES:,} bytes.")
 
 
 def data_of(event: bytes) -> bytes:

@@ -79,10 +79,11 @@ def _written(headers: tuple[tuple[str, str], ...]) -> bytes:
 class MessageReader:
     """Whole messages out of blocks of bytes, whatever way the network cut them."""
 
-    __slots__ = ("_tail",)
+    __slots__ = ("_needed", "_tail")
 
     def __init__(self) -> None:
-        self._tail = b""
+        self._tail = bytearray()
+        self._needed = _PRELUDE  # bytes, before more can be told of the message that has begun
 
     @property
     def pending(self) -> bool:
@@ -91,9 +92,16 @@ class MessageReader:
 
     def feed(self, block: bytes) -> list[Message]:
         """Raises ``ProviderError`` (malformed) for what is no message: lengths or checksums that are wrong."""
-        data = self._tail + block if self._tail else block
+        if self._tail:
+            self._tail += block
+            if len(self._tail) < self._needed:
+                return []
+            data = bytes(self._tail)
+            self._tail.clear()
+        else:
+            data = block
         messages: list[Message] = []
-        at, end = 0, len(data)
+        at, end, self._needed = 0, len(data), _PRELUDE
         while end - at >= _PRELUDE:
             total, headers_length = _LENGTHS.unpack_from(data, at)
             if _CRC.unpack_from(data, at + 8)[0] != crc32(data[at : at + 8]):
@@ -103,13 +111,14 @@ class MessageReader:
             if total < headers_length + _FRAME:
                 raise _malformed("a message shorter than its headers")
             if end - at < total:
+                self._needed = total
                 break
             raw = data[at : at + total]
             if _CRC.unpack_from(raw, total - 4)[0] != crc32(raw[:-4]):
                 raise _malformed("a message that does not match its checksum")
             messages.append(_message(raw, _PRELUDE + headers_length))
             at += total
-        self._tail = data[at:] if at else data
+        self._tail += data[at:] if at else data
         return messages
 
 

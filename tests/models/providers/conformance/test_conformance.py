@@ -118,11 +118,16 @@ def without(asked: Asked, lacks: frozenset[str]) -> Asked:
     return replace(asked, **{name: getattr(HELLO, name) for name in lacks})
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-@pytest.mark.parametrize(("front", "upstream"), PAIRS)
+@pytest.mark.parametrize(
+    ("front", "upstream", "question"),
+    [
+        (*pair, question)
+        for pair in PAIRS
+        for question in QUESTIONS
+        if (pair[0], question) != ("converse", "no tool")  # its callers offer none in the place of saying so
+    ],
+)
 def test_what_is_asked_arrives(front: str, upstream: str, question: str) -> None:
-    if question == "no tool" and front == "converse":
-        pytest.skip("Its callers offer none in the place of saying so.")
     asked = without(QUESTIONS[question], VOICES[front].lacks)
     wanted = without(asked, VOICES[upstream].lacks)
     unsaid = wanted != asked

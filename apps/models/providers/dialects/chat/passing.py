@@ -9,10 +9,10 @@ import re
 
 import msgspec
 
-from apps.models.providers.base import Answer, ProviderError, Target, UpstreamCall, Usage
+from apps.models.providers.base import Answer, ProviderError, Target, UpstreamCall
 from apps.models.providers.dialects.chat.wire import ChatUsage, decode_usage
 from apps.models.providers.dialects.openai_errors import read_error_event
-from apps.models.providers.framing import MAX_EVENT_BYTES
+from apps.models.providers.framing import PassingEvents, data_of
 
 # Fields that are Lobby's own and mean nothing upstream.
 OWN_FIELDS = ("lobby", "prompt")
@@ -67,7 +67,7 @@ _OTHER_TEXT = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|re
 _UNKNOWN = b"\x00"
 
 
-class PassingStream:
+class PassingStream(PassingEvents):
     """Passes whole events on as they come, and reads usage, errors and the end on the way.
 
     An event that is only the usage we asked for is taken out when the caller did not ask for it, and so is an error
@@ -75,49 +75,18 @@ class PassingStream:
     nothing else; they are told by their bytes, and only the others are parsed.
     """
 
-    __slots__ = (
-        "_content",
-        "_null",
-        "_separator",
-        "_tail",
-        "_wants_usage",
-        "error",
-        "finished",
-        "output_tokens",
-        "usage",
-    )
-
-    begun: Usage | None = None
+    __slots__ = ("_content", "_null", "_wants_usage")
 
     def __init__(self, *, wants_usage: bool) -> None:
+        super().__init__()
         self._wants_usage = wants_usage
-        self._tail = bytearray()
-        self._separator = b""
         self._content = _UNKNOWN
         self._null = _UNKNOWN
-        self.usage: Usage | None = None
-        self.finished = False
-        self.output_tokens = 0
-        self.error: ProviderError | None = None
 
     def feed(self, block: bytes) -> bytes:
-        tail = self._tail
-        if tail:
-            if b"\n" not in block:
-                tail += block
-                self._check_size()
-                return b""
-            block = bytes(tail) + block
-            tail.clear()
-        if not self._separator or self._content is _UNKNOWN:
+        block, events = self._whole(block)
+        if self._content is _UNKNOWN:
             self._learn_style(block)
-        separator = self._separator or b"\n\n"
-        events = block.split(separator)
-        rest = events.pop()
-        if rest:
-            tail += rest
-            self._check_size()
-            block = block[: len(block) - len(rest)]
         content, null = self._content, self._null
         unwanted: list[int] = []
         for number, event in enumerate(events):
@@ -130,29 +99,19 @@ class PassingStream:
                 self.output_tokens += 1
             elif not self._read(event):
                 unwanted.append(number)
-        if unwanted:
-            return b"".join(event + separator for number, event in enumerate(events) if number not in unwanted)
-        return block
+        return self._without(unwanted, block, events)
 
     def _learn_style(self, block: bytes) -> None:
-        """A server writes all its events alike: the first line's end and the first key's colon show how."""
-        line = block.find(b"\n")
-        if line > 0 and not self._separator:
-            self._separator = b"\r\n\r\n" if block[line - 1 : line] == b"\r" else b"\n\n"
+        """A server writes all its events alike: the first key's colon shows how."""
         colon = block.find(b'":')
         if colon >= 0:
             space = b" " if block[colon + 2 : colon + 3] == b" " else b""
             self._content = b'"content":%s"' % space
             self._null = b'"usage":%snull}' % space
 
-    def _check_size(self) -> None:
-        if len(self._tail) > MAX_EVENT_BYTES:
-            raise ProviderError("malformed", f"The upstream sent an event of more than {MAX_EVENT_BYTES:,} bytes.")
-
     def _read(self, event: bytes) -> bool:
         """Read an event that is more, or less, than a piece of text; False when it is not for the caller."""
-        lines = event.replace(b"\r\n", b"\n").split(b"\n")
-        data = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
+        data = data_of(event)
         if data == b"[DONE]":
             self.finished = True
         if not data or self.finished:
@@ -169,8 +128,3 @@ class PassingStream:
         if _OTHER_TEXT(data):
             self.output_tokens += 1
         return parsed.usage is None or self._wants_usage or bool(parsed.choices)
-
-    def end(self) -> bytes:
-        if self.usage is None:
-            raise ProviderError("disconnected", "The upstream ended its stream too early.", phase="stream")
-        return b""
