@@ -1,0 +1,1 @@
+"""Statistics of comparisons. See docs/scorers.md."""

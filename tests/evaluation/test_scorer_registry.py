@@ -1,0 +1,125 @@
+"""Scorers by name: their parameters, versions, and those that other packages bring."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from apps.evaluation.scorers import Output, ParametersInvalid, Sample, Score, Scorer, ScorerUnknown, Steps, drive
+from apps.evaluation.scorers.registry import BUILT_IN, GROUP, get, load, make
+from tests.evaluation.scoring import sample, scored
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class ClaimNumber(Scorer):
+    """What a package of somebody else's would bring."""
+
+    slug = "claim-number"
+    title = "Claim number"
+    description = "1 where the answer names a claim."
+    parameters_schema: ClassVar = {"prefix": {"type": "string", "minLength": 1}}
+
+    def score(self, sample: Sample, output: Output) -> Score:
+        return Score.passed(self.parameters["prefix"] in output.text)
+
+
+class Faulty(Scorer):
+    slug = "faulty"
+    title = "Faulty"
+    description = "Fails."
+
+    def steps(self, sample: Sample, output: Output) -> Steps:
+        yield []
+        raise ZeroDivisionError
+
+
+class Unfounded(Scorer):
+    slug = "unfounded"
+    title = "Unfounded"
+    description = "Its schema is none."
+    parameters_schema: ClassVar = {"most": {"type": "a great deal"}}
+
+
+def entry(name: str, target: str) -> EntryPoint:
+    return EntryPoint(name, f"{__name__}:{target}", GROUP)
+
+
+def test_a_package_brings_a_scorer_and_a_broken_one_is_told_by_name() -> None:
+    brought = (
+        entry("claim-number", "ClaimNumber"),
+        entry("missing", "NoSuchClass"),
+        EntryPoint("gone", "no_such_package:Scorer", GROUP),
+        entry("number", "ROOT"),
+        entry("other-name", "ClaimNumber"),
+        entry("exact-match", "ClaimNumber"),
+        entry("unfounded", "Unfounded"),
+    )
+    made = load(brought)
+    assert made.scorers["claim-number"] is ClaimNumber
+    assert len(made.scorers) == len(BUILT_IN) + 1
+    assert made.broken.keys() == {"missing", "gone", "number", "other-name", "exact-match", "unfounded"}
+    assert "no_such_package" in made.broken["gone"]
+    assert "no subclass" in made.broken["number"]
+    assert "no JSON Schemas" in made.broken["unfounded"]
+
+
+def test_an_unknown_scorer_is_told_with_those_there_are() -> None:
+    with pytest.raises(ScorerUnknown, match=r"no scorer 'exct'.*exact-match"):
+        get("exct")
+
+
+@pytest.mark.parametrize(
+    ("slug", "parameters", "field", "words"),
+    [
+        ("contains", {"text": "x"}, "text", "does not exist"),
+        ("contains", {"mode": "some"}, "mode", "must be one of any, all, none"),
+        ("contains", {"texts": ["a", 3]}, "texts", r"at \[1\].*must be of the type string"),
+        ("contains", {"case_sensitive": "yes"}, "case_sensitive", "type boolean"),
+    ],
+)
+def test_a_bad_parameter_is_named(slug: str, parameters: dict[str, object], field: str, words: str) -> None:
+    with pytest.raises(ParametersInvalid, match=words) as caught:
+        make(slug, parameters)
+    assert caught.value.field == field
+
+
+def test_a_missing_parameter_is_named() -> None:
+    with pytest.raises(ParametersInvalid, match="'prefix' of claim-number is missing"):
+        ClaimNumber({})
+
+
+def test_versions_differ_exactly_where_parameters_do() -> None:
+    assert make("contains").version == make("contains", {"mode": "any", "texts": []}).version
+    assert make("contains").version != make("contains", {"mode": "all"}).version
+    assert make("contains").version != make("exact-match").version
+
+
+def test_an_error_is_a_status_and_never_a_zero() -> None:
+    assert scored("exact-match", "x", sample()).error is not None
+    failed = drive(Faulty(), sample("x"), Output("x"), lambda calls: [])
+    assert (failed.status, failed.value, failed.error and failed.error.code) == ("error", None, "scorer_failed")
+    with pytest.raises(ValueError, match="either a value or an error"):
+        Score(None)
+    with pytest.raises(ValueError, match="is no score"):
+        Score(float("nan"))
+
+
+def test_listing_scorers_loads_nothing_heavy() -> None:
+    """The portal lists them in the web process."""
+    heavy = ("numpy", "scipy", "statsmodels", "pandas", "sklearn", "nltk", "sacrebleu", "rouge_score", "rapidfuzz")
+    source = (
+        "import sys\n"
+        "from apps.evaluation.scorers.registry import registry\n"
+        "import apps.evaluation.scorers.suites, apps.evaluation.statistics\n"
+        "assert registry().scorers\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, env=os.environ, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
