@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("prompts", "0001_initial"),
         ("tenants", "0002_strict_parameters"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("tenants", "__first__"),
     ]
 
     operations = [
@@ -61,6 +61,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["name"],
+                "indexes": [models.Index(fields=["tenant", "-updated_at"], name="dataset_tenant_updated")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="dataset_slug_unique_in_tenant")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -94,6 +98,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["dataset", "-number"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("dataset", "number"), name="dataset_version_number_unique"),
+                    models.UniqueConstraint(fields=("dataset", "manifest_hash"), name="dataset_version_content_unique"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -228,6 +236,11 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["-pk"],
+                "indexes": [
+                    models.Index(fields=["tenant", "-id"], name="evaluation_of_tenant"),
+                    models.Index(fields=["status", "beat_at"], name="evaluation_live"),
+                    models.Index(fields=["mlflow_status"], name="evaluation_to_log"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -357,6 +370,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["pk"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("dataset", "key"), name="example_key_unique_in_dataset")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -426,6 +442,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["example", "-number"],
+                "constraints": [models.UniqueConstraint(fields=("example", "number"), name="revision_number_unique")],
             },
         ),
         migrations.CreateModel(
@@ -478,6 +495,13 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["position", "repetition"],
+                "indexes": [
+                    models.Index(fields=["evaluation", "status", "position"], name="item_of_run"),
+                    models.Index(condition=models.Q(("status", "done")), fields=["call_hash"], name="item_by_call"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("evaluation", "revision", "repetition"), name="item_once")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -576,6 +600,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["-pk"],
+                "indexes": [models.Index(fields=["prompt", "-id"], name="gate_of_prompt")],
             },
         ),
         migrations.CreateModel(
@@ -606,6 +631,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["pk"],
+                "constraints": [models.UniqueConstraint(fields=("decision", "user"), name="approval_once")],
             },
         ),
         migrations.CreateModel(
@@ -699,6 +725,14 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["-pk"],
+                "indexes": [models.Index(fields=["tenant", "status", "-id"], name="inbox_open")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("source_ref", ""), _negated=True),
+                        fields=("tenant", "source", "source_ref"),
+                        name="inbox_source_once",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -730,6 +764,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["name"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="scorer_slug_unique_in_tenant")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -764,6 +801,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["pk"],
+                "constraints": [models.UniqueConstraint(fields=("plan", "scorer"), name="plan_scorer_once")],
             },
         ),
         migrations.CreateModel(
@@ -809,6 +847,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["scorer", "-number"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("scorer", "number"), name="scorer_version_number_unique"),
+                    models.UniqueConstraint(fields=("scorer", "fingerprint"), name="scorer_version_content_unique"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -842,6 +884,17 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["pk"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("item", "scorer_version"), name="score_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "ok"), ("value__isnull", False)),
+                            models.Q(("status", "error"), ("value__isnull", True)),
+                            _connector="OR",
+                        ),
+                        name="score_value_or_error",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -925,6 +978,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["pk"],
+                "constraints": [models.UniqueConstraint(fields=("evaluation", "scorer_version"), name="metric_once")],
             },
         ),
         migrations.CreateModel(
@@ -1046,119 +1100,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["position"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("version", "position"), name="version_position_unique"),
+                    models.UniqueConstraint(fields=("version", "revision"), name="version_revision_unique"),
+                ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="dataset",
-            index=models.Index(fields=["tenant", "-updated_at"], name="dataset_tenant_updated"),
-        ),
-        migrations.AddConstraint(
-            model_name="dataset",
-            constraint=models.UniqueConstraint(fields=("tenant", "slug"), name="dataset_slug_unique_in_tenant"),
-        ),
-        migrations.AddConstraint(
-            model_name="datasetversion",
-            constraint=models.UniqueConstraint(fields=("dataset", "number"), name="dataset_version_number_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="datasetversion",
-            constraint=models.UniqueConstraint(
-                fields=("dataset", "manifest_hash"), name="dataset_version_content_unique"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="evaluation",
-            index=models.Index(fields=["tenant", "-id"], name="evaluation_of_tenant"),
-        ),
-        migrations.AddIndex(
-            model_name="evaluation",
-            index=models.Index(fields=["status", "beat_at"], name="evaluation_live"),
-        ),
-        migrations.AddIndex(
-            model_name="evaluation",
-            index=models.Index(fields=["mlflow_status"], name="evaluation_to_log"),
-        ),
-        migrations.AddConstraint(
-            model_name="example",
-            constraint=models.UniqueConstraint(fields=("dataset", "key"), name="example_key_unique_in_dataset"),
-        ),
-        migrations.AddConstraint(
-            model_name="examplerevision",
-            constraint=models.UniqueConstraint(fields=("example", "number"), name="revision_number_unique"),
-        ),
-        migrations.AddIndex(
-            model_name="evaluationitem",
-            index=models.Index(fields=["evaluation", "status", "position"], name="item_of_run"),
-        ),
-        migrations.AddIndex(
-            model_name="evaluationitem",
-            index=models.Index(condition=models.Q(("status", "done")), fields=["call_hash"], name="item_by_call"),
-        ),
-        migrations.AddConstraint(
-            model_name="evaluationitem",
-            constraint=models.UniqueConstraint(fields=("evaluation", "revision", "repetition"), name="item_once"),
-        ),
-        migrations.AddIndex(
-            model_name="gatedecision",
-            index=models.Index(fields=["prompt", "-id"], name="gate_of_prompt"),
-        ),
-        migrations.AddConstraint(
-            model_name="approval",
-            constraint=models.UniqueConstraint(fields=("decision", "user"), name="approval_once"),
-        ),
-        migrations.AddIndex(
-            model_name="inboxitem",
-            index=models.Index(fields=["tenant", "status", "-id"], name="inbox_open"),
-        ),
-        migrations.AddConstraint(
-            model_name="inboxitem",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("source_ref", ""), _negated=True),
-                fields=("tenant", "source", "source_ref"),
-                name="inbox_source_once",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="scorer",
-            constraint=models.UniqueConstraint(fields=("tenant", "slug"), name="scorer_slug_unique_in_tenant"),
-        ),
-        migrations.AddConstraint(
-            model_name="planmetric",
-            constraint=models.UniqueConstraint(fields=("plan", "scorer"), name="plan_scorer_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="scorerversion",
-            constraint=models.UniqueConstraint(fields=("scorer", "number"), name="scorer_version_number_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="scorerversion",
-            constraint=models.UniqueConstraint(fields=("scorer", "fingerprint"), name="scorer_version_content_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="score",
-            constraint=models.UniqueConstraint(fields=("item", "scorer_version"), name="score_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="score",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "ok"), ("value__isnull", False)),
-                    models.Q(("status", "error"), ("value__isnull", True)),
-                    _connector="OR",
-                ),
-                name="score_value_or_error",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="evaluationmetric",
-            constraint=models.UniqueConstraint(fields=("evaluation", "scorer_version"), name="metric_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="versionexample",
-            constraint=models.UniqueConstraint(fields=("version", "position"), name="version_position_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="versionexample",
-            constraint=models.UniqueConstraint(fields=("version", "revision"), name="version_revision_unique"),
         ),
     ]

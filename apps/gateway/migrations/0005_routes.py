@@ -69,6 +69,15 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["slug"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="route_slug_in_tenant"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("tenant__isnull", True)), fields=("slug",), name="route_slug_on_platform"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("shadow_percent__lte", 100)), name="route_shadow_percent"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -133,33 +142,16 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["route", "purpose", "position", "id"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("endpoint__isnull", False), ("model__isnull", True)),
+                            models.Q(("endpoint__isnull", True), ("model__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="route_target_is_one",
+                    )
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="route",
-            constraint=models.UniqueConstraint(fields=("tenant", "slug"), name="route_slug_in_tenant"),
-        ),
-        migrations.AddConstraint(
-            model_name="route",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("tenant__isnull", True)), fields=("slug",), name="route_slug_on_platform"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="route",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("shadow_percent__lte", 100)), name="route_shadow_percent"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="routetarget",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("endpoint__isnull", False), ("model__isnull", True)),
-                    models.Q(("endpoint__isnull", True), ("model__isnull", False)),
-                    _connector="OR",
-                ),
-                name="route_target_is_one",
-            ),
         ),
     ]

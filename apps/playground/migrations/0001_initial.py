@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("tenants", "0001_initial"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("tenants", "__first__"),
     ]
 
     operations = [
@@ -134,6 +134,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["-updated_at"],
+                "indexes": [
+                    models.Index(fields=["tenant", "owner", "-updated_at"], name="conversation_owner"),
+                    models.Index(fields=["tenant", "updated_at"], name="conversation_retention"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -212,6 +216,11 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name_plural": "feedback",
                 "ordering": ["-created_at"],
+                "indexes": [
+                    models.Index(fields=["tenant", "-created_at"], name="feedback_tenant"),
+                    models.Index(fields=["model_slug", "-created_at"], name="feedback_model"),
+                ],
+                "constraints": [models.UniqueConstraint(fields=("answer", "user"), name="feedback_once_per_reader")],
             },
         ),
         migrations.CreateModel(
@@ -285,6 +294,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["-created_at"],
+                "indexes": [models.Index(fields=["tenant", "-created_at"], name="example_tenant")],
             },
         ),
         migrations.CreateModel(
@@ -316,6 +326,9 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [models.UniqueConstraint(fields=("example", "user"), name="rating_once_per_reader")],
+            },
         ),
         migrations.CreateModel(
             name="Turn",
@@ -440,35 +453,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["-created_at"],
+                "indexes": [models.Index(fields=["tenant", "-created_at"], name="vote_tenant")],
+                "constraints": [models.UniqueConstraint(fields=("turn", "user"), name="vote_once_per_turn")],
             },
-        ),
-        migrations.AddIndex(
-            model_name="conversation",
-            index=models.Index(fields=["tenant", "owner", "-updated_at"], name="conversation_owner"),
-        ),
-        migrations.AddIndex(
-            model_name="conversation",
-            index=models.Index(fields=["tenant", "updated_at"], name="conversation_retention"),
-        ),
-        migrations.AddIndex(
-            model_name="feedback",
-            index=models.Index(fields=["tenant", "-created_at"], name="feedback_tenant"),
-        ),
-        migrations.AddIndex(
-            model_name="feedback",
-            index=models.Index(fields=["model_slug", "-created_at"], name="feedback_model"),
-        ),
-        migrations.AddConstraint(
-            model_name="feedback",
-            constraint=models.UniqueConstraint(fields=("answer", "user"), name="feedback_once_per_reader"),
-        ),
-        migrations.AddIndex(
-            model_name="savedexample",
-            index=models.Index(fields=["tenant", "-created_at"], name="example_tenant"),
-        ),
-        migrations.AddConstraint(
-            model_name="examplerating",
-            constraint=models.UniqueConstraint(fields=("example", "user"), name="rating_once_per_reader"),
         ),
         migrations.AddIndex(
             model_name="answer",
@@ -477,13 +464,5 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="answer",
             constraint=models.UniqueConstraint(fields=("turn", "column", "step"), name="answer_once_per_step"),
-        ),
-        migrations.AddIndex(
-            model_name="vote",
-            index=models.Index(fields=["tenant", "-created_at"], name="vote_tenant"),
-        ),
-        migrations.AddConstraint(
-            model_name="vote",
-            constraint=models.UniqueConstraint(fields=("turn", "user"), name="vote_once_per_turn"),
         ),
     ]

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("tenants", "0002_strict_parameters"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("tenants", "__first__"),
     ]
 
     operations = [
@@ -130,6 +130,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["prompt", "-number"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("prompt", "number"), name="version_number_unique"),
+                    models.UniqueConstraint(fields=("prompt", "content_hash"), name="version_content_unique"),
+                ],
             },
         ),
         migrations.AddField(
@@ -263,6 +267,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["-weight", "pk"],
+                "constraints": [models.UniqueConstraint(fields=("release", "version"), name="share_once_per_release")],
             },
         ),
         migrations.AddField(
@@ -272,14 +277,6 @@ class Migration(migrations.Migration):
                 related_name="releases", through="prompts.ReleaseShare", to="prompts.promptversion"
             ),
         ),
-        migrations.AddConstraint(
-            model_name="promptversion",
-            constraint=models.UniqueConstraint(fields=("prompt", "number"), name="version_number_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="promptversion",
-            constraint=models.UniqueConstraint(fields=("prompt", "content_hash"), name="version_content_unique"),
-        ),
         migrations.AddIndex(
             model_name="prompt",
             index=models.Index(fields=["tenant", "-updated_at"], name="prompt_tenant_updated"),
@@ -287,10 +284,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="prompt",
             constraint=models.UniqueConstraint(fields=("tenant", "slug"), name="prompt_slug_unique_in_tenant"),
-        ),
-        migrations.AddConstraint(
-            model_name="releaseshare",
-            constraint=models.UniqueConstraint(fields=("release", "version"), name="share_once_per_release"),
         ),
         migrations.AddIndex(
             model_name="release",
