@@ -35,6 +35,7 @@ class Decision(models.TextChoices):
     PERSON = "person", "Released by a person"
     ROLLBACK = "rollback", "Rolled back"
     WITHDRAWAL = "withdrawal", "Withdrawn"
+    GATE = "gate", "Released by its gate"
 
 
 class Message(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -5,7 +5,7 @@ records the act in the audit trail and tells the gateway, all in one transaction
 """
 
 from apps.prompts.services.prompts import archive_prompt, create_prompt, restore_prompt, update_prompt
-from apps.prompts.services.releases import release_versions, roll_back, withdraw_label
+from apps.prompts.services.releases import release_decided, release_versions, roll_back, withdraw_label
 from apps.prompts.services.sharing import fork_version, publish_version, withdraw_publication
 from apps.prompts.services.versions import Saved, save_version
 
@@ -15,6 +15,7 @@ __all__ = [
     "create_prompt",
     "fork_version",
     "publish_version",
+    "release_decided",
     "release_versions",
     "restore_prompt",
     "roll_back",

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from apps.prompts import selectors
 from apps.prompts.models import Prompt, PromptVersion, Release, ReleaseShare
+from apps.prompts.release_rules import refusal_of
 from apps.prompts.services.prompts import locked
 from apps.prompts.services.versions import touch
 from apps.prompts.types import MOST_SHARES, Decision
@@ -22,9 +23,28 @@ from apps.tenants.types import Environment
 def release_versions(
     *, actor: Actor, prompt: Prompt, environment: str, label: str, weights: Mapping[int, int], reason: str = ""
 ) -> Release:
-    """``weights`` gives each version's part by its number: ``{4: 100}``, or ``{4: 90, 5: 10}`` for a canary."""
+    """``weights`` gives each version's part by its number: ``{4: 100}``, or ``{4: 90, 5: 10}`` for a canary.
+
+    Raises ``Conflict`` where a rule (``release_rules``) refuses a version that the label does not mean yet.
+    """
     require(actor, "prompt.release", prompt.tenant, what="release this prompt")
-    return _release(actor, locked(prompt), environment, label, weights, reason, Decision.PERSON)
+    return _release(actor, locked(prompt), environment, label, weights, reason, Decision.PERSON, asks_rules=True)
+
+
+@transaction.atomic
+def release_decided(
+    *,
+    actor: Actor,
+    prompt: Prompt,
+    environment: str,
+    label: str,
+    weights: Mapping[int, int],
+    reason: str,
+    decision: Decision = Decision.GATE,
+) -> Release:
+    """What those who brought a rule have decided by it: no rule is asked. ``reason`` names the decision."""
+    require(actor, "prompt.release", prompt.tenant, what="release this prompt")
+    return _release(actor, locked(prompt), environment, label, weights, reason, decision)
 
 
 @transaction.atomic
@@ -58,6 +78,8 @@ def _release(
     reason: str,
     decision: Decision,
     restores: Release | None = None,
+    *,
+    asks_rules: bool = False,
 ) -> Release:
     environment = validation.clean_choice(environment, Environment, field="environment")
     label = validation.clean_slug(label, field="label")
@@ -70,6 +92,10 @@ def _release(
     if before == dict(weights):
         what = f"{label} is so in {environment} already." if weights else f"{environment} has no label {label!r}."
         raise Conflict(what, code="nothing_to_release", field="label")
+    if asks_rules:
+        for version in versions:
+            if version.number not in before and (refusal := refusal_of(prompt, environment, label, version)):
+                raise Conflict(refusal.message, code=refusal.code, field="versions", remedy=refusal.remedy)
     release = Release.objects.create(
         prompt=prompt,
         environment=environment,
@@ -90,7 +116,12 @@ def _release(
     return release
 
 
-_VERBS = {Decision.PERSON: "released", Decision.ROLLBACK: "rolled_back", Decision.WITHDRAWAL: "label_withdrawn"}
+_VERBS = {
+    Decision.PERSON: "released",
+    Decision.ROLLBACK: "rolled_back",
+    Decision.WITHDRAWAL: "label_withdrawn",
+    Decision.GATE: "released_by_gate",
+}
 
 
 def _versions(prompt: Prompt, weights: Mapping[int, int], decision: Decision) -> list[PromptVersion]:

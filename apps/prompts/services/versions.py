@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
@@ -15,12 +16,15 @@ from apps.prompts.errors import ContentInvalid
 from apps.prompts.models import Prompt, PromptVersion
 from apps.prompts.selectors import label_state_of
 from apps.prompts.services.prompts import locked
+from apps.prompts.signals import prompt_version_created
 from apps.prompts.types import Content, Include, plain
 from apps.tenants import audit, validation
 from apps.tenants.access import Actor, require
 from apps.tenants.control_plane import control_plane_changed
 from apps.tenants.errors import Invalid
 from apps.tenants.types import Environment
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,15 @@ def store_version(
     told = {"number": version.number, "hash": digest, "message": message}
     audit.record(actor, "prompt.version_saved", prompt, told, prompt.tenant)
     control_plane_changed()
+    told_of = version.pk
+    transaction.on_commit(lambda: _tell(told_of))
     return Saved(version, created=True)
+
+
+def _tell(version_id: int) -> None:
+    for receiver, outcome in prompt_version_created.send_robust(PromptVersion, version_id=version_id):
+        if isinstance(outcome, Exception):
+            log.error("version_receiver_failed", receiver=str(receiver), version=version_id, exc_info=outcome)
 
 
 def touch(prompt: Prompt) -> None:
