@@ -181,7 +181,13 @@ class Conversation:
     def cached(self) -> bool:
         """Whether a mark of the cache is anywhere in it."""
         blocks = (block for message in self.messages for block in message.content)
-        return any(getattr(each, "cache", None) for each in (*self.tools, *blocks))
+        return self.cached_inside or any(getattr(each, "cache", None) for each in (*self.tools, *blocks))
+
+    @property
+    def cached_inside(self) -> bool:
+        """Whether one is inside of a tool's result."""
+        results = (block for message in self.messages for block in message.content if isinstance(block, ToolResult))
+        return any(each.cache for result in results for each in result.content)
 
 
 @dataclass(frozen=True, slots=True)

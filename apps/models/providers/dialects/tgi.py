@@ -107,6 +107,13 @@ class TgiDialect:
         )
         if conversation.cached:
             dropped.append(conversation.name("cache"))
+        if conversation.reasoning is not None and conversation.reasoning.summary is not None:
+            dropped.append(conversation.name("reasoning.summary"))
+        said = [block for message in conversation.messages for block in message.content]
+        if any(isinstance(block, Thinking) for block in said):
+            dropped.append(conversation.name("thinking"))
+        if any(message.name for message in conversation.messages):
+            dropped.append("messages.name")
         most = conversation.max_tokens if conversation.max_tokens is not None else max_output_tokens
         sampled = conversation.temperature != 0
         given = {
@@ -241,8 +248,8 @@ def _text(content: Sequence[Block]) -> str:
         match block:
             case Text(text) | Refusal(text):
                 texts.append(text)
-            case Document(text=text) if text:
-                texts.append(text)
+            case Document(name, text=text) if text:
+                texts.append(f"{name}\n\n{text}" if name else text)
             case Thinking():
                 continue
             case _:

@@ -108,6 +108,8 @@ class _Message(msgspec.Struct):
     name: str | None = None
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None  # the older way to call one tool
+    audio: Raw = _NOTHING
     tool_call_id: str | None = None
     reasoning_content: str | None = None
     reasoning_details: list[ReasoningDetail] | None = None
@@ -177,7 +179,7 @@ def conversation(call: UpstreamCall) -> Conversation:
         if tool.function is None:
             others[f"tools[{number}]"] = Raw(_encode(tool.type))
     return Conversation(
-        messages=[_message(message, number) for number, message in enumerate(asked.messages)],
+        messages=[_message(message, number, others) for number, message in enumerate(asked.messages)],
         tools=tools,
         tool_choice=_tool_choice(asked.tool_choice),
         parallel_tool_calls=asked.parallel_tool_calls,
@@ -196,13 +198,15 @@ def conversation(call: UpstreamCall) -> Conversation:
         names={
             "output_format": "response_format",
             "reasoning": "reasoning_effort",
+            "output_format.strict": "response_format.json_schema.strict",
+            "output_format.description": "response_format.json_schema.description",
             "thinking": "reasoning_content",
             "max_tokens": "max_tokens" if asked.max_completion_tokens is None else "max_completion_tokens",
         },
     )
 
 
-def _message(message: _Message, number: int) -> Message:
+def _message(message: _Message, number: int, others: dict[str, Raw]) -> Message:
     content = [_block(part, f"messages[{number}].content[{at}]") for at, part in enumerate(_parts(message.content))]
     match message.role:
         case "system" | "developer":
@@ -221,11 +225,16 @@ def _message(message: _Message, number: int) -> Message:
                 thought = [Thinking(message.reasoning_content)]
             if message.refusal:
                 content.append(Refusal(message.refusal))
-            calls = [
-                ToolCall(each.id, each.function.name, each.function.arguments)
-                for each in message.tool_calls or []
-                if each.function is not None
-            ]
+            if given(message.audio) is not None:  # what it said before, by its id
+                others[f"messages[{number}].audio"] = message.audio
+            calls = []
+            for at, each in enumerate(message.tool_calls or []):
+                if each.function is not None:
+                    calls.append(ToolCall(each.id, each.function.name, each.function.arguments))
+                else:
+                    others[f"messages[{number}].tool_calls[{at}]"] = Raw(_encode(each.type))
+            if (called := message.function_call) is not None:  # its result names it by its name
+                calls.append(ToolCall(called.name, called.name, called.arguments))
             return Message("assistant", [*thought, *content, *calls], message.name)
         case "user":
             return Message("user", content, message.name)
@@ -314,6 +323,8 @@ def write(
             fields["reasoning_effort"] = much
         elif conversation.reasoning.enabled:
             dropped.append(conversation.name("reasoning"))
+        if conversation.reasoning.summary is not None:
+            dropped.append(conversation.name("reasoning.summary"))
     if conversation.stop:
         fields["stop"] = conversation.stop
     most = conversation.max_tokens if conversation.max_tokens is not None else max_output_tokens
@@ -354,6 +365,8 @@ def _written_messages(conversation: Conversation, dropped: list[str]) -> list[di
     for message in conversation.messages:
         if message.role == "assistant":
             written.append(_written_assistant(message))
+            if any(isinstance(block, Thinking) and not block.text for block in message.content):
+                dropped.append(conversation.name("thinking"))  # sealed, as only its own API can read it
             continue
         parts: list[dict[str, Any]] = []
         for block in message.content:
@@ -373,7 +386,7 @@ def _written_messages(conversation: Conversation, dropped: list[str]) -> list[di
 
 
 def _written_assistant(message: Message) -> dict[str, Any]:
-    written: dict[str, Any] = {"role": "assistant"}
+    written: dict[str, Any] = {"role": "assistant", **({"name": message.name} if message.name else {})}
     parts, calls, thought = [], [], []
     for block in message.content:
         match block:

@@ -50,8 +50,12 @@ def conversation(call: UpstreamCall) -> Conversation:
     output = asked.outputConfig or wire.OutputConfig()
     if reasoning is None and output.effort:
         reasoning, reasoning_name = Reasoning(effort=output.effort), "outputConfig.effort"
+    elif reasoning is not None and output.effort and reasoning.effort is None:
+        reasoning.effort = output.effort
     top_k = _number(more.pop("top_k", None))
     others |= {f"{_MORE}.{name}": raw for name, raw in more.items()}
+    if asked.requestMetadata:
+        others["requestMetadata"] = call.fields["requestMetadata"]
     tools, choice = _tools(asked.toolConfig, others)
     return Conversation(
         messages=[
@@ -79,6 +83,9 @@ def conversation(call: UpstreamCall) -> Conversation:
             "tools": "toolConfig.tools",
             "tool_choice": "toolConfig.toolChoice",
             "cache": "cachePoint",
+            "thinking": "reasoningContent",
+            "is_error": "toolResult.status",
+            "output_format.description": "outputConfig.textFormat.structure.jsonSchema.description",
         },
     )
 
@@ -117,23 +124,25 @@ def _system(blocks: list[wire.SystemBlock], others: dict[str, Raw]) -> list[Bloc
         elif block.guardContent is not None:
             content.append(_guarded(block.guardContent, f"system[{number}]", others))
         elif block.cachePoint is not None:
-            _mark(content, block.cachePoint)
+            _mark(content, block.cachePoint, others)
     return content
 
 
-def _mark(content: list[Block], point: wire.CachePoint) -> None:
+def _mark(content: list[Block], point: wire.CachePoint, others: dict[str, Raw]) -> None:
     """What comes before a cache point is the prefix to be kept."""
-    if content and not isinstance(content[-1], Audio | Thinking):
-        content[-1].cache = point.ttl or "5m"  # type: ignore[union-attr]
+    if content and hasattr(content[-1], "cache"):
+        content[-1].cache = point.ttl or "5m"
+    else:
+        others["cachePoint"] = Raw(b"{}")
 
 
 def _message(message: wire.Message, number: int, others: dict[str, Raw]) -> Message:
     content: list[Block] = []
     for at, block in enumerate(message.content):
         if block.cachePoint is not None:
-            _mark(content, block.cachePoint)
+            _mark(content, block.cachePoint, others)
         else:
-            content.append(_block(block, f"messages[{number}].content[{at}]", others))
+            content += _block(block, f"messages[{number}].content[{at}]", others)
     match message.role:
         case "user" | "assistant" | "system" as role:
             return Message(role, content)
@@ -141,20 +150,27 @@ def _message(message: wire.Message, number: int, others: dict[str, Raw]) -> Mess
             raise Unreadable(f"There is no role '{role[:40]}'.", f"messages[{number}].role")
 
 
-def _block(block: wire.Block, path: str, others: dict[str, Raw]) -> Block:
+def _block(block: wire.Block, path: str, others: dict[str, Raw]) -> list[Block]:
+    match block:
+        case wire.Block(document=wire.Media() as document):
+            about: list[Block] = [Text(document.context)] if document.context else []
+            return [*about, _document(document, f"{path}.document", others)]
+    return [_one(block, path, others)]
+
+
+def _one(block: wire.Block, path: str, others: dict[str, Raw]) -> Block:
     match block:
         case wire.Block(text=str(text)):
             return Text(text)
         case wire.Block(image=wire.Media() as image):
             return _image(image, f"{path}.image")
-        case wire.Block(document=wire.Media() as document):
-            return _document(document, f"{path}.document")
         case wire.Block(audio=wire.Media() as audio):
             return Audio(audio.format, _bytes(audio, f"{path}.audio"))
         case wire.Block(toolUse=wire.ToolUse() as use):
             return ToolCall(use.toolUseId, use.name, bytes(use.input).decode())
         case wire.Block(toolResult=wire.ToolResult() as result):
-            content = [_result(each, f"{path}.toolResult.content[{at}]") for at, each in enumerate(result.content)]
+            where = f"{path}.toolResult.content"
+            content = [_result(each, f"{where}[{at}]", others) for at, each in enumerate(result.content)]
             return ToolResult(result.toolUseId, content, result.status == "error")
         case wire.Block(reasoningContent=wire.Reasoning(reasoningText=wire.ReasoningText() as thought)):
             return Thinking(thought.text, thought.signature)
@@ -166,13 +182,13 @@ def _block(block: wire.Block, path: str, others: dict[str, Raw]) -> Block:
             others[f"{path}.citationsContent.citations"] = Raw(b"[]")
             return Text("".join(each.text for each in cited.content or []))
         case wire.Block(searchResult=wire.SearchResult() as found):
-            return _found(found)
+            return _found(found, f"{path}.searchResult", others)
     kinds = [name for name in block.__struct_fields__ if getattr(block, name) is not None]
     known = f"'{kinds[0]}'" if kinds else "a block of a kind that is not known"
     raise Unreadable(f"This model's provider cannot read {known}.", path)
 
 
-def _result(block: wire.ResultBlock, path: str) -> Text | Image | Document:
+def _result(block: wire.ResultBlock, path: str, others: dict[str, Raw]) -> Text | Image | Document:
     match block:
         case wire.ResultBlock(text=str(text)):
             return Text(text)
@@ -181,14 +197,23 @@ def _result(block: wire.ResultBlock, path: str) -> Text | Image | Document:
         case wire.ResultBlock(image=wire.Media() as image):
             return _image(image, f"{path}.image")
         case wire.ResultBlock(document=wire.Media() as document):
-            return _document(document, f"{path}.document")
+            if document.context:
+                others[f"{path}.document.context"] = Raw(_encode(document.context))
+            return _document(document, f"{path}.document", others)
         case wire.ResultBlock(searchResult=wire.SearchResult() as found):
-            return _found(found)
+            return _found(found, f"{path}.searchResult", others)
     raise Unreadable("This model's provider cannot read a block of this kind.", path)
 
 
-def _found(found: wire.SearchResult) -> Document:
-    return Document(name=found.title, media_type="text/plain", text="\n".join(each.text for each in found.content))
+def _found(found: wire.SearchResult, path: str, others: dict[str, Raw]) -> Document:
+    _cited(found.citations, path, others)
+    text = "\n".join([found.source, *(each.text for each in found.content)])
+    return Document(name=found.title, media_type="text/plain", text=text)
+
+
+def _cited(asked: wire.Cited | None, path: str, others: dict[str, Raw]) -> None:
+    if asked is not None and asked.enabled:
+        others[f"{path}.citations"] = Raw(b"{}")
 
 
 def _guarded(guarded: wire.Guarded, path: str, others: dict[str, Raw]) -> Text | Image:
@@ -205,7 +230,8 @@ def _image(image: wire.Media, path: str) -> Image:
     return Image(wire.IMAGE_FORMATS.get(image.format, f"image/{image.format}"), _bytes(image, path))
 
 
-def _document(document: wire.Media, path: str) -> Document:
+def _document(document: wire.Media, path: str, others: dict[str, Raw]) -> Document:
+    _cited(document.citations, path, others)
     media_type = wire.DOCUMENT_FORMATS.get(document.format or "txt", "application/octet-stream")
     source = document.source
     if source.text is not None or source.content is not None:

@@ -31,6 +31,7 @@ from apps.models.providers.conversation import (
 )
 from apps.models.providers.dialects.chat.request import EFFORT_TOKENS
 from apps.models.providers.dialects.converse import wire
+from apps.models.providers.dialects.messages.writing import unheld
 
 # The tool by whose call a model answers in JSON, where the service itself cannot hold it to a schema.
 ANSWER_TOOL = "lobby_json_answer"
@@ -71,12 +72,14 @@ class _Writer:
 
     def fields(self, max_output_tokens: int | None) -> dict[str, Any]:
         asked = self._conversation
-        if asked.cached and not self._caching:
+        if (asked.cached and not self._caching) or asked.cached_inside:
             self._drop("cache")
         fields: dict[str, Any] = {}
         system: list[dict[str, Any]] = []
         messages: list[dict[str, Any]] = []
         for message in asked.messages:
+            if message.name:
+                self._drop("messages.name")
             content = self._content(message)
             if message.role == "system":
                 system += content
@@ -122,6 +125,8 @@ class _Writer:
         if asked is None or (not asked.enabled and self._family == "anthropic"):  # as they do anyway
             return False
         effort = asked.effort or _effort(asked.budget_tokens)
+        if asked.summary is not None and self._family != "anthropic":  # whose models show what they thought
+            self._drop("reasoning.summary")
         if not asked.enabled or not self._target.can("reasoning"):
             self._drop("reasoning")
             return False
@@ -205,6 +210,7 @@ class _Writer:
             tools = [{"toolSpec": {"name": name, "inputSchema": {"json": _NO_SCHEMA}}} for name in used]
         wanted = asked.output_format
         if wanted is not None and self._answers_by_tool:
+            self.dropped += unheld(asked)
             description = wanted.description or "Give the answer by calling this."
             schema = wanted.schema if wanted.schema is not None else _ANY_OBJECT
             tools.append(
@@ -272,7 +278,7 @@ class _Writer:
             case Text(text) | Refusal(text):
                 return {"text": text} if text.strip() else None
             case Image():
-                return {"image": _image(block)}
+                return self._image(block)
             case Document():
                 return {"document": self._document(block)}
             case Audio(format, data):
@@ -294,6 +300,7 @@ class _Writer:
             case Thinking(text, str(signature)):
                 return {"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}}
         # Thought without its signature is refused by the models that take any, and the conversation goes on without.
+        self._drop("thinking")
         return None
 
     def _result(self, block: Text | Image | Document) -> dict[str, Any]:
@@ -301,9 +308,14 @@ class _Writer:
             case Text(text):
                 return {"text": text}
             case Image():
-                return {"image": _image(block)}
+                return self._image(block)
             case Document():
                 return {"document": self._document(block)}
+
+    def _image(self, image: Image) -> dict[str, Any]:
+        if image.detail not in (None, "auto"):
+            self._drop("image_url.detail")
+        return {"image": _image(image)}
 
     def _document(self, document: Document) -> dict[str, Any]:
         written: dict[str, Any] = {"name": self._document_name(document.name)}

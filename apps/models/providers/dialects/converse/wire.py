@@ -68,11 +68,18 @@ class TextBlock(msgspec.Struct):
     text: str
 
 
+class Cited(msgspec.Struct):
+    """Whether the answer is to cite it."""
+
+    enabled: bool = False
+
+
 class Media(msgspec.Struct):
     source: Source
     format: str = ""
     name: str = ""
     context: str | None = None
+    citations: Cited | None = None
 
 
 class CachePoint(msgspec.Struct):
@@ -109,6 +116,7 @@ class SearchResult(msgspec.Struct):
     source: str
     title: str
     content: list[TextBlock]
+    citations: Cited | None = None
 
 
 class ResultBlock(msgspec.Struct):

@@ -27,6 +27,7 @@ from apps.models.providers.dialects.base import EventWriter, FrontDialect
 from apps.models.providers.dialects.invoke.shapes import decode_part, shape_of, usage_in
 from apps.models.providers.dialects.invoke.stream import MessagesWriter, PassingStream
 
+_ACCEPT = frozenset({"accept", "x-amzn-bedrock-accept"})
 _encode = msgspec.json.Encoder().encode
 
 
@@ -65,7 +66,14 @@ class InvokeDialect:
                 " or a body with anthropic_version.",
                 "body",
             )
-        return self._messages.conversation(_as_messages(call))
+        conversation = self._messages.conversation(_as_messages(call))
+        if bytes(call.fields.get("anthropic_beta", b"[]")) not in (b"[]", b"null"):
+            conversation.others["anthropic_beta"] = call.fields["anthropic_beta"]
+        # A guardrail, a tier, metadata: what Bedrock alone heeds.
+        conversation.others |= {
+            name: Raw(_encode(value)) for name, value in call.headers.items() if name not in _ACCEPT
+        }
+        return conversation
 
     def reply(self, reply: Reply, call: UpstreamCall) -> bytes:
         return self._messages.reply(reply, _as_messages(call))

@@ -82,7 +82,7 @@ class _Metadata(msgspec.Struct):
 class _Request(msgspec.Struct):
     messages: list[_Message] = []
     system: str | list[wire.Block] | None = None
-    tools: list[_Tool] | None = None
+    tools: list[Raw] | None = None
     tool_choice: _ToolChoice | None = None
     thinking: _Thinking | None = None
     output_config: _OutputConfig | None = None
@@ -96,14 +96,18 @@ class _Request(msgspec.Struct):
     top_k: int | None = None
 
 
+_TOOL_FIELDS = frozenset(_Tool.__struct_fields__)
 _KNOWN = frozenset(_Request.__struct_fields__)
 _decode = msgspec.json.Decoder(_Request).decode
+_decode_tool = msgspec.json.Decoder(_Tool).decode
+_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
 def conversation(call: UpstreamCall) -> Conversation:
     try:
         asked = _decode(_encode({name: raw for name, raw in call.fields.items() if name in _KNOWN}))
+        given_tools = [(_decode_tool(raw), _decode_fields(raw)) for raw in asked.tools or []]
     except msgspec.ValidationError as error:
         raise Unreadable(str(error)) from None
     others = {
@@ -115,8 +119,10 @@ def conversation(call: UpstreamCall) -> Conversation:
     messages = [Message("system", system)] if system else []
     messages += [_message(message, number, others) for number, message in enumerate(asked.messages)]
     tools = []
-    for number, tool in enumerate(asked.tools or []):
+    for number, (tool, said) in enumerate(given_tools):
         if tool.type in (None, "custom"):
+            for name in said.keys() - _TOOL_FIELDS:
+                others[f"tools[{number}].{name}"] = said[name]
             schema = given(tool.input_schema)
             tools.append(Tool(tool.name, tool.description, schema, tool.strict, _cache(tool.cache_control)))
         else:  # one that Anthropic runs, or whose schema only its models know

@@ -85,10 +85,10 @@ def _written_messages(conversation: Conversation, dropped: list[str]) -> list[di
     """One message a turn: the results of all tools that a turn called stand in the next one, before all else."""
     written: list[dict[str, Any]] = []
     for message in conversation.messages:
-        if message.role == "system":
-            continue
         if message.name:
             dropped.append("messages.name")
+        if message.role == "system":
+            continue
         content = [each for block in message.content if (each := _written_block(block, conversation, dropped))]
         if not content:
             continue
@@ -197,8 +197,11 @@ def _write_tools(conversation: Conversation, target: Target, fields: dict[str, A
     mode = {"required": "any", "named": "tool"}.get(choice.mode, choice.mode) if choice is not None else ""
     if form is not None and form.mode == "json_schema" and form.schema is not None and holds:
         fields["output_config"] = {"format": {"type": "json_schema", "schema": form.schema}}
+        if form.description:
+            dropped.append(conversation.name("output_format.description"))
     elif form is not None and mode not in ("any", "tool"):
         # Whoever calls a tool of the caller's first answers in form later.
+        dropped += unheld(conversation)
         only = not tools or mode == "none"
         tools = [_answer_tool(form)] if only else [*tools, _answer_tool(form)]
         mode = "tool" if only else "any"
@@ -215,6 +218,12 @@ def _write_tools(conversation: Conversation, target: Target, fields: dict[str, A
         if conversation.parallel_tool_calls is False and mode != "none":
             fields["tool_choice"]["disable_parallel_tool_use"] = True
     return mode in ("any", "tool")
+
+
+def unheld(conversation: Conversation) -> list[str]:
+    """What a caller is told who asked that the answer be held to its schema, where it is had by a tool."""
+    form, strict = conversation.output_format, conversation.names.get("output_format.strict")
+    return [strict] if form is not None and form.strict and strict is not None else []
 
 
 def _written_tool(tool: Tool, conversation: Conversation, dropped: list[str], *, strict: bool) -> dict[str, Any]:

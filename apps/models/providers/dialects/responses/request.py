@@ -99,7 +99,14 @@ def conversation(call: UpstreamCall) -> Conversation:
         top_p=asked.top_p,
         user=asked.user,
         others=others,
-        names={"output_format": "text.format", "max_tokens": "max_output_tokens"},
+        names={
+            "output_format": "text.format",
+            "output_format.strict": "text.format.strict",
+            "output_format.description": "text.format.description",
+            "max_tokens": "max_output_tokens",
+            "thinking": "input.reasoning",
+            "image_url.detail": "input_image.detail",
+        },
     )
 
 

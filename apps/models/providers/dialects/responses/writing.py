@@ -32,6 +32,13 @@ def write(conversation: Conversation, target: Target, *, stream: bool, max_outpu
     items: list[dict[str, Any]] = []
     for message in conversation.messages:
         items += _items(message)
+        if message.name:
+            dropped.append("messages.name")
+        for block in message.content:
+            if isinstance(block, Thinking) and block.signature is None:
+                dropped.append(conversation.name("thinking"))
+            elif isinstance(block, ToolResult) and block.is_error:
+                dropped.append(conversation.name("is_error"))
     fields: dict[str, Any] = {"model": target.upstream_model, "input": items, "store": False}
     if conversation.tools:
         fields["tools"] = [_tool(tool) for tool in conversation.tools]
