@@ -168,7 +168,10 @@ class LiveLobby:
         """SIGTERM, and wait; SIGKILL when it has not ended in time. Its exit status."""
         self.signal(name, signal.SIGTERM)
         try:
-            return self.wait(name)
+            status = self.wait(name)
+            if "Timeout (0:" in (said := self.output(name)):  # faulthandler's words
+                raise AssertionError(f"{name} had to be ended by force:\n{said[-4000:]}")
+            return status
         except subprocess.TimeoutExpired:
             self.kill(name)
             raise AssertionError(f"{name} did not stop within {STOPS_WITHIN:.0f} s of SIGTERM.") from None

@@ -18,6 +18,7 @@ from apps.gateway import fronts, metrics, prompts, responses_memory, sigv4
 from apps.gateway.answer import Receive, Send, send_error
 from apps.gateway.auth import authenticate, authenticate_signed, check_active
 from apps.gateway.books import Books, new_id
+from apps.gateway.ending import END_SECONDS, end_within
 from apps.gateway.errors import GatewayError, InvalidRequest, Unavailable
 from apps.gateway.exchange import Exchange
 from apps.gateway.fronts.base import JSON, Arrived, Front
@@ -90,6 +91,7 @@ class GatewayApplication:
         def drain(number: int, frame: FrameType | None) -> None:
             runtime.draining = True
             delay = float(settings.DRAIN_SECONDS)
+            end_within(delay + settings.WEB_GRACE_SECONDS + END_SECONDS)
             loop.call_soon_threadsafe(loop.call_later, delay, lambda: server_handler(number, frame))
 
         signal.signal(signal.SIGTERM, drain)

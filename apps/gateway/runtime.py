@@ -20,6 +20,7 @@ from apps.gateway import metrics
 from apps.gateway.budget_seeds import budget_spent
 from apps.gateway.counters.base import Ask, Counters
 from apps.gateway.counters.memory import MemoryCounters
+from apps.gateway.ending import end
 from apps.gateway.errors import Unavailable
 from apps.gateway.ledger.errors import SpoolError
 from apps.gateway.ledger.progress import ProgressTable
@@ -175,13 +176,11 @@ class Runtime:
         """After the last request: release everything."""
         self.draining = True
         self._stopping.set()
-        ending = [*self._tasks, *self._shadows]
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
-        await self.client.aclose()
-        await self.counters.aclose()
-        await self._keeper.aclose()
+        await end([*self._tasks, *self._shadows])
+        closing = (self.client.aclose(), self.counters.aclose(), self._keeper.aclose())
+        for failure in await asyncio.gather(*closing, return_exceptions=True):
+            if failure is not None:  # Redis is away: what the disk has yet to get comes all the same
+                log.warning("not_closed", error=repr(failure))
         self._record_waiting()
         self.progress.close()
         self.spool.close()

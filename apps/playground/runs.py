@@ -16,6 +16,7 @@ import structlog
 from channels.exceptions import ChannelFull
 from channels.layers import get_channel_layer
 
+from apps.gateway.ending import end
 from apps.playground.run import Run, principal_for
 from apps.playground.types import AnswerStatus
 
@@ -163,9 +164,7 @@ class Runs:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_SHUTDOWN_SECONDS):
                 await asyncio.gather(*(run.saved.wait() for run in self._runs.values()))
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(list(self._tasks))
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         """The event loop holds tasks weakly: an answer must live until its books are closed."""

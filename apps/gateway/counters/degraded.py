@@ -24,6 +24,7 @@ from apps.gateway.counters.base import (
     Unseeded,
 )
 from apps.gateway.counters.memory import MemoryCounters
+from apps.gateway.ending import end
 
 logger = logging.getLogger(__name__)
 
@@ -135,8 +136,7 @@ class FallbackCounters:
     async def aclose(self) -> None:
         """Give what is owed one last try."""
         if self._replay is not None:
-            self._replay.cancel()
-            await asyncio.gather(self._replay, return_exceptions=True)
+            await end([self._replay])
         if self._owed:
             try:
                 await self._book_owed()

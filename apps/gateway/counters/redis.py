@@ -40,7 +40,6 @@ from apps.gateway.counters.base import (
 
 # Short, yet longer than a busy event loop may be late by: its own delays must not look like an outage of Redis.
 CONNECT_SECONDS = 0.5
-SOCKET_SECONDS = 0.5
 CALL_SECONDS = 1.0
 
 SETTLED_SECONDS = 900.0
@@ -61,7 +60,7 @@ _SETTLE = _Script("settle.lua")
 class RedisCounters:
     """``Counters`` over the Redis at ``url``. Any failure to get an answer is ``CountersUnavailable``; the next call
     tries anew, so nothing has to be restarted when Redis is back. A call ends within ``call_seconds``, waiting for a
-    free connection included; within it, connecting may take ``connect_seconds`` and an answer ``socket_seconds``.
+    free connection included; within it, connecting may take ``connect_seconds``.
 
     ``clock="caller"`` cuts windows by the ``now`` of each call, for tests that move time.
     """
@@ -74,7 +73,6 @@ class RedisCounters:
         clock: Literal["server", "caller"] = "server",
         max_connections: int = 16,
         connect_seconds: float = CONNECT_SECONDS,
-        socket_seconds: float = SOCKET_SECONDS,
         call_seconds: float = CALL_SECONDS,
     ) -> None:
         pool = BlockingConnectionPool.from_url(
@@ -82,7 +80,9 @@ class RedisCounters:
             max_connections=max_connections,
             timeout=call_seconds,
             socket_connect_timeout=connect_seconds,
-            socket_timeout=socket_seconds,
+            # Ours bounds the whole call. The client's own is ``asyncio.wait_for``, which on Python 3.11 loses a
+            # cancellation now and then: a caller who left would be served, a task never end.
+            socket_timeout=None,
             # A script that timed out may have run: whether to ask again is the caller's decision.
             retry=Retry(NoBackoff(), 0),
             driver_info=None,

@@ -116,8 +116,9 @@ class RedisBoard:
         # The Redis client is not loaded where it is not used.
         from redis.asyncio import Redis
 
+        # No timeout of the client's own, as in counters/redis.py.
         self._redis: Redis = Redis.from_url(
-            url, socket_timeout=CALL_SECONDS, socket_connect_timeout=CALL_SECONDS, max_connections=2
+            url, socket_timeout=None, socket_connect_timeout=CALL_SECONDS, max_connections=2
         )
 
     async def exchange(self, report: Report) -> list[Report]:

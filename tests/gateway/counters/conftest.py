@@ -21,7 +21,7 @@ _names = itertools.count(1)
 
 def patient_redis(url: str, *, clock: Literal["server", "caller"] = "caller") -> RedisCounters:
     """For tests of what is counted: on a busy machine our own loop may be late, which is no outage to them."""
-    return RedisCounters(url, clock=clock, connect_seconds=20, socket_seconds=20, call_seconds=30)
+    return RedisCounters(url, clock=clock, connect_seconds=20, call_seconds=30)
 
 
 class Desk:

@@ -27,7 +27,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
 
 def primary_of(server: RedisServer) -> RedisCounters:
     """Patient enough for a busy machine, where our own loop may be late."""
-    return RedisCounters(server.url, connect_seconds=2, socket_seconds=2, call_seconds=3)
+    return RedisCounters(server.url, connect_seconds=2, call_seconds=3)
 
 
 def budget_of(amount: int) -> BudgetWindow:

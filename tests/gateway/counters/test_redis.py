@@ -14,6 +14,7 @@ import redis
 
 from apps.gateway.counters.base import Admitted, BudgetWindow, CountersUnavailable, Denied, Limit, Unseeded
 from apps.gateway.counters.redis import CALL_SECONDS, RedisCounters
+from apps.gateway.routing.shared_health import RedisBoard, Report
 from tests.gateway.counters.conftest import Desk, patient_redis
 from tests.servers import RedisServer
 
@@ -224,3 +225,24 @@ async def test_a_redis_that_accepts_and_never_answers_hangs_nobody() -> None:
             for connection in kept:
                 connection.close()
             thread.join(5)
+
+
+async def test_a_cancellation_is_heard_wherever_it_comes(desk: Desk, redis_server: RedisServer) -> None:
+    """At every turn of the loop while Redis is asked: one that got lost would keep a web from ending at SIGTERM."""
+    board = RedisBoard(redis_server.url)
+    report = Report("me", time.time(), [])
+
+    async def ask() -> None:
+        await desk.admitted(desk.ask(Limit("many", "requests", 1000)))
+        await board.exchange(report)
+        await asyncio.Event().wait()
+
+    await board.exchange(report)
+    for turns in range(40):
+        task = asyncio.create_task(ask())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled(), turns
+    await board.aclose()
