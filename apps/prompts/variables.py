@@ -43,17 +43,18 @@ def _clean(name: str, schema: Any) -> dict[str, Any]:
     field = f"variables/{name}"
     if isinstance(schema, Mapping) and not {"type", "enum", "const"} & set(schema):
         schema = {"type": "string", **schema}
-    cleaned = _clean_schema(schema, field, 1)
+    cleaned = clean_schema(schema, field)
     check = Draft202012Validator(cleaned)
-    if "default" in cleaned and (problem := _problem(check, cleaned["default"])):
+    if "default" in cleaned and (problem := problem_of(check, cleaned["default"])):
         raise ContentInvalid(f"The default of {name!r} {problem}.", field=field)
     for example in cleaned.get("examples", []):
-        if problem := _problem(check, example):
+        if problem := problem_of(check, example):
             raise ContentInvalid(f"An example of {name!r} {problem}.", field=field)
     return cleaned
 
 
-def _clean_schema(schema: Any, field: str, depth: int) -> dict[str, Any]:
+def clean_schema(schema: Any, field: str, depth: int = 1) -> dict[str, Any]:
+    """The schema, if it is made of what is allowed here. Raises ``ContentInvalid``."""
     if not isinstance(schema, Mapping):
         raise ContentInvalid('A variable is declared by a JSON schema such as {"type": "string"}.', field=field)
     if depth > MOST_DEPTH:
@@ -69,12 +70,12 @@ def _clean_schema(schema: Any, field: str, depth: int) -> dict[str, Any]:
         if problem := _wrong(keyword, value):
             raise ContentInvalid(f"{keyword!r} {problem}.", field=field)
     if "items" in schema:
-        cleaned["items"] = _clean_schema(schema["items"], field, depth + 1)
+        cleaned["items"] = clean_schema(schema["items"], field, depth + 1)
     if "properties" in schema:
         properties = schema["properties"]
-        cleaned["properties"] = {str(name): _clean_schema(each, field, depth + 1) for name, each in properties.items()}
+        cleaned["properties"] = {str(name): clean_schema(each, field, depth + 1) for name, each in properties.items()}
     if isinstance(schema.get("additionalProperties"), Mapping):
-        cleaned["additionalProperties"] = _clean_schema(schema["additionalProperties"], field, depth + 1)
+        cleaned["additionalProperties"] = clean_schema(schema["additionalProperties"], field, depth + 1)
     return cleaned
 
 
@@ -120,7 +121,7 @@ class VariableCheck:
         }
         for name, check in self._checks.items():
             if name in values:
-                if problem := _problem(check, values[name]):
+                if problem := problem_of(check, values[name]):
                     problems[name] = problem
             elif name not in self._defaults:
                 problems[name] = "is missing"
@@ -145,7 +146,7 @@ _WORDS = {
 }
 
 
-def _problem(check: Draft202012Validator, value: Any) -> str:
+def problem_of(check: Draft202012Validator, value: Any) -> str:
     """What is wrong with ``value``, without repeating it; empty when it fits."""
     error: ValidationError | None = next(check.iter_errors(value), None)
     if error is None:

@@ -37,6 +37,7 @@ VIEWING = frozenset(
         "feedback.view",
         "route.view",
         "dataset.view",
+        "dataset.offer",  # something for the golden-set inbox; what becomes of it is for those who edit
         "evaluation.view",
     }
 )
@@ -114,6 +115,7 @@ KEY_ACTIONS = frozenset(
         "prompt.release",
         "dataset.view",
         "dataset.edit",
+        "dataset.offer",
         "evaluation.view",
         "evaluation.run",
     }

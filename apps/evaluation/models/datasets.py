@@ -48,6 +48,14 @@ class Example(models.Model):
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="examples")
     key = models.CharField(max_length=100)
     is_removed = models.BooleanField(default=False, help_text="Left out of the next version; older ones keep it.")
+    current = models.ForeignKey(
+        "ExampleRevision",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Its newest revision.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TenantScopedManager(view="dataset.view", tenant="dataset__tenant_id")
@@ -77,6 +85,7 @@ class ExampleRevision(models.Model):
     tags = models.JSONField(default=list, blank=True)
     slice = models.CharField(max_length=100, blank=True, help_text="The segment that it stands for.")
     split = models.CharField(max_length=10, choices=Split.choices, default=Split.TEST)
+    text = models.TextField(blank=True, help_text="Its beginning as plain text, to be searched.")
     content_hash = models.CharField(max_length=64, db_index=True)
     source = models.CharField(max_length=10, choices=Source.choices)
     source_ref = models.CharField(max_length=200, blank=True, help_text="A request's id, a file and line, …")
@@ -111,6 +120,9 @@ class DatasetVersion(models.Model):
     size = models.PositiveIntegerField(help_text="Examples in it.")
     slices = models.JSONField(default=dict, blank=True, help_text="Examples by slice.")
     splits = models.JSONField(default=dict, blank=True, help_text="Examples by split.")
+    leaks = models.JSONField(
+        default=list, blank=True, help_text="Examples whose text stood in the prompt itself when this was frozen."
+    )
     created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -131,7 +143,7 @@ class VersionExample(models.Model):
     """A revision's place in a version."""
 
     version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="members")
-    revision = models.ForeignKey(ExampleRevision, on_delete=models.PROTECT, related_name="memberships")
+    revision = models.ForeignKey(ExampleRevision, on_delete=models.RESTRICT, related_name="memberships")
     position = models.PositiveIntegerField()
 
     objects = TenantScopedManager(view="dataset.view", tenant="version__dataset__tenant_id")
@@ -179,6 +191,7 @@ class Upload(models.Model):
     preview = models.JSONField(default=list, blank=True, help_text="The first rows.")
     mapping = models.JSONField(default=dict, blank=True, help_text="What each column is for.")
     bytes_read = models.PositiveBigIntegerField(default=0)
+    rows_total = models.PositiveBigIntegerField(null=True, blank=True, help_text="Where the file itself says.")
     rows_read = models.PositiveIntegerField(default=0)
     rows_added = models.PositiveIntegerField(default=0)
     rows_changed = models.PositiveIntegerField(default=0)
@@ -188,6 +201,7 @@ class Upload(models.Model):
     error = models.CharField(max_length=500, blank=True, help_text="Why the whole file was refused.")
     created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+    progressed_at = models.DateTimeField(null=True, blank=True, help_text="When a worker last wrote how far it is.")
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = TenantScopedManager(view="dataset.view", tenant="dataset__tenant_id")
@@ -200,7 +214,11 @@ class Upload(models.Model):
 
 
 class InboxItem(models.Model):
-    """Something that went wrong (or right) somewhere, offered as a golden example."""
+    """Something that went wrong (or right) somewhere, offered as a golden example.
+
+    Personal data is replaced before the row is written: ``redactions`` says what was, by kind, and never repeats it.
+    ``cluster`` and ``warnings`` are worked out by the worker; ``sorted_at`` is when.
+    """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
     prompt = models.ForeignKey(Prompt, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
@@ -212,10 +230,15 @@ class InboxItem(models.Model):
     reasons = models.JSONField(default=list, blank=True)
     note = models.CharField(max_length=1000, blank=True)
     cluster = models.CharField(max_length=100, blank=True, help_text="Words that items like it share.")
+    warnings = models.JSONField(default=list, blank=True, help_text="Duplicates in datasets, and text of the prompt.")
+    redactions = models.JSONField(default=list, blank=True, help_text="What was replaced, by kind.")
+    sorted_at = models.DateTimeField(null=True, blank=True)
     content_hash = models.CharField(max_length=64)
     scrub = models.CharField(max_length=12, choices=Scrub.choices, default=Scrub.PENDING)
     status = models.CharField(max_length=10, choices=InboxStatus.choices, default=InboxStatus.OPEN)
     example = models.ForeignKey(Example, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    decided_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    decided_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

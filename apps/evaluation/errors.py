@@ -1,0 +1,19 @@
+"""What can go wrong with datasets.
+
+DomainError (apps/tenants/errors.py)
+ +- Invalid            422
+     +- ExampleInvalid      an example that cannot be kept; ``field`` names the part
+     +- FileRefused         a whole file that cannot be read: what it is, and what to do
+"""
+
+from __future__ import annotations
+
+from apps.tenants.errors import Invalid
+
+
+class ExampleInvalid(Invalid):
+    default_code = "example_invalid"
+
+
+class FileRefused(Invalid):
+    default_code = "file_refused"

@@ -1,0 +1,63 @@
+"""The golden-set inbox: offered once, redacted before it is written, another tenant's never seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apps.evaluation.models import InboxItem
+from apps.evaluation.services import offer_to_inbox
+from apps.tenants.errors import Invalid, NotFound
+from tests.cast import Cast
+
+ASKED: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "Refund to DE89 3704 0044 0532 0130 00, ann@x.example"}]
+}
+
+
+def offer(cast: Cast, part: str = "viewer", **more: Any) -> InboxItem:
+    given: dict[str, Any] = {"tenant": cast.claims, "source": "feedback", "source_ref": "feedback/7", "input": ASKED}
+    return offer_to_inbox(actor=cast.actor(part), **{**given, **more})
+
+
+def test_personal_data_is_gone_before_anything_is_written(cast: Cast) -> None:
+    item = offer(cast, output="Sent to ann@x.example.", note="by 555-123-4567", reasons=["wrong"])
+    row = InboxItem.objects.for_tenant(cast.claims).get()
+    assert row.input["messages"][0]["content"] == "Refund to [IBAN 1], [e-mail 1]"
+    assert (row.output, row.note, row.scrub) == ("Sent to [e-mail 1].", "by [phone number 1]", "redacted")
+    assert [(each["kind"], each["times"]) for each in row.redactions] == [
+        ("IBAN", 1), ("e-mail", 2), ("phone number", 1),
+    ]  # fmt: skip
+    assert "ann@" not in str(row.__dict__)
+    assert item.created_by == cast["viewer"]
+
+
+def test_the_same_source_is_one_item_until_somebody_decides(cast: Cast) -> None:
+    first = offer(cast, reasons=["wrong"])
+    again = offer(cast, reasons=["unsafe"], note="Worse than I thought")
+    assert (again.pk, again.reasons) == (first.pk, ["unsafe"])
+    InboxItem.objects.for_tenant(cast.claims).update(status="dismissed")
+    assert offer(cast, reasons=["other"]).reasons == ["unsafe"]
+    assert offer(cast, source_ref="").pk != offer(cast, source_ref="").pk
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"input": {}},
+        {"input": {"messages": [{"content": "no role"}]}},
+        {"input": {"x": float("nan")}},
+        {"input": {"x": "a\x00b"}},
+        {"source": "moon"},
+        {"expected": {"x": {1, 2}}},
+    ],
+)
+def test_what_cannot_be_an_example_is_refused(cast: Cast, wrong: dict[str, Any]) -> None:
+    with pytest.raises(Invalid):
+        offer(cast, **wrong)
+
+
+def test_to_the_outsider_there_is_no_such_tenant(cast: Cast) -> None:
+    with pytest.raises(NotFound):
+        offer(cast, "outsider")
