@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from tests import servers
-from tests.live import LiveLobby, LobbyFactory
+from tests import servers, template
+from tests.live import LobbyFactory
 
 if TYPE_CHECKING:
     from tests.cast import Cast
 
 # Not in pytest's own directory: other runs on the machine clean up there, and a server minds.
 SERVERS = Path(os.environ["DATA_DIR"]) / "servers"
+ON_SQLITE = os.environ.get("LOBBY_TEST_BACKENDS") != "servers"
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
@@ -87,9 +88,31 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def lobby_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite database, made once, of which each running Lobby gets a copy."""
-    return LiveLobby.make_template(tmp_path_factory.mktemp("template"))
+def lobby_template(request: pytest.FixtureRequest) -> Path:
+    """A migrated SQLite database, of which the tests and each running Lobby get a copy.
+
+    It is kept in pytest's cache under a name that the migrations give it, so that it is made once for all workers of a
+    run, and again when a migration or a dependency changes.
+    """
+    cache = request.config.cache
+    assert cache is not None
+    return template.migrated_database(cache.mkdir("lobby"))
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """On SQLite the tests' database is the template's copy: what is there already need not be made again."""
+    return ON_SQLITE
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, request: pytest.FixtureRequest
+) -> None:
+    from django.db import connection
+
+    if ON_SQLITE:
+        shutil.copyfile(request.getfixturevalue("lobby_template"), connection.settings_dict["TEST"]["NAME"])
 
 
 @pytest.fixture

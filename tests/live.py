@@ -44,12 +44,6 @@ class LiveLobby:
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    @staticmethod
-    def make_template(directory: Path) -> Path:
-        """Migrate an empty SQLite database in ``directory`` and return its file."""
-        LiveLobby(directory).manage("migrate", "--verbosity=0")
-        return directory / "lobby.db"
-
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"

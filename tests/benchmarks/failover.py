@@ -27,7 +27,8 @@ import httpx
 from tests.fakes.process import FakeOpenAI
 from tests.gateway.routing.live import RoutedWorld
 from tests.gateway.world import World, bearer, chat
-from tests.live import LiveLobby, LobbyFactory
+from tests.live import LobbyFactory
+from tests.template import migrated_database
 
 ALLOWED_MS: Final = 5.0
 DELAYS_MS: Final = (0, 50)
@@ -130,7 +131,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=1_000)
     requests = parser.parse_args().requests
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        template = LiveLobby.make_template(Path(name) / "template")
+        template = migrated_database(Path(name))
         kept = failover(lobby(stack, template, Path(name) / "off", 0), requests)
         kept = with_breaker(lobby(stack, template, Path(name) / "on", 5), requests) and kept
     plain_decisions()

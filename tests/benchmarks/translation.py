@@ -26,7 +26,7 @@ import httpx
 from tests.benchmarks.procfs import cpu_seconds
 from tests.fakes.process import FakeAnthropic, FakeOpenAI
 from tests.gateway.world import World, serve_claude
-from tests.live import LiveLobby, LobbyFactory
+from tests.live import LobbyFactory
 from tests.models.providers.conformance.test_conformance import (
     PAIRS,
     QUESTIONS,
@@ -38,6 +38,7 @@ from tests.models.providers.conformance.test_conformance import (
 )
 from tests.models.providers.conformance.voices import Said
 from tests.reliability.traffic import CHAT, Call, crowd
+from tests.template import migrated_database
 
 CHUNKS: Final = 200
 ROUNDS: Final = 7
@@ -95,7 +96,7 @@ def lobby() -> bool:
     kept = True
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="translation-")))
-        factory = LobbyFactory(LiveLobby.make_template(directory), directory)
+        factory = LobbyFactory(migrated_database(directory), directory)
         stack.callback(factory.stop)
         fake = stack.enter_context(FakeOpenAI())
         claude = stack.enter_context(FakeAnthropic())
