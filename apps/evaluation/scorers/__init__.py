@@ -20,7 +20,6 @@ from apps.evaluation.scorers.types import (
     Direction,
     EmbeddingCall,
     Failure,
-    Kind,
     Message,
     Need,
     Output,
@@ -29,6 +28,7 @@ from apps.evaluation.scorers.types import (
     Score,
     SubjectCall,
     ToolCall,
+    ValueKind,
     Vectors,
 )
 
@@ -38,7 +38,6 @@ __all__ = [
     "Direction",
     "EmbeddingCall",
     "Failure",
-    "Kind",
     "Message",
     "Need",
     "Output",
@@ -51,6 +50,7 @@ __all__ = [
     "Steps",
     "SubjectCall",
     "ToolCall",
+    "ValueKind",
     "Vectors",
     "begin",
     "drive",

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped]
 
 from apps.evaluation.scorers.errors import ParametersInvalid
-from apps.evaluation.scorers.types import Call, Direction, Kind, Need, Output, Reply, Sample, Score
+from apps.evaluation.scorers.types import Call, Direction, Need, Output, Reply, Sample, Score, ValueKind
 
 # Yields the calls that are needed now (they may run side by side), is sent as many replies in their order.
 Steps = Generator[list[Call], list[Reply], Score]
@@ -21,8 +21,8 @@ class Scorer:
     """A scorer with its parameters: immutable, and safe to use for many samples at once.
 
     A subclass sets the class variables, overrides ``score`` (nothing is called) or ``steps`` (models are called), and
-    makes ready in ``prepare`` what the parameters decide. Where ``direction``, ``kind``, ``range`` or ``needs`` depend
-    on the parameters, ``prepare`` sets them on the instance.
+    makes ready in ``prepare`` what the parameters decide. Where ``direction``, ``value_kind``, ``range`` or ``needs``
+    depend on the parameters, ``prepare`` sets them on the instance.
     """
 
     slug: ClassVar[str]
@@ -36,7 +36,8 @@ class Scorer:
     screen: ClassVar[bool] = False
 
     direction: Direction = Direction.HIGHER
-    kind: Kind = Kind.CONTINUOUS
+    value_kind: ValueKind = ValueKind.CONTINUOUS
+    unit: str = ""
     range: Range = (0.0, 1.0)
     needs: frozenset[Need] = frozenset()
 

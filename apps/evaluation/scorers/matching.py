@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from apps.evaluation.scorers.base import Scorer
-from apps.evaluation.scorers.types import Kind, Need, Output, Sample, Score
+from apps.evaluation.scorers.types import Need, Output, Sample, Score, ValueKind
 from apps.evaluation.scorers.wording import normalised, shown, written
 
 
@@ -13,7 +13,7 @@ class ExactMatch(Scorer):
     slug = "exact-match"
     title = "Exact match"
     description = "1 where the answer is an expected value to the letter; blanks around it do not count."
-    kind = Kind.BINARY
+    value_kind = ValueKind.BINARY
     needs = frozenset({Need.EXPECTED})
 
     def score(self, sample: Sample, output: Output) -> Score:
@@ -35,7 +35,7 @@ class NormalisedMatch(Scorer):
             "description": "What does not count. Unicode's compatible forms are always the same (NFKC).",
         },
     }
-    kind = Kind.BINARY
+    value_kind = ValueKind.BINARY
     needs = frozenset({Need.EXPECTED})
 
     def score(self, sample: Sample, output: Output) -> Score:
@@ -62,7 +62,7 @@ class Contains(Scorer):
         "mode": {"enum": ["any", "all", "none"], "default": "any"},
         "case_sensitive": {"type": "boolean", "default": False},
     }
-    kind = Kind.BINARY
+    value_kind = ValueKind.BINARY
 
     def prepare(self) -> None:
         if not self.parameters["texts"]:

@@ -8,20 +8,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from apps.evaluation.types import Direction, ValueKind
 
-class Direction(StrEnum):
-    """Which way is better."""
-
-    HIGHER = "higher"
-    LOWER = "lower"
-
-
-class Kind(StrEnum):
-    """What sort of value a score is, which decides the test that compares two runs."""
-
-    BINARY = "binary"  # 0 or 1: McNemar
-    ORDINAL = "ordinal"  # steps of a scale: Wilcoxon
-    CONTINUOUS = "continuous"  # paired bootstrap
+__all__ = [
+    "Call", "ChatCall", "Direction", "EmbeddingCall", "Failure", "Message", "Need", "Output", "Reply", "Sample",
+    "Score", "SubjectCall", "ToolCall", "ValueKind", "Vectors",
+]  # fmt: skip
 
 
 class Need(StrEnum):
