@@ -23,7 +23,7 @@ _STREAM_HEADERS: list[Header] = [(b"cache-control", b"no-cache"), (b"x-accel-buf
 class Answer:
     """One response. ``begun`` once its head has left: from then on nothing can be tried again."""
 
-    __slots__ = ("_ended", "_front", "_request_id", "_send", "admitted", "begun", "dropped", "headers")
+    __slots__ = ("_ended", "_front", "_request_id", "_send", "admitted", "begun", "dropped", "headers", "media_type")
 
     def __init__(self, send: Send, front: Front, request_id: str) -> None:
         self._send = send
@@ -32,6 +32,7 @@ class Answer:
         self._ended = False
         self.admitted: Admitted | None = None
         self.begun = False
+        self.media_type = ""  # of a stream that is no events, in which nothing can be said of an error
         self.headers: list[Header] = []  # what else is to be said of the answer
         self.dropped: tuple[str, ...] = ()  # the caller's parameters that the upstream could not take
 
@@ -43,15 +44,17 @@ class Answer:
     async def stream(self, events: bytes, *, last: bool = False) -> None:
         """Some whole events of a stream."""
         if not self.begun:
-            await self._begin([(b"content-type", self._front.stream_type), *_STREAM_HEADERS])
+            content_type = self.media_type.encode() or self._front.stream_type
+            await self._begin([(b"content-type", content_type), *_STREAM_HEADERS])
         if last:
             await self._end(events)
         else:
             await self._send({"type": "http.response.body", "body": events, "more_body": True})
 
     async def error(self, error: GatewayError) -> None:
-        """The error as a response; or, in a stream that has begun, as its last event."""
-        if self._ended:
+        """The error as a response; or, in a stream that has begun, as its last event. Sound is cut short: the server
+        closes what its application left open, which is how a caller knows that it is not whole."""
+        if self._ended or (self.begun and self.media_type):
             return
         if self.begun:
             await self._end(self._front.error_event(error, self._request_id))

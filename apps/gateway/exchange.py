@@ -127,6 +127,7 @@ class Exchange:
         self._books.shadow_of = shadow_of
         self._answer = Answer(send, front, request_id)
         self._books.prompt = prompt
+        self._unsaid = prompt.unsaid if prompt is not None else ()
         if prompt is not None:
             self._answer.headers.append((b"x-lobby-prompt-version", b"%d" % prompt.number))
 
@@ -349,7 +350,8 @@ class Exchange:
         """Something for the caller is at hand. Raises ``_LostRace`` when another attempt was quicker."""
         if self._race is not None and not await self._race.win():
             raise _LostRace
-        self._answer.dropped = attempt.dropped
+        self._answer.dropped = (*self._unsaid, *attempt.dropped)
+        self._answer.media_type = attempt.decoder.media_type if attempt.decoder is not None else ""
 
     @property
     def _strict(self) -> bool:
@@ -362,8 +364,8 @@ class Exchange:
             prepared = adapter.prepare(endpoint.target, call, attempt_id=attempt.id)
         except Unreadable as error:
             raise InvalidRequest(error.message, param=error.param, code="invalid_value") from None
-        if prepared.dropped and self._strict:
-            raise _CannotSay(prepared.dropped)
+        if (self._unsaid or prepared.dropped) and self._strict:
+            raise _CannotSay((*self._unsaid, *prepared.dropped))
         return prepared
 
     async def _attempt(self, plan: Plan, candidate: Candidate) -> None:

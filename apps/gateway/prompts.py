@@ -7,7 +7,7 @@ recorded is the true text. Where the caller said something itself (a parameter, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from apps.models.providers.base import CONVERSATIONS, Operation, Target
 from apps.models.providers.conversation import Conversation, Message, OutputFormat, Reasoning, Text, Tool
 from apps.models.providers.dialects import CHAT, CONVERSE, MESSAGES
 from apps.models.providers.dialects.base import ConversationDialect
+from apps.models.providers.dialects.invoke.shapes import shape_of
 from apps.prompts.errors import VariablesInvalid
 from apps.prompts.rendering import Template
 from apps.prompts.types import DEFAULT_LABEL, Content, plain
@@ -39,8 +40,12 @@ _decode_items = msgspec.json.Decoder(list[Raw]).decode
 _DIALECTS: dict[Operation, ConversationDialect] = {
     "chat.completions": CHAT,
     "messages": MESSAGES,
+    "invoke": MESSAGES,  # where its body is one of Anthropic's
     "converse": CONVERSE,
 }
+_NAMED_IN_PATH = frozenset({"converse", "invoke"})
+# What a prompt may ask of a model, and the Responses API cannot.
+_NOT_IN_RESPONSES = ("stop", "seed", "presence_penalty", "frequency_penalty")
 _ANY_MODEL = Target(base_url="", upstream_model="")
 # Where the prompt's part comes first and the caller's follows.
 _JOINED = frozenset({"messages", "input", "system", "instructions"})
@@ -65,6 +70,7 @@ class Served:
     environment: str = ""
     percent: int = 100
     by: str = ""
+    unsaid: tuple[str, ...] = ()  # its parameters that the caller's API has no word for
 
     def why(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"id": self.slug, "version": self.number, "hash": self.hash[:12]}
@@ -94,7 +100,7 @@ class PromptCall:
 def asked(front: Front, body: bytes) -> PromptCall | None:
     """The call, if it names a prompt; a body that is not even JSON is left to the front's own words."""
     # An escaped key is as good as a plain one.
-    if front.operation not in CONVERSATIONS or (b'"prompt"' not in body and b"\\u00" not in body):
+    if front.operation not in (*CONVERSATIONS, "invoke") or (b'"prompt"' not in body and b"\\u00" not in body):
         return None
     try:
         fields = _decode_fields(body)
@@ -102,6 +108,8 @@ def asked(front: Front, body: bytes) -> PromptCall | None:
         return None
     if not bytes(fields.get("prompt", b"null")).startswith(b"{"):
         return None
+    if front.operation == "invoke" and shape_of(fields) != "messages":
+        return None  # a body that is its maker's own, whatever it calls a prompt
     model = bytes(fields.get("model", b""))
     return PromptCall(
         operation=front.operation,
@@ -127,7 +135,9 @@ async def fill(
             code="prompt_variables_invalid",
             param=f"prompt.{(error.field or '').replace('/', '.')}",
         ) from None
-    body = _body(call, version.template, messages)
+    body, unsaid = _body(call, version.template, messages)
+    assert call.served is not None
+    call.served = replace(call.served, unsaid=tuple(f"prompt.{name}" for name in unsaid if name not in call.fields))
     return replace(arrived, body=body)
 
 
@@ -237,19 +247,21 @@ def _not_found(slug: str) -> PromptRefused:
 # The caller's body with the prompt in it.
 
 
-def _body(call: PromptCall, template: Template, messages: list[Said]) -> bytes:
+def _body(call: PromptCall, template: Template, messages: list[Said]) -> tuple[bytes, Iterable[str]]:
+    """It, and what of the prompt the caller's API has no word for."""
     fields: dict[str, Any] = {name: raw for name, raw in call.fields.items() if bytes(raw) != b"null"}
     content = template.content
     if call.operation == "responses":
         ours = _responses_fields(content, messages)
+        unsaid = [name for name in _NOT_IN_RESPONSES if getattr(content.parameters, name) not in (None, [])]
     else:
         conversation = _conversation(template, messages)
         written = _DIALECTS[call.operation].write(conversation, _ANY_MODEL, stream=False, max_output_tokens=None)
-        ours = dict(written.fields)
+        ours, unsaid = dict(written.fields), list(written.dropped)
     ours.pop("model", None)
     if content.parameters.max_tokens is None:
         ours.pop("max_tokens", None)  # a dialect that needs one assumes one; here it is the caller's to say
-    if call.operation != "converse":  # whose model is in its address
+    if call.operation not in _NAMED_IN_PATH:
         if content.model:
             ours["model"] = content.model
         elif "model" not in fields:
@@ -264,7 +276,7 @@ def _body(call: PromptCall, template: Template, messages: list[Said]) -> bytes:
             fields[name] = _joined(name, value, theirs)
         elif name in _NESTED and isinstance(value, dict) and bytes(theirs).startswith(b"{"):
             fields[name] = {**value, **_decode_fields(theirs)}
-    return _encode(fields)
+    return _encode(fields), unsaid
 
 
 def _conversation(template: Template, messages: list[Said]) -> Conversation:

@@ -27,10 +27,11 @@ def served(world: World) -> World:
 fake = Provider.objects.exclude(kind="sandbox").earliest("pk")
 for slug, (kind, unit, price) in models.items():
     model = registry.create_model(actor=actor, slug=slug, name=slug, lifecycle="approved", kind=kind, is_open=True)
-    registry.create_endpoint(actor=actor, model=model, provider=fake, upstream_model=f"fake-{slug}")
+    registry.create_endpoint(actor=actor, model=model, provider=fake, upstream_model=f"fake-{slug}", **fast)
     registry.add_price(actor=actor, model=model, figures=Figures(unit=unit, unit_picousd=price))
 """,
         models=MODELS,
+        fast={"idle_timeout_ms": 900},
     )
     known = f"{world.lobby.base_url}/models/guard"
     world.eventually(lambda: httpx.get(known, headers=bearer(world.key)).status_code == 200, within=10)
@@ -105,6 +106,35 @@ def test_speech_is_metered_in_characters_and_its_bytes_pass(served: World) -> No
     assert answer.headers["content-type"] == "audio/mpeg"
     line = settled(served, answer.headers["x-lobby-request-id"])
     assert (line["units"], line["cost_picousd"]) == (7, 105_000_000)
+
+
+def spoken(world: World, text: str) -> tuple[bytes, bool, str]:
+    """The sound that came, whether it was whole, and the request's id."""
+    heard, whole = b"", True
+    body = {"model": "speaker", "input": text, "voice": "alloy"}
+    url = world.lobby.base_url + "/audio/speech"
+    with httpx.stream("POST", url, json=body, headers=bearer(world.key), timeout=30) as answer:
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/mpeg")
+        try:
+            for piece in answer.iter_raw():
+                heard += piece
+        except httpx.RemoteProtocolError:
+            whole = False
+    return heard, whole, answer.headers["x-lobby-request-id"]
+
+
+@pytest.mark.parametrize("fault", ["stall=mid", "fail=close_mid", "fail=reset_mid"])
+def test_speech_is_heard_while_it_is_made_and_cut_short_where_it_breaks_off(served: World, fault: str) -> None:
+    text = f"Hello [[{fault}]]"
+    heard, whole, request_id = spoken(served, text)
+    assert (heard, whole) == (b"\xff" * (len(text) // 2), False)
+    served.eventually(lambda: len(served.spool_lines(request_id)) == 3, within=5)
+    line = settled(served, request_id)
+    assert (line["outcome"], line["units"], line["cost_picousd"]) == (
+        "upstream_error",
+        len(text),
+        15_000_000 * len(text),
+    )
 
 
 def test_speech_streams_as_events(served: World) -> None:

@@ -21,7 +21,7 @@ for text in ("You sort claims.", "You sort claims in {{language}}."):
         "messages": [{"role": "system", "content": text}, {"role": "user", "content": "Claim: {{claim}} [[chunks=3]]"}],
         "variables": {"claim": {"type": "string", "maxLength": 200}} | (
             {"language": {"enum": ["English", "French"], "default": "English"}} if "language" in text else {}),
-        "parameters": {"temperature": 0.25, "max_tokens": 77},
+        "parameters": {"temperature": 0.25, "max_tokens": 77, "seed": 7, "stop": ["END"]},
         "model": model,
         "tools": [{"function": {"name": "look_up", "parameters": {"type": "object"}}}] if "language" in text else [],
     })
@@ -71,7 +71,8 @@ def test_a_prompt_is_rendered_with_its_model_parameters_and_tools(prompted: Worl
         {"role": "system", "content": "You sort claims in English."},
         {"role": "user", "content": "Claim: hail [[chunks=3]]"},
     ]
-    assert (body["temperature"], body["max_completion_tokens"]) == (0.25, 77)
+    assert (body["temperature"], body["max_completion_tokens"], body["seed"]) == (0.25, 77, 7)
+    assert "x-lobby-dropped-params" not in answer.headers
     assert body["tools"][0]["function"]["name"] == "look_up"
     assert "prompt" not in body
 
@@ -99,6 +100,7 @@ def test_the_same_prompt_in_the_words_of_the_messages_api(prompted: World) -> No
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-lobby-prompt-version"] == "2"
     assert answer.json()["type"] == "message"
+    assert answer.headers["x-lobby-dropped-params"] == "prompt.seed"
     contents = [each["content"] for each in sent(prompted)["messages"]]
     assert contents[-1] == "Claim: hail [[chunks=3]]"
     assert "You sort claims in English." in str(contents[0])
@@ -115,6 +117,24 @@ def test_the_same_prompt_in_the_words_of_the_responses_api(prompted: World) -> N
     assert told.index("Claim: hail") < told.index("And quickly.")
     assert "Be kind." in told
     assert body["temperature"] == 0.25
+    assert answer.headers["x-lobby-dropped-params"] == "prompt.stop, prompt.seed"
+    strict = ask(prompted, "/responses", {"lobby": {"strict": True}})
+    assert (strict.status_code, strict.json()["error"]["param"]) == (400, "prompt.stop")
+
+
+def test_the_same_prompt_in_a_body_of_invoke_model(prompted: World, model: str) -> None:
+    reference = {"id": "triage", "variables": {"claim": "hail"}}
+    answer = httpx.post(
+        f"{prompted.lobby.url}/model/{model}/invoke",
+        json={"anthropic_version": "bedrock-2023-05-31", "max_tokens": 5, "prompt": reference},
+        headers=bearer(prompted.key),
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-lobby-prompt-version"] == "2"
+    body = sent(prompted)
+    assert "You sort claims in English." in str(body["messages"][0])
+    assert (body["messages"][-1]["content"], body["temperature"]) == ("Claim: hail [[chunks=3]]", 0.25)
 
 
 def test_the_same_prompt_in_the_words_of_converse(prompted: World, model: str) -> None:

@@ -166,7 +166,15 @@ result = services.create_api_key(actor=actor, project=project, name="test", **ke
             time.sleep(0.02)
 
     def openai(self, key: str = "", **options: Any) -> openai.OpenAI:
-        return openai.OpenAI(base_url=self.lobby.base_url, api_key=key or self.key, max_retries=0, **options)
+        # No connection outlives its answer: nobody closes these clients, and no socket is left to the collector.
+        headers = {"connection": "close"}
+        return openai.OpenAI(
+            base_url=self.lobby.base_url,
+            api_key=key or self.key,
+            max_retries=0,
+            default_headers=headers,
+            **options,
+        )
 
     def post(self, body: Any, *, key: str = "", path: str = "/chat/completions", **options: Any) -> httpx.Response:
         """A plain POST of ``body`` (JSON, or bytes as they are)."""

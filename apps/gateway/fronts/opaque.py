@@ -79,14 +79,13 @@ class SpeechRequest(_Plain, kw_only=True):
 
     input: Annotated[str, Meta(min_length=1)]
     voice: Any = None
-    stream_format: str | None = None
 
     operation: ClassVar[Operation] = "audio.speech"
 
     @property
     def streams(self) -> bool:
-        """As events; sound itself comes whole."""
-        return self.stream_format == "sse"
+        """As events or, without them, as sound that is passed on while it is made."""
+        return True
 
     @property
     def max_output(self) -> int | None:

@@ -219,6 +219,7 @@ class StreamDecoder(Protocol):
     finished: bool  # the upstream said that the stream is complete
     output_tokens: int  # counted as they passed, for a stream that is cut off; 0: nothing of the answer proper yet
     error: ProviderError | None  # an error event that the upstream sent in the stream
+    media_type: str  # of what is no stream of events, but sound as it comes; else empty
 
     def feed(self, block: bytes) -> bytes:
         """The bytes that may go to the caller now. Raises ``ProviderError`` (malformed)."""

@@ -148,6 +148,8 @@ class ComposedAdapter:
 
     def stream_decoder(self, target: Target, call: UpstreamCall, headers: httpx.Headers) -> StreamDecoder:
         dialect = self._dialect(call.operation, target)
+        if isinstance(dialect, OpaqueDialect):
+            return dialect.streaming(call, headers)
         into = self._translated(target)
         wanted = (dialect or into).stream_type  # type: ignore[union-attr]
         content_type = headers.get("content-type", "")

@@ -67,6 +67,8 @@ class PassingEvents:
 
     __slots__ = ("_separator", "_tail", "begun", "error", "finished", "output_tokens", "usage")
 
+    media_type = ""
+
     def __init__(self) -> None:
         self._tail = bytearray()
         self._separator = b""

@@ -12,6 +12,8 @@ class Translation:
 
     __slots__ = ("_id", "_model", "_reader", "_writer", "begun", "error", "finished", "output_tokens", "usage")
 
+    media_type = ""
+
     def __init__(self, reader: EventReader, writer: EventWriter, *, id: str, model: str) -> None:
         self._reader = reader
         self._writer = writer

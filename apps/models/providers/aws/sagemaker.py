@@ -68,6 +68,8 @@ class Unwrapping:
 
     __slots__ = ("_inner", "_reader", "begun", "error", "finished", "output_tokens", "usage")
 
+    media_type = ""
+
     def __init__(self, inner: StreamDecoder) -> None:
         self._inner = inner
         self._reader = MessageReader()

@@ -124,6 +124,15 @@ class OpaqueDialect:
     def passing(self, call: UpstreamCall) -> StreamDecoder:
         return OpaqueStream(self, call)
 
+    def streaming(self, call: UpstreamCall, headers: httpx.Headers) -> StreamDecoder:
+        """Events, or speech itself as it is spoken. Raises ``ProviderError`` (malformed)."""
+        content_type = headers.get("content-type", "")
+        if content_type.lower().startswith(self.stream_type):
+            return self.passing(call)
+        if self.operation == "audio.speech" and content_type.lower().startswith(_SOUNDS):
+            return SoundStream(call, content_type)
+        raise ProviderError("malformed", f"The upstream answered a stream as {content_type[:100] or 'nothing known'}.")
+
     def error(self, status: int, headers: httpx.Headers, body: bytes) -> ProviderError:
         return read_error(status, headers, body)
 
@@ -172,6 +181,7 @@ class OpaqueDialect:
 class OpaqueStream:
     """Passes events on as they come; the last of them tells the usage."""
 
+    media_type = ""
     begun: Usage | None = None
 
     def __init__(self, dialect: OpaqueDialect, call: UpstreamCall) -> None:
@@ -218,6 +228,31 @@ class OpaqueStream:
     def end(self) -> bytes:
         if not self._done:
             raise ProviderError("disconnected", "The upstream ended its stream too early.", phase="stream")
+        return b""
+
+
+class SoundStream:
+    """Passes speech on as it comes. Its price is that of the text, and is due as soon as some of it was heard."""
+
+    begun: Usage | None = None
+    error: ProviderError | None = None
+    finished = False  # it ends where the body ends
+
+    def __init__(self, call: UpstreamCall, media_type: str) -> None:
+        self._call = call
+        self.media_type = media_type
+        self.usage: Usage | None = None
+        self.output_tokens = 0
+
+    def feed(self, block: bytes) -> bytes:
+        if self.usage is None and block:
+            self.usage = _with_units(None, characters(self._call.fields))
+            self.output_tokens = 1
+        return block
+
+    def end(self) -> bytes:
+        if self.usage is None:
+            raise ProviderError("malformed", "The upstream answered without a sound.")
         return b""
 
 

@@ -81,6 +81,7 @@ class PassingStream:
 
     __slots__ = ("_reader", "error", "finished", "output_tokens", "usage")
 
+    media_type = ""
     begun: Usage | None = None
 
     def __init__(self) -> None:
