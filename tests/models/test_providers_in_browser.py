@@ -92,6 +92,14 @@ def test_a_provider_is_onboarded_tried_and_disabled(
         page.wait_for_url("**/providers/ours/")
         expect(page.get_by_text("1 model of Our models registered.")).to_be_visible()
 
+        page.goto(f"{lobby.url}/providers/")
+        health = page.locator("#provider-health-ours")
+        expect(health).to_have_text("Not called yet")
+        page.screenshot(path=str(tmp_path / "providers.png"))
+        health.click()
+        page.wait_for_url("**/health/?provider=ours")
+        page.goto(f"{lobby.url}/providers/ours/")
+
         page.set_viewport_size({"width": 390, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         page.get_by_role("button", name="Test the connection").click()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils import timezone
 
@@ -43,6 +43,17 @@ class EndpointStatus:
 def endpoint_health_for(actor: Actor) -> dict[int, EndpointStatus]:
     """By endpoint id; an endpoint that nothing was sent to yet has no entry."""
     require(actor, "registry.view", what="see the endpoints")
+    return _read()
+
+
+def health_on_route(endpoint_ids: Iterable[int]) -> dict[int, EndpointStatus]:
+    """The same of the endpoints on a route, for whoever is shown its targets: how they are, and nothing of what was
+    said of them."""
+    wanted = set(endpoint_ids)
+    return {each: replace(status, reason="", last_error="") for each, status in _read().items() if each in wanted}
+
+
+def _read() -> dict[int, EndpointStatus]:
     now = timezone.now().timestamp()
     by_endpoint: dict[int, list[EndpointReport]] = {}
     for report in read_reports():

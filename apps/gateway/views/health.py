@@ -26,6 +26,7 @@ _SHOWN = {
     "unused": ("draft", "Not called yet"),
     "disabled": ("disabled", "Disabled"),
 }
+_TROUBLES = frozenset({"open", "half_open", "cooling", "failing"})
 FAILING_SHARE = 0.05
 
 
@@ -66,11 +67,40 @@ def lines_of(endpoints: list[Endpoint], health: dict[int, EndpointStatus]) -> li
     return sorted(lines, key=lambda line: (_ORDER[line.state], str(line.endpoint.model), line.endpoint.pk))
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderBadge:
+    """``line`` is of its endpoint that is worst off; ``troubled`` counts those that are not well, of ``live`` ones."""
+
+    slug: str
+    line: EndpointLine
+    troubled: int
+    live: int
+
+
+def providers_of(lines: list[EndpointLine]) -> list[ProviderBadge]:
+    by_provider: dict[str, list[EndpointLine]] = {}
+    for line in lines:
+        by_provider.setdefault(line.endpoint.provider.slug, []).append(line)
+    return [
+        ProviderBadge(
+            slug,
+            mine[0],
+            sum(line.state in _TROUBLES for line in mine),
+            sum(line.state != "disabled" for line in mine),
+        )
+        for slug, mine in by_provider.items()
+    ]
+
+
 @require_GET
 @staff_page
 def endpoint_health(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """The page; by htmx the part of it that lives. ``?provider=`` narrows it."""
+    """The page; by htmx the part of it that lives. ``?provider=`` narrows it; ``?by=provider`` is the badge of each
+    provider, for the list of them."""
     endpoints = registry.endpoints_for(actor)
+    if request.GET.get("by") == "provider":
+        badges = providers_of(lines_of(list(endpoints), endpoint_health_for(actor)))
+        return render(request, "gateway/_provider_health.html", {"badges": badges})
     provider = request.GET.get("provider", "").replace("\x00", "")
     if provider:
         endpoints = endpoints.filter(provider__slug=provider)

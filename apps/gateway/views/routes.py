@@ -18,7 +18,7 @@ from apps.gateway.forms import RouteForm, TargetRow, rows_of, with_blanks
 from apps.gateway.models import Route, RouteTarget
 from apps.gateway.routing import selectors
 from apps.gateway.routing.facts import FACTS
-from apps.gateway.routing.health_selectors import endpoint_health_for
+from apps.gateway.routing.health_selectors import health_on_route
 from apps.gateway.routing.simulation import simulate
 from apps.gateway.services import TargetSpec
 from apps.gateway.types import Purpose, Strategy
@@ -49,7 +49,7 @@ class ShownTarget:
 
     target: RouteTarget
     share: float | None
-    line: EndpointLine | None  # its health, for those who may see it
+    line: EndpointLine | None  # its health, where it is an endpoint
 
 
 @require_GET
@@ -67,7 +67,7 @@ def route_detail(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
     route = selectors.get_route_for(here.actor, pk)
     targets = list(route.targets.all()) if route.shows_targets else []  # type: ignore[attr-defined]
     normal = [target for target in targets if target.purpose == Purpose.NORMAL]
-    health = _health(here, normal)
+    health = _health(normal)
     context = {
         "may_simulate": _may_simulate(here),
         "route": route,
@@ -173,11 +173,9 @@ def _count(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 8 else 0
 
 
-def _health(here: Here, targets: list[RouteTarget]) -> dict[int, EndpointLine]:
-    if not can(here.actor, "registry.view"):
-        return {}
+def _health(targets: list[RouteTarget]) -> dict[int, EndpointLine]:
     endpoints = [target.endpoint for target in targets if target.endpoint is not None]
-    lines = lines_of(endpoints, endpoint_health_for(here.actor)) if endpoints else []
+    lines = lines_of(endpoints, health_on_route(each.pk for each in endpoints)) if endpoints else []
     return {line.endpoint.pk: line for line in lines}
 
 

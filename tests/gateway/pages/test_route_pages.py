@@ -217,11 +217,32 @@ def test_an_endpoint_nobody_called_and_one_switched_off(cast: Cast, models: list
     assert 'data-state="disabled"' in page
 
 
-def test_staff_see_the_health_of_a_routes_endpoints(cast: Cast, models: list[Model], board: Path) -> None:
+def test_the_list_of_providers_has_the_worst_of_each_ones_endpoints(
+    cast: Cast, models: list[Model], board: Path
+) -> None:
+    client, url = as_(cast, "service_engineer"), reverse("gateway:health")
+    assert f'id="provider-health-up" hx-boost="false" href="{url}?provider=up"' in (
+        client.get(reverse("models:provider-list")).content.decode()
+    )
+    endpoint = Endpoint.objects.get(model=models[0])
+    publish(board, EndpointReport(endpoint.pk, state="open", open_for=3.0, requests=1, failures=1))
+    badges = client.get(url, {"by": "provider"}).content.decode()
+    assert "<html" not in badges
+    assert badges.count('hx-swap-oob="true"') == 1
+    assert 'id="provider-health-up"' in badges
+    assert "Open" in badges
+    assert "1 of 2" in badges
+    assert as_(cast, "owner").get(url, {"by": "provider"}).status_code == 403
+
+
+def test_who_sees_a_routes_targets_sees_how_their_endpoints_are(cast: Cast, models: list[Model], board: Path) -> None:
     endpoint = Endpoint.objects.get(model=models[0])
     publish(board, EndpointReport(endpoint.pk, state="open", open_for=3.0, requests=1, failures=1))
     route = create_route(
         actor=OPERATOR, tenant=cast.claims, slug="claims-default", name="Claims", targets=[{"endpoint": endpoint}]
     )
     url = reverse("gateway:route-detail", args=[route.pk])
-    assert "Open" in as_(cast, "service_engineer").get(url).content.decode()
+    for part in ("service_engineer", "viewer"):
+        page = as_(cast, part).get(url).content.decode()
+        assert 'data-state="open"' in page or ">Open<" in page
+        assert "192.0.43.7" not in page
