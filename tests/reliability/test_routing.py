@@ -8,17 +8,33 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.aws import REGION
+from tests.fakes.aws_models import secret_of
 from tests.fakes.blackhole import blackhole
+from tests.fakes.process import FakeAnthropic, FakeAzure, FakeBedrock, FakeOpenAI, FakeSageMaker
+from tests.gateway.aws_world import ACCESS_KEY
 from tests.gateway.routing.live import RoutedWorld
 from tests.gateway.world import bearer, chat
 from tests.reliability.books import read_books, totals_agree
 from tests.reliability.conftest import Profile, WorldFactory
 
 BREAKER_SECONDS = 3
+KEY = {"secret": "sk-fake"}
+# The fake of each kind of provider, and how it is signed for.
+KINDS: dict[str, tuple[Any, ...]] = {
+    "openai": (FakeOpenAI,),
+    "azure_openai": (FakeAzure,),
+    "gemini": (FakeOpenAI,),
+    "anthropic": (FakeAnthropic,),
+    "bedrock": (FakeBedrock, "aws"),
+    "sagemaker": (FakeSageMaker, "aws"),
+}
 WORKERS = {"embedded": "1", "servers": "2"}
 
 
@@ -107,6 +123,31 @@ def test_without_breakers_the_retry_budget_alone_holds_the_load(new_world: World
     count, burst, first = 300, 10, 16
     assert set(crowd(routed, slug, count)) == {503}
     assert sum(routed.served(slug).values()) <= 1.2 * count + burst + first
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_endpoint_of_any_kind_that_fails_is_left_alone_and_its_limits_are_kept(
+    routed_worlds: Callable[[Profile], RoutedWorld], tmp_path: Path, kind: str
+) -> None:
+    routed = routed_worlds("embedded")
+    signed = {"settings": {"region": REGION, "access_key_id": ACCESS_KEY}, "secret": secret_of(ACCESS_KEY)}
+    provider = {"kind": kind, "credential_source": "database", **(signed if "aws" in KINDS[kind][1:] else KEY)}
+    targets = {"bad": {"provider": provider}}
+    with KINDS[kind][0](tmp_path / "count.jsonl") as fake:
+        fake.control("fail=503")
+        began = time.monotonic()
+        slug = routed.route({"bad": fake.url, "good": ""}, targets=targets)
+        assert set(crowd(routed, slug, 40)) == {200}
+        assert set(crowd(routed, slug, 20, stream=True)) == {200}
+        probes = 1 + int((time.monotonic() - began) / BREAKER_SECONDS)
+        assert 5 <= fake.count()["arrivals"] <= 5 + 16 + probes
+        fake.control("fail=429 retry_after=30")
+        alone = routed.route({"bad": fake.url}, targets=targets)
+        before = fake.count()["arrivals"]
+        for answer in (routed.ask(alone), routed.ask(alone)):
+            assert (answer.status_code, answer.json()["error"]["code"]) == (429, "provider_rate_limited")
+            assert 20 <= int(answer.headers["retry-after"]) <= 30
+        assert fake.count()["arrivals"] == before + 1
 
 
 def test_half_open_sends_one_probe(routed: RoutedWorld) -> None:

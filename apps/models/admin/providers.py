@@ -22,16 +22,20 @@ from apps.tenants.admin_base import ServiceForm
 from apps.tenants.errors import Conflict
 
 
-class ProviderForm(ServiceForm):
+class SettingsForm(ServiceForm):
+    """Of a row with ``settings``, which left empty are none."""
+
+    def clean_settings(self) -> dict[str, str]:
+        return self.cleaned_data["settings"] or {}
+
+
+class ProviderForm(SettingsForm):
     credential = forms.CharField(
         required=False,
         strip=True,
         widget=UnfoldAdminPasswordWidget(render_value=False, attrs={"autocomplete": "off"}),
         help_text="Stored encrypted and never shown again. Empty keeps the one there is, unless the server changes.",
     )
-
-    def clean_settings(self) -> dict[str, str]:
-        return self.cleaned_data["settings"] or {}
 
 
 @admin.register(Provider)
@@ -128,14 +132,9 @@ class ProviderAdmin(RegistryAdmin):
         )
 
 
-class EndpointForm(ServiceForm):
-    def clean_settings(self) -> dict[str, str]:
-        return self.cleaned_data["settings"] or {}
-
-
 @admin.register(Endpoint)
 class EndpointAdmin(RegistryAdmin):
-    form = EndpointForm
+    form = SettingsForm
     list_display = ["model", "provider", "upstream_model", "region", "priority", "is_enabled", "missing_since"]
     list_filter = ["is_enabled", "provider", "region"]
     list_select_related = ["model", "provider"]

@@ -21,7 +21,8 @@ class RoutedWorld:
         self, endpoints: dict[str, str], *, targets: dict[str, dict[str, Any]] | None = None, **facts: Any
     ) -> str:
         """A new route over one model an endpoint: ``{"a": "fail=503", "b": ""}`` (directives of the fake upstream, or
-        the URL of another server). ``targets`` holds more facts of them by name. Known to the gateway on return.
+        the URL of another server). ``targets`` holds more facts of them by name, ``provider`` what kind it is.
+        Known to the gateway on return.
         """
         self.numbers += 1
         slug = f"route-{self.numbers}"
@@ -36,12 +37,13 @@ for name, directive in endpoints.items():
         max_output_tokens=512,
     )
     provider, upstream = fake, f"{slug}-{name}@{directive}"
+    more = dict((targets or {}).get(name, {}))
+    kind = {"kind": "openai_compatible", **more.pop("provider", {})}
     if directive.startswith("http"):
         provider = registry.create_provider(
-            actor=actor, slug=f"{slug}-{name}", name=name, kind="openai_compatible", base_url=directive
+            actor=actor, slug=f"{slug}-{name}", name=name, base_url=directive, **kind
         )
         upstream = "fake-chat"
-    more = dict((targets or {}).get(name, {}))
     endpoint = {field: more.pop(field) for field in list(more) if field.endswith("_ms") or field == "region"}
     price = more.pop("price", 150_000)
     registry.create_endpoint(actor=actor, model=model, provider=provider, upstream_model=upstream, **endpoint)
