@@ -93,7 +93,7 @@ class EmbeddingsDialect:
         fields: dict[str, Any] = {"model": target.upstream_model, "input": list(request.inputs)}
         if request.dimensions is not None:
             fields["dimensions"] = request.dimensions
-        return Written(fields, tuple(request.others))
+        return Written(fields, (*request.others, *(["input_type"] if request.purpose is not None else [])))
 
     def read(self, body: bytes) -> EmbeddingReply:
         try:

@@ -18,7 +18,7 @@ from apps.gateway.fronts.openai import ChatRequest
 from apps.gateway.fronts.responses import ResponsesRequest
 from apps.models.providers.base import Operation, Target, Unreadable, UpstreamCall
 from apps.models.providers.composed import ComposedAdapter
-from apps.models.providers.dialects import CHAT, CONVERSE, MESSAGES, RESPONSES
+from apps.models.providers.dialects import CHAT, CONVERSE, EMBEDDINGS, MESSAGES, RESPONSES
 from apps.models.providers.dialects.base import ConversationDialect
 from apps.models.providers.dialects.tgi import TgiDialect
 from apps.models.providers.services import HeaderService
@@ -424,6 +424,32 @@ def test_what_is_said_arrives_or_is_named_or_refused(front: str, upstream: str) 
         if not news and (changed == body or not all(mark in changed for mark in marks)):
             silent.append((case.what, case.after))
     assert not silent, "\n".join(f"{what}: {json.dumps(after)[:600]}" for what, after in silent)
+
+
+@pytest.mark.parametrize(
+    ("front", "header"), [("messages", "anthropic-beta"), ("invoke", "x-amzn-bedrock-guardrailidentifier")]
+)
+def test_a_header_that_asks_for_something_is_named_where_another_api_is_spoken(front: str, header: str) -> None:
+    fields = {name: Raw(json.dumps(value).encode()) for name, value in FRONTS[front].base.items()}
+    call = UpstreamCall(FRONTS[front].operation, fields, model="m", headers={"accept": "*/*", header: "x"})
+    adapter = ComposedAdapter(HeaderService(lambda target, *_: target.base_url), {}, into=CHAT)
+    assert adapter.prepare(Target("https://example.com", "m"), call, attempt_id="a").dropped == (header,)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"inputText": "Hello", "dimensions": 256, "normalize": True}, ()),
+        ({"inputText": "Hello", "normalize": False}, ("normalize",)),
+        ({"texts": ["Hello"], "input_type": "search_query", "truncate": "NONE"}, ("input_type",)),
+        ({"texts": ["Hello"], "input_type": "search_query", "truncate": "END"}, ("truncate", "input_type")),
+    ],
+)
+def test_what_is_asked_of_embeddings_arrives_or_is_named(fields: dict[str, Any], named: tuple[str, ...]) -> None:
+    raw = {name: Raw(json.dumps(value).encode()) for name, value in fields.items()}
+    adapter = ComposedAdapter(HeaderService(lambda target, *_: target.base_url), {}, into=CHAT, embeddings=EMBEDDINGS)
+    done = adapter.prepare(Target("https://example.com", "m"), UpstreamCall("invoke", raw, model="m"), attempt_id="a")
+    assert done.dropped == named
 
 
 @pytest.mark.parametrize("front", FRONTS)

@@ -59,7 +59,9 @@ class InvokeEmbeddings:
             if shape_of(call.fields) == "cohere_embedding":
                 cohere = _decode_cohere(fields)
                 known = _CohereRequest.__struct_fields__
-                others = [name for name in call.fields if name not in (*known, "truncate")]
+                others = [name for name in call.fields if name not in known]
+                if bytes(call.fields.get("truncate", b"")) == b'"NONE"':
+                    others.remove("truncate")  # as it is elsewhere
                 types = cohere.embedding_types
                 if types is not None and types != ["float"]:
                     raise Unreadable("Only the type 'float' can be had of this model's provider.", "embedding_types")
@@ -67,7 +69,9 @@ class InvokeEmbeddings:
             titan = _decode_titan(fields)
         except msgspec.ValidationError as error:
             raise Unreadable(str(error)) from None
-        others = [name for name in call.fields if name not in ("inputText", "dimensions", "normalize")]
+        others = [name for name in call.fields if name not in ("inputText", "dimensions")]
+        if bytes(call.fields.get("normalize", b"")) == b"true":
+            others.remove("normalize")  # as it is elsewhere
         return EmbeddingRequest([titan.inputText], titan.dimensions, others=others)
 
     def reply(self, reply: EmbeddingReply, call: UpstreamCall) -> bytes:
@@ -108,6 +112,8 @@ class InvokeEmbeddings:
                 "input",
             )
         fields = {"inputText": request.inputs[0]}
+        if request.purpose is not None:
+            dropped.append("input_type")
         if request.dimensions is not None:
             if "titan-embed-text-v1" in model or "titan-embed-g1" in model:
                 dropped.append("dimensions")  # its vectors have 1,536 numbers, always

@@ -115,6 +115,8 @@ def conversation(call: UpstreamCall) -> Conversation:
         for name, raw in call.fields.items()
         if name not in _KNOWN and name not in _HANDLED and bytes(raw) not in (b"null", _IDLE.get(name))
     }
+    if beta := call.headers.get("anthropic-beta"):
+        others["anthropic-beta"] = Raw(_encode(beta))
     system = _content(asked.system or [], "system", others)
     messages = [Message("system", system)] if system else []
     messages += [_message(message, number, others) for number, message in enumerate(asked.messages)]
