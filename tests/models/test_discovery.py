@@ -17,7 +17,7 @@ from pytest_django import Settings
 from apps.models import discovery
 from apps.models.credentials import credential_of
 from apps.models.discovery import discover_due, discover_provider, register_from_environment
-from apps.models.environment import FoundStatus
+from apps.models.environment import FoundStatus, candidates_of
 from apps.models.errors import DiscoveryFailed, UrlRefused
 from apps.models.models import Endpoint, Model, Price, Provider
 from apps.models.services import create_provider, disable_endpoint, disable_provider, update_model
@@ -174,6 +174,23 @@ def test_the_environments_key_follows_the_environments_server(upstream: FakeOpen
         register_from_environment()
         assert Provider.objects.get().base_url == other.url
         assert live() == {"elsewhere"}
+
+
+@pytest.mark.parametrize(
+    ("base_url", "kind"),
+    [
+        ("https://api.openai.com/v1", "openai"),
+        ("https://api.openai.com/v1/", "openai"),
+        ("https://api.openai.com.example/v1", "openai_compatible"),
+        ("http://127.0.0.1:8000/v1", "openai_compatible"),
+    ],
+)
+def test_openais_own_address_is_openai_and_any_other_a_server_that_speaks_like_it(
+    settings: Settings, base_url: str, kind: str
+) -> None:
+    settings.OPENAI_BASE_URL = base_url
+    found = next(each for each in candidates_of({"OPENAI_API_KEY": KEY}) if each.slug == "openai")
+    assert (found.kind, found.credential_env) == (kind, "OPENAI_API_KEY")
 
 
 def test_two_providers_of_one_model_make_one_model_with_two_endpoints(upstream: FakeOpenAI, settings: Settings) -> None:
