@@ -247,6 +247,7 @@ def _register(actor: Actor, candidate: Candidate, known: Provider | None) -> Pro
     if candidate.from_aws:
         source = CredentialSource.AWS
     values: dict[str, Any] = {
+        "kind": candidate.kind,  # which the address tells: OpenAI's own, or another server's
         "base_url": candidate.base_url,
         "settings": dict(candidate.settings),
         "credential_source": source.value,
@@ -257,7 +258,6 @@ def _register(actor: Actor, candidate: Candidate, known: Provider | None) -> Pro
         provider = Provider.objects.create(
             slug=candidate.slug,
             name=candidate.name,
-            kind=candidate.kind,
             from_environment=True,
             auto_discover=True,
             **values,
@@ -266,7 +266,7 @@ def _register(actor: Actor, candidate: Candidate, known: Provider | None) -> Pro
         control_plane_changed()
         return provider
     provider = Provider.objects.select_for_update().get(pk=known.pk)
-    if not provider.from_environment or provider.kind != candidate.kind:
+    if not provider.from_environment:
         return provider  # somebody's own provider has the name; what they entered stands
     if provider.missing_since is not None:
         values |= {"is_enabled": True, "missing_since": None}

@@ -176,6 +176,14 @@ def test_the_environments_key_follows_the_environments_server(upstream: FakeOpen
         assert live() == {"elsewhere"}
 
 
+def test_the_kind_follows_the_environments_server(upstream: FakeOpenAI) -> None:
+    register_from_environment()
+    Provider.objects.update(kind="openai")  # as when the address was OpenAI's own
+    register_from_environment()
+    assert Provider.objects.get().kind == "openai_compatible"
+    assert "fake-chat" in live()
+
+
 @pytest.mark.parametrize(
     ("base_url", "kind"),
     [
