@@ -21,13 +21,59 @@ from typing import Any, Final
 import structlog
 from jsonschema import Draft202012Validator, SchemaError  # type: ignore[import-untyped]
 
+from apps.evaluation.scorers import (
+    answers,
+    code,
+    judges,
+    matching,
+    meaning,
+    measures,
+    overlap,
+    probes,
+    screens,
+    structured,
+)
 from apps.evaluation.scorers.base import Scorer
 from apps.evaluation.scorers.errors import ScorerUnknown
-from apps.evaluation.scorers.matching import Contains, ExactMatch, NormalisedMatch
 
 GROUP: Final = "lobby.scorers"
-BUILT_IN: Final[tuple[type[Scorer], ...]] = (ExactMatch, NormalisedMatch, Contains)
-_SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+BUILT_IN: Final[tuple[type[Scorer], ...]] = (
+    matching.ExactMatch,
+    matching.NormalisedMatch,
+    matching.Contains,
+    answers.Regex,
+    answers.ChoiceMatch,
+    answers.NumericMatch,
+    structured.JsonValid,
+    structured.JsonSchema,
+    structured.JsonFields,
+    overlap.Rouge1,
+    overlap.Rouge2,
+    overlap.RougeL,
+    overlap.Bleu,
+    overlap.Chrf,
+    overlap.EditSimilarity,
+    code.CodeMatch,
+    code.UnitTests,
+    meaning.EmbeddingSimilarity,
+    meaning.Groundedness,
+    measures.Latency,
+    measures.FirstToken,
+    measures.Cost,
+    measures.Length,
+    screens.Refusal,
+    screens.ToxicityScreen,
+    probes.CounterfactualBias,
+    probes.Robustness,
+    judges.RubricJudge,
+    judges.ReferenceJudge,
+    judges.PairwiseJudge,
+    judges.PersonaJudge,
+    judges.GroundednessJudge,
+    judges.ToxicityJudge,
+    judges.BiasJudge,
+)
+_SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?")
 
 log = structlog.get_logger(__name__)
 

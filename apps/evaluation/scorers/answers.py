@@ -1,0 +1,149 @@
+"""Answers that are a choice, a number, or fit a pattern."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, ClassVar, Final
+
+from apps.evaluation.scorers.base import Scorer
+from apps.evaluation.scorers.patterns import PatternError, compiled
+from apps.evaluation.scorers.types import Need, Output, Sample, Score, ValueKind
+from apps.evaluation.scorers.wording import normalised, shown, written
+
+_NUMBER: Final = re.compile(
+    r"(?<![\w.])[-+−]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3}(?!\w))?"
+)
+
+
+class Regex(Scorer):
+    slug = "regex"
+    title = "Regular expression"
+    description = "1 where the answer matches the pattern (RE2's syntax: no lookaround, no backreferences)."
+    parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
+        "pattern": {"type": "string", "minLength": 1, "maxLength": 2000},
+        "ignore_case": {"type": "boolean", "default": False},
+        "whole": {"type": "boolean", "default": False, "description": "The whole answer has to match."},
+    }
+    value_kind = ValueKind.BINARY
+
+    def prepare(self) -> None:
+        try:
+            self._pattern = compiled(self.parameters["pattern"], ignore_case=self.parameters["ignore_case"])
+        except PatternError as error:
+            raise self.invalid("pattern", f"is no pattern of RE2's: {error}") from None
+
+    def score(self, sample: Sample, output: Output) -> Score:
+        text = output.text.encode("utf-8", "replace").decode()
+        whole = self.parameters["whole"]
+        found = self._pattern.fullmatch(text.strip()) if whole else self._pattern.search(text)
+        return Score.passed(found is not None, "" if found else "The answer does not match the pattern.")
+
+
+class ChoiceMatch(Scorer):
+    slug = "choice-match"
+    title = "Choice"
+    description = (
+        "1 where the answer chooses the expected label. The label may stand alone, or be the only one of the labels "
+        "that the answer's first line, its last, or the whole of it names."
+    )
+    parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
+        "labels": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1, "maxLength": 200},
+            "minItems": 2,
+            "maxItems": 200,
+            "description": "All that can be chosen.",
+        },
+    }
+    value_kind = ValueKind.BINARY
+    needs = frozenset({Need.EXPECTED})
+
+    def prepare(self) -> None:
+        self._labels = {normalised(label, articles=False): label for label in self.parameters["labels"]}
+        if len(self._labels) < len(self.parameters["labels"]):
+            raise self.invalid("labels", "has two labels that differ in case or punctuation alone")
+
+    def score(self, sample: Sample, output: Output) -> Score:
+        wanted = {normalised(written(value), articles=False) for value in sample.expected}
+        if strange := wanted - self._labels.keys():
+            return Score.failed("expected_not_a_label", f"Expected is {shown(min(strange))}, none of the labels.")
+        chosen = self._chosen(output.text)
+        if len(chosen) != 1:
+            told = "names none of the labels" if not chosen else f"names {len(chosen)} labels"
+            return Score(0.0, "unclear", f"The answer {told}.", {"named": sorted(chosen)})
+        (choice,) = chosen
+        passed = normalised(choice, articles=False) in wanted
+        return Score(float(passed), choice, "" if passed else f"Expected {shown(written(sample.expected[0]))}.")
+
+    def _chosen(self, answer: str) -> set[str]:
+        lines = [line for line in answer.strip().splitlines() if line.strip()] or [""]
+        named: set[str] = set()
+        for part in (lines[0], lines[-1], answer):
+            named = self._named(normalised(part, articles=False))
+            if len(named) == 1:
+                break
+        return named
+
+    def _named(self, text: str) -> set[str]:
+        """The labels in ``text``; one inside another one (``fraud`` in ``no fraud``) is not named by it."""
+        found: set[str] = set()
+        for plain in sorted(self._labels, key=len, reverse=True):
+            whole = re.compile(rf"(?<!\w){re.escape(plain)}(?!\w)")
+            if whole.search(text):
+                found.add(self._labels[plain])
+                text = whole.sub(" ", text)
+        return found
+
+
+class NumericMatch(Scorer):
+    slug = "numeric-match"
+    title = "Number"
+    description = "1 where the answer's number is the expected one within a tolerance."
+    parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
+        "absolute": {"type": "number", "minimum": 0, "default": 0.0, "description": "How far off is still right."},
+        "relative": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1,
+            "default": 1e-9,
+            "description": "The same as a share of the expected number; the wider of the two counts.",
+        },
+        "take": {
+            "enum": ["last", "first", "only"],
+            "default": "last",
+            "description": "Which number of the answer is meant.",
+        },
+    }
+    value_kind = ValueKind.BINARY
+    needs = frozenset({Need.EXPECTED})
+
+    def score(self, sample: Sample, output: Output) -> Score:
+        wanted = [number for value in sample.expected if (number := _number(value)) is not None]
+        if not wanted:
+            told = shown(written(sample.expected[0]))
+            return Score.failed("expected_not_a_number", f"Expected is {told}, no number.")
+        given = numbers(output.text)
+        take = self.parameters["take"]
+        if not given or (take == "only" and len(given) != 1):
+            return Score.passed(False, f"The answer has {len(given) or 'no'} number{'s' if len(given) > 1 else ''}.")
+        number = given[0] if take == "first" else given[-1]
+        absolute, relative = self.parameters["absolute"], self.parameters["relative"]
+        off = min(abs(number - each) for each in wanted)
+        passed = any(abs(number - each) <= max(absolute, relative * abs(each)) for each in wanted)
+        return Score.passed(passed, "" if passed else f"{number:g} is off by {off:g}.", found=number)
+
+
+def numbers(text: str) -> list[float]:
+    """The numbers in ``text``, with a dot for decimals and commas for thousands."""
+    found = (match[0].replace(",", "").replace("−", "-") for match in _NUMBER.finditer(text))
+    return [number for number in map(float, found) if math.isfinite(number)]
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value) if math.isfinite(value) else None
+    found = numbers(written(value))
+    return found[-1] if found else None

@@ -1,0 +1,137 @@
+"""Answers that are programs, in Python."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any, ClassVar, Final
+
+from apps.evaluation.scorers.base import Scorer
+from apps.evaluation.scorers.types import Need, Output, Sample, Score, ValueKind
+from apps.evaluation.scorers.wording import shown, written
+
+_BLOCK: Final = re.compile(r"^```[ \t]*(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
+_MOST_CHARACTERS: Final = 200_000
+
+
+def program(answer: str) -> str:
+    """The code in an answer: its fenced blocks of Python (or of no language), else all of it."""
+    blocks = _BLOCK.findall(answer)
+    for languages in (("python", "py", "python3"), ("",)):
+        if found := [code for language, code in blocks if language.lower() in languages]:
+            return "\n".join(found)
+    return answer
+
+
+class CodeMatch(Scorer):
+    slug = "code-match"
+    title = "Code match"
+    description = "1 where the answer's Python is the expected one but for layout, comments, docstrings and quotes."
+    parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
+        "rename": {"type": "boolean", "default": False, "description": "Names of local variables do not count."},
+    }
+    value_kind = ValueKind.BINARY
+    needs = frozenset({Need.EXPECTED})
+
+    def score(self, sample: Sample, output: Output) -> Score:
+        rename = self.parameters["rename"]
+        try:
+            wanted = {_normal(program(written(value)), rename=rename) for value in sample.expected}
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return Score.failed("expected_not_code", f"The expected value is no Python: {shown(str(error))}.")
+        try:
+            given = _normal(program(output.text), rename=rename)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return Score.passed(False, f"The answer is no Python: {shown(str(error))}.")
+        return Score.passed(given in wanted, "" if given in wanted else "The programs differ.")
+
+
+class UnitTests(Scorer):
+    slug = "unit-tests"
+    title = "Unit tests"
+    description = (
+        "1 where the answer's Python passes the tests, run in a sandbox: no network, no files, bounded in every way. "
+        "The expected value holds the tests: functions named test…, or plain assertions; as text, or in 'tests'."
+    )
+    parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
+        "seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": 60, "default": 10},
+        "cpu_seconds": {"type": "integer", "minimum": 1, "maximum": 60, "default": 5},
+        "memory_mb": {"type": "integer", "minimum": 64, "maximum": 2048, "default": 512},
+        "processes": {"type": "integer", "minimum": 1, "maximum": 64, "default": 16},
+    }
+    value_kind = ValueKind.BINARY
+    needs = frozenset({Need.EXPECTED, Need.SANDBOX})
+
+    def score(self, sample: Sample, output: Output) -> Score:
+        from apps.evaluation.scorers import sandbox
+
+        expected = sample.expected[0]
+        tests = expected.get("tests") if isinstance(expected, dict) else expected
+        if not isinstance(tests, str) or not tests.strip():
+            return Score.failed("no_tests", "The expected value holds no tests.")
+        code = program(output.text)
+        if len(code) > _MOST_CHARACTERS:
+            return Score.passed(False, f"The answer is longer than {_MOST_CHARACTERS:,} characters.")
+        limits = sandbox.Limits(
+            seconds=float(self.parameters["seconds"]),
+            cpu_seconds=self.parameters["cpu_seconds"],
+            memory=self.parameters["memory_mb"] << 20,
+            processes=self.parameters["processes"],
+        )
+        try:
+            ran = sandbox.run_tests(code, program(tests), limits)
+        except sandbox.Unavailable as error:
+            return Score.failed("sandbox_unavailable", f"There can be no sandbox on this worker: {error}.")
+        if ran.outcome != "told":
+            return Score.passed(False, _ENDS[ran.outcome], outcome=ran.outcome)
+        passed, failed = ran.report["passed"], ran.report["failed"]
+        failures = ran.report["failures"]
+        reason = f"{failed} of {passed + failed} failed; {shown(failures[0], 200)}." if failed else ""
+        return Score.passed(failed == 0, reason, outcome="told", tests=passed + failed, failures=failures)
+
+
+_ENDS: Final = {
+    "timeout": "It did not end in time.",
+    "cpu": "It used up its processor time.",
+    "memory": "It used up its memory.",
+    "crashed": "It ended before its tests did.",
+    "flooded": "It said too much.",
+}
+
+
+_WITH_DOCSTRING: Final = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _normal(code: str, *, rename: bool) -> str:
+    """The program's tree as text. Raises what the parser does."""
+    if len(code) > _MOST_CHARACTERS:
+        raise ValueError(f"longer than {_MOST_CHARACTERS:,} characters")
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(node, _WITH_DOCSTRING) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    if rename:
+        for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]:
+            _Renamed(function).visit(function)
+    return ast.dump(tree)
+
+
+class _Renamed(ast.NodeTransformer):
+    """Arguments and local variables of a function, numbered in the order in which they come."""
+
+    def __init__(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        inside = list(ast.walk(function))
+        outer = {name for node in inside if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names}
+        arguments = [node.arg for node in inside if isinstance(node, ast.arg)]
+        assigned = [node.id for node in inside if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+        local = [name for name in dict.fromkeys([*arguments, *assigned]) if name not in outer]
+        self._names = {name: f"v{place}" for place, name in enumerate(local)}
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        node.id = self._names.get(node.id, node.id)
+        return node
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.arg = self._names.get(node.arg, node.arg)
+        node.annotation = None
+        return node

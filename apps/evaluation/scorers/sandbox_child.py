@@ -1,0 +1,148 @@
+"""Makes the sandbox of ``sandbox.py`` around itself, and runs the harness in it. Started as a program, with Python
+alone.
+
+Three processes: this one (outside, waits); the first one of the new process namespace (waits, and takes all others with
+it when it ends); the harness, a fresh Python without any privilege.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import sys
+from typing import Any
+
+NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PROCESSES, NEW_NETWORK = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+READ_ONLY, NO_SUID, NO_DEVICES, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+DIE_WITH_PARENT, NO_NEW_PRIVILEGES, DROP_BOUND = 1, 38, 24
+CAPABILITY_VERSION = 0x20080522
+# Of nobody in particular; each sandbox has its own, so that limits on a user's processes are its own as well.
+FIRST_USER, USERS = 1_000_000_000, 1_000_000_000
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def checked(result: int, what: str) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    def text(value: str | None) -> bytes | None:
+        return None if value is None else os.fsencode(value)
+
+    checked(libc.mount(text(source), text(target), text(kind), ctypes.c_ulong(flags), text(options)), f"mount {target}")
+
+
+def leave(uid: int, gid: int) -> None:
+    """Into namespaces of our own."""
+    own = NEW_MOUNTS | NEW_IPC | NEW_PROCESSES | NEW_NETWORK
+    checked(libc.unshare(own if uid == 0 else own | NEW_USER), "unshare")
+    if uid != 0:
+        for name, content in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(content)
+    mount("none", "/", None, RECURSIVE | PRIVATE)
+
+
+def build(root: str, python: str, files: dict[str, str], limits: dict[str, Any]) -> None:
+    """The new root: Python read only, and /work with the program."""
+    mount("tmpfs", root, "tmpfs", NO_SUID | NO_DEVICES, f"size={limits['disk']},nr_inodes=2048,mode=755")
+    library = os.path.dirname(os.path.dirname(python))
+    for path in dict.fromkeys(("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", library)):
+        if os.path.islink(path):
+            os.symlink(os.readlink(path), root + path)
+        elif os.path.isdir(path) and not os.path.exists(root + path):
+            os.makedirs(root + path, mode=0o755, exist_ok=True)
+            mount(path, root + path, None, BIND | RECURSIVE)
+            mount("none", root + path, None, BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEVICES)
+    os.mkdir(f"{root}/work")
+    os.chmod(f"{root}/work", 0o777)  # noqa: S103 - its own, in memory
+    for name, content in files.items():
+        with open(f"{root}/work/{name}", "w", encoding="utf-8", errors="surrogatepass") as file:
+            file.write(content)
+        os.chmod(file.name, 0o444)
+
+
+def drop(uid: int) -> None:
+    """Every privilege, for good."""
+    if uid == 0:
+        user = FIRST_USER + int.from_bytes(os.urandom(4), "big") % USERS
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    else:
+        header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
+        nothing = (ctypes.c_uint32 * 6)()
+        for capability in range(64):
+            libc.prctl(DROP_BOUND, capability, 0, 0, 0)
+        checked(libc.capset(header, nothing), "capset")
+    checked(libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0), "prctl")
+
+
+def bound(limits: dict[str, Any]) -> None:
+    for what, most in (
+        (resource.RLIMIT_AS, limits["memory"]),
+        (resource.RLIMIT_NPROC, limits["processes"]),
+        (resource.RLIMIT_FSIZE, limits["file_size"]),
+        (resource.RLIMIT_NOFILE, 64),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+    # At the first a signal that says why; at the second, for who ignores it, the end.
+    resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_seconds"], limits["cpu_seconds"] + 1))
+
+
+def first(setting: dict[str, Any], uid: int) -> str:
+    """The first process of the namespace: starts the harness and says how it ended."""
+    limits = setting["limits"]
+    empty = os.open("/dev/null", os.O_RDWR)
+    build(setting["root"], setting["python"], setting["files"], limits)
+    os.chroot(setting["root"])
+    os.chdir("/work")
+    harness = os.fork()
+    if harness == 0:
+        os.setsid()
+        drop(uid)
+        bound(limits)
+        os.dup2(1, 3)
+        for descriptor in (0, 1, 2):
+            os.dup2(empty, descriptor)
+        os.set_inheritable(3, True)
+        os.closerange(4, 64)
+        python = setting["python"]
+        command = [python, "-I", "-S", "-B", "harness.py", setting["nonce"]]
+        os.execve(python, command, {"HOME": "/work", "LANG": "C.UTF-8"})  # noqa: S606
+    ended = os.pidfd_open(harness)
+    if not select.select([ended], [], [], limits["seconds"])[0]:
+        return "timeout"
+    _, status, used = os.wait4(harness, 0)
+    spent = used.ru_utime + used.ru_stime
+    if os.WIFSIGNALED(status) and (os.WTERMSIG(status) == signal.SIGXCPU or spent >= limits["cpu_seconds"]):
+        return "cpu"
+    return "ended" if os.WIFEXITED(status) else "crashed"
+
+
+def main() -> None:
+    setting = json.loads(sys.stdin.buffer.read())
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        leave(uid, gid)
+        inside = os.fork()
+        if inside == 0:
+            checked(libc.prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0), "prctl")
+            end = first(setting, uid)
+            os.write(1, b"\n" + json.dumps({"nonce": setting["nonce"], "from": "child", "end": end}).encode() + b"\n")
+            os._exit(0)
+        os.waitpid(inside, 0)
+    except OSError as error:
+        os.write(1, f"unavailable: {error}".encode())
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

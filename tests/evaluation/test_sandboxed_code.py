@@ -1,0 +1,135 @@
+"""Answers that are programs: what they are worth, and what they cannot do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from apps.evaluation.scorers import sandbox
+from tests.conftest import missing
+from tests.evaluation.scoring import sample, scored
+
+ADD = "def add(a, b):\n    return a + b\n"
+TESTS = "def test_small():\n    assert add(1, 2) == 3\n\ndef test_large():\n    assert add(10**9, 1) == 10**9 + 1\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sandbox() -> None:
+    try:
+        sandbox.run_tests("", "pass")
+    except sandbox.Unavailable as error:
+        missing(f"no sandbox for code: {error}")
+
+
+@pytest.mark.parametrize(
+    ("answer", "tests", "value", "reason"),
+    [
+        (f"Here it is:\n\n```python\n{ADD}```\nEnjoy!", TESTS, 1.0, ""),
+        (ADD, "assert add(2, 2) == 4", 1.0, ""),
+        (ADD, "from solution import add\nassert add('a', 'b') == 'ab'", 1.0, ""),
+        (ADD.replace("+", "-"), TESTS, 0.0, "2 of 2 failed"),
+        ("def add(a, b: return", TESTS, 0.0, "SyntaxError"),
+        ("import json, re, math, collections\n" + ADD, TESTS, 1.0, ""),
+    ],
+)
+def test_tests_decide(answer: str, tests: str, value: float, reason: str) -> None:
+    score = scored("unit-tests", answer, sample({"tests": tests}))
+    assert (score.value, score.status) == (value, "ok")
+    assert reason in score.reason
+
+
+HOSTILE = {
+    "an endless loop": ("while True: pass", "cpu timeout"),
+    "an endless sleep": ("import time\ntime.sleep(60)", "timeout"),
+    "a fork bomb": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", "cpu timeout"),
+    "leaving with success": ("import os\nos._exit(0)", "crashed"),
+    "a signal to itself": ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "crashed"),
+    "a flood": ("import os\nwhile True: os.write(3, b'x' * 65536)", "flooded"),
+    "a forged report": ('import os\nos.write(3, b\'{"from": "harness", "passed": 9}\\n\')\nos._exit(0)', "crashed"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_code_ends(name: str) -> None:
+    code, outcomes = HOSTILE[name]
+    score = scored("unit-tests", code, sample("pass"), seconds=3, cpu_seconds=1)
+    assert score.value == 0.0
+    assert score.details["outcome"] in outcomes.split()
+    assert score.reason
+
+
+FAILING = {
+    "memory": "held = bytearray(10**10)",
+    "a small memory bomb": "held = []\nwhile True: held.append(bytearray(10**7))",
+    "a large file": "open('large', 'wb').write(b'x' * 10**8)",
+    "the network": "import socket\nsocket.create_connection(('127.0.0.1', 80), 1)",
+    "another process' memory": "open('/proc/1/environ').read()",
+    "the project": f"open({str(Path(__file__))!r}).read()",
+    "passwords": "open('/etc/passwd').read()",
+    "a device": "open('/dev/null')",
+    "the library": "import json\nopen(json.__file__, 'a')",
+    "another root": "import os\nos.chroot('/work')",
+    "another user": "import os\nos.setuid(0)",
+    "a mount": "import ctypes\nlibc = ctypes.CDLL(None)\nassert libc.mount(b'none', b'/work', b'tmpfs', 0, None) == 0",
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_what_is_not_there_cannot_be_had(name: str) -> None:
+    score = scored("unit-tests", FAILING[name], sample("pass"))
+    assert score.value == 0.0
+    assert score.details["outcome"] in {"told", "memory", "crashed"}
+
+
+def test_no_secret_is_seen_and_nothing_stays_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LOBBY_CANARY", "canary-of-the-sandbox")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    look = "import os\nraise ValueError(sorted(os.environ), os.getcwd(), sorted(os.listdir('/')))"
+    score = scored("unit-tests", look, sample("pass"))
+    assert "canary" not in str(score)
+    assert "'HOME', 'LANG'" in score.reason
+    assert list(tmp_path.iterdir()) == []
+    left = "import os\nif os.fork() == 0:\n    os.setsid()\n    import time\n    time.sleep(600)\n"
+    assert scored("unit-tests", left, sample("pass")).value == 1.0
+    assert _children() == []
+
+
+def _children() -> list[str]:
+    """The commands of what this process started and is still there."""
+    own = str(os.getpid())
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+            command = status.with_name("cmdline").read_bytes().decode()
+        except OSError:
+            continue
+        if "sandbox_child" in command and (fields[1] == own or "harness" in command):
+            found.append(command)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "rename", "value"),
+    [
+        ("def f(x):\n    # twice\n    return x*2", 'def f(x):\n    """Doc."""\n    return x * 2', False, 1.0),
+        ("```python\nprint('a')\n```", 'print("a")', False, 1.0),
+        ("def f(y): return y * 2", "def f(x): return x * 2", False, 0.0),
+        ("def f(y): return y * 2", "def f(x): return x * 2", True, 1.0),
+        ("def g(y): return y * 2", "def f(x): return x * 2", True, 0.0),
+        ("not python at all", "x = 1", False, 0.0),
+    ],
+)
+def test_code_matches_by_its_tree(answer: str, expected: str, rename: bool, value: float) -> None:
+    assert scored("code-match", answer, sample(expected), rename=rename).value == value
+
+
+def test_expected_code_that_is_none_is_an_error() -> None:
+    score = scored("code-match", "x = 1", sample("x = = 1"))
+    assert score.error is not None
+    assert score.error.code == "expected_not_code"
+    none = scored("unit-tests", "x = 1", sample({"test": "pass"}))
+    assert none.error is not None
+    assert none.error.code == "no_tests"
