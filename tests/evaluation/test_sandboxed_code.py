@@ -32,6 +32,7 @@ def _sandbox() -> None:
         (ADD.replace("+", "-"), TESTS, 0.0, "2 of 2 failed"),
         ("def add(a, b: return", TESTS, 0.0, "SyntaxError"),
         ("import json, re, math, collections\n" + ADD, TESTS, 1.0, ""),
+        ("import sys\nprint('x' * 10**6)\nsys.stderr.write('x' * 10**6)\n" + ADD, TESTS, 1.0, ""),
     ],
 )
 def test_tests_decide(answer: str, tests: str, value: float, reason: str) -> None:
@@ -94,6 +95,11 @@ def test_no_secret_is_seen_and_nothing_stays_behind(monkeypatch: pytest.MonkeyPa
     left = "import os\nif os.fork() == 0:\n    os.setsid()\n    import time\n    time.sleep(600)\n"
     assert scored("unit-tests", left, sample("pass")).value == 1.0
     assert _children() == []
+
+
+def test_a_sandbox_that_cannot_be_made_is_no_fault_of_the_answer() -> None:
+    with pytest.raises(sandbox.Unavailable, match="No space left"):
+        sandbox.run_tests(ADD, TESTS, sandbox.Limits(disk=1))
 
 
 def _children() -> list[str]:

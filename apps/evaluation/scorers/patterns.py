@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 MOST_CHARACTERS: Final = 2_000
@@ -17,6 +18,7 @@ class Pattern(Protocol):
     def fullmatch(self, text: str) -> Any: ...
 
 
+@lru_cache(maxsize=1_024)
 def compiled(pattern: str, *, ignore_case: bool = False) -> Pattern:
     """Raises ``PatternError``, also for what RE2 leaves out on purpose: lookaround and backreferences."""
     import re2

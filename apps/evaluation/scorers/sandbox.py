@@ -84,8 +84,6 @@ def run_tests(code: str, tests: str, limits: Limits | None = None) -> Ran:
         finally:
             _end(process)
     seconds = time.monotonic() - started
-    if told.startswith(b"unavailable:"):
-        raise Unavailable(told.decode(errors="replace").removeprefix("unavailable:").strip())
     return _read(told, ended, nonce, seconds)
 
 
@@ -121,6 +119,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _read(told: bytes, ended: str, nonce: str, seconds: float) -> Ran:
+    """Raises ``Unavailable``. Only lines with the nonce count, which the code that runs has no business to know."""
     if ended != "ended":
         return Ran(ended, {}, seconds)
     reports: dict[str, dict[str, Any]] = {}
@@ -128,7 +127,9 @@ def _read(told: bytes, ended: str, nonce: str, seconds: float) -> Ran:
         with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(line)
             if isinstance(value, dict) and value.get("nonce") == nonce:
-                reports[str(value.get("from"))] = value
+                reports[str(value.get("from"))] = reports.get(str(value.get("from")), {}) | value
+    if unavailable := reports.get("child", {}).get("unavailable"):
+        raise Unavailable(str(unavailable))
     end = reports.get("child", {}).get("end", "crashed")
     if end == "timeout":
         return Ran("timeout", {}, seconds)

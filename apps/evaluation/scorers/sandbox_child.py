@@ -8,6 +8,7 @@ it when it ends); the harness, a fresh Python without any privilege.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -24,6 +25,10 @@ CAPABILITY_VERSION = 0x20080522
 FIRST_USER, USERS = 1_000_000_000, 1_000_000_000
 
 libc = ctypes.CDLL(None, use_errno=True)
+
+
+def tell(descriptor: int, setting: dict[str, Any], **report: str) -> None:
+    os.write(descriptor, b"\n" + json.dumps({"nonce": setting["nonce"], "from": "child", **report}).encode() + b"\n")
 
 
 def checked(result: int, what: str) -> None:
@@ -52,20 +57,30 @@ def leave(uid: int, gid: int) -> None:
 def build(root: str, python: str, files: dict[str, str], limits: dict[str, Any]) -> None:
     """The new root: Python read only, and /work with the program."""
     mount("tmpfs", root, "tmpfs", NO_SUID | NO_DEVICES, f"size={limits['disk']},nr_inodes=2048,mode=755")
-    library = os.path.dirname(os.path.dirname(python))
-    for path in dict.fromkeys(("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", library)):
+    own = os.path.join(os.path.dirname(os.path.dirname(python)), "lib")
+    for path in dict.fromkeys(("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", own, python)):
         if os.path.islink(path):
             os.symlink(os.readlink(path), root + path)
-        elif os.path.isdir(path) and not os.path.exists(root + path):
-            os.makedirs(root + path, mode=0o755, exist_ok=True)
-            mount(path, root + path, None, BIND | RECURSIVE)
-            mount("none", root + path, None, BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEVICES)
+        elif os.path.exists(path):
+            show(path, root + path)
     os.mkdir(f"{root}/work")
     os.chmod(f"{root}/work", 0o777)  # noqa: S103 - its own, in memory
     for name, content in files.items():
         with open(f"{root}/work/{name}", "w", encoding="utf-8", errors="surrogatepass") as file:
             file.write(content)
         os.chmod(file.name, 0o444)
+
+
+def show(path: str, target: str) -> None:
+    """Put a directory, or a file, of the machine into the new root, read only."""
+    if os.path.isdir(path):
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY))
+    mount(path, target, None, BIND)
+    # What the mount forbids already has to stay forbidden, where user namespaces make the mount.
+    mount("none", target, None, BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEVICES)
 
 
 def drop(uid: int) -> None:
@@ -100,23 +115,28 @@ def bound(limits: dict[str, Any]) -> None:
 def first(setting: dict[str, Any], uid: int) -> str:
     """The first process of the namespace: starts the harness and says how it ended."""
     limits = setting["limits"]
-    empty = os.open("/dev/null", os.O_RDWR)
+    # Out of the way of the descriptors that the harness has: 0 to 2 lead nowhere, 3 to who reads the report.
+    empty = fcntl.fcntl(os.open("/dev/null", os.O_RDWR), fcntl.F_DUPFD, 10)
+    report = fcntl.fcntl(1, fcntl.F_DUPFD, 10)
     build(setting["root"], setting["python"], setting["files"], limits)
     os.chroot(setting["root"])
     os.chdir("/work")
     harness = os.fork()
     if harness == 0:
-        os.setsid()
-        drop(uid)
-        bound(limits)
-        os.dup2(1, 3)
         for descriptor in (0, 1, 2):
             os.dup2(empty, descriptor)
-        os.set_inheritable(3, True)
+        os.dup2(report, 3)
         os.closerange(4, 64)
-        python = setting["python"]
-        command = [python, "-I", "-S", "-B", "harness.py", setting["nonce"]]
-        os.execve(python, command, {"HOME": "/work", "LANG": "C.UTF-8"})  # noqa: S606
+        try:
+            os.setsid()
+            drop(uid)
+            bound(limits)
+            python = setting["python"]
+            command = [python, "-I", "-S", "-B", "harness.py", setting["nonce"]]
+            os.execve(python, command, {"HOME": "/work", "LANG": "C.UTF-8"})  # noqa: S606
+        except OSError as error:
+            tell(3, setting, unavailable=str(error))
+            os._exit(1)
     ended = os.pidfd_open(harness)
     if not select.select([ended], [], [], limits["seconds"])[0]:
         return "timeout"
@@ -136,11 +156,11 @@ def main() -> None:
         if inside == 0:
             checked(libc.prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0), "prctl")
             end = first(setting, uid)
-            os.write(1, b"\n" + json.dumps({"nonce": setting["nonce"], "from": "child", "end": end}).encode() + b"\n")
+            tell(1, setting, end=end)
             os._exit(0)
         os.waitpid(inside, 0)
     except OSError as error:
-        os.write(1, f"unavailable: {error}".encode())
+        tell(1, setting, unavailable=str(error))
         os._exit(1)
 
 
