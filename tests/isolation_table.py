@@ -363,6 +363,10 @@ PAGES: dict[str, Row] = {
     "gateway:request-detail": page(REQUEST_ID, hidden=NO_KEYS, GET=BUILDERS_AND_STAFF),
     "playground:index": page(GET=MEMBERS),
     "playground:models": page(GET=MEMBERS),
+    "playground:prompt": page(
+        Target(lambda world, which: {"slug": _pick(which, "sorting", "weighing", "no-such-prompt")}, placed=True),
+        GET=MEMBERS,
+    ),
     "playground:budget": page(GET=MEMBERS),
     "playground:highlight": page(POST=_quiet(MEMBERS, {"blocks": '[["python", "x = 1"]]'})),
     "playground:draft-code": page(
@@ -389,6 +393,12 @@ PAGES: dict[str, Row] = {
         GET=OWNER,
         POST=to(OWNER, {"title": "New", "use_case": "draft"}),
     ),
+    "playground:prompt-save": page(
+        ANSWER,
+        hidden=NOT_MINE,
+        GET=OWNER,
+        POST=to(OWNER, {"name": "New", "slug": "new"}),
+    ),
     "playground:vote": page(BLIND_TURN, hidden=NOT_MINE, POST=_quiet(OWNER, {"winner": "tie"})),
     "playground:example-list": page(GET=MEMBERS),
     "playground:example-detail": page(EXAMPLE, GET=MEMBERS),
@@ -398,6 +408,7 @@ PAGES: dict[str, Row] = {
     "playground:recommendations": page(GET=MEMBERS),
     "playground:feedback-list": page(GET=TRIAGERS),
     "playground:feedback-triage": page(FEEDBACK, POST=to(TRIAGERS, {"status": "confirmed"})),
+    "playground:prompt-feedback": page(PROMPT, GET=MEMBERS),
     "playground:model-feedback": page(MODEL_SLUG, GET=MEMBERS),
     "tenants:key-list": page(GET=BUILDERS_AND_STAFF),
     "tenants:key-create": page(GET=BUILDERS | {"service_admin"}),

@@ -244,6 +244,12 @@ def prompts(cast: Cast, count: int) -> None:
     Publication.objects.bulk_create([Publication(version=each, published_by=each.author) for each in versions])
 
 
+def columns(cast: Cast, count: int) -> None:
+    """All that a column of the playground chooses from."""
+    routes_of_tenant(cast, count)
+    prompts(cast, count)
+
+
 LISTS: dict[str, Builder] = {
     "api:prompt-list": prompts,
     "api:prompt-version-list": prompts,
@@ -278,7 +284,7 @@ LISTS: dict[str, Builder] = {
     "gateway:route-list": routes_of_tenant,
     "portal:home": usage,
     "portal:home-live": usage,
-    "playground:index": endpoints,
+    "playground:index": columns,
     "playground:conversation-list": conversations,
     "playground:example-list": opinions,
     "playground:feedback-list": opinions,

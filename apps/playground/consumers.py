@@ -15,6 +15,7 @@ from django.conf import settings
 
 from apps.playground import services, wire
 from apps.playground.database import in_database
+from apps.playground.errors import ColumnInvalid
 from apps.playground.messages import shown_answer
 from apps.playground.models import Answer
 from apps.playground.run import Run, principal_for
@@ -285,10 +286,11 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self._tell({"type": "answer", "n": n, "answer": shown})
 
     async def _tell_error(self, n: int | None, error: DomainError) -> None:
-        await self._error(n, error.code, str(error))
+        told = {"column": error.column, "problems": error.problems} if isinstance(error, ColumnInvalid) else {}
+        await self._error(n, error.code, str(error), **told)
 
-    async def _error(self, n: int | None, code: str, message: str) -> None:
-        await self._tell({"type": "error", "n": n, "code": code, "message": message[:2_000]})
+    async def _error(self, n: int | None, code: str, message: str, **told: Any) -> None:
+        await self._tell({"type": "error", "n": n, "code": code, "message": message[:2_000], **told})
 
     async def _tell(self, message: dict[str, Any]) -> None:
         await self._send_text(wire.encode(message).decode())

@@ -15,10 +15,13 @@ def to_markdown(conversation: Conversation, chain: Sequence[Turn], names: Mappin
     """One branch, from its first turn to its last."""
     lines = [f"# {_one_line(conversation.title)}", ""]
     for turn in chain:
-        lines += ["## Asked", "", turn.message, ""]
+        lines += ["## Asked", "", turn.message or "*The prompt's own words*", ""]
         lines += [f"- File: {_one_line(each.name)} ({each.media_type})" for each in turn.attachments.all()]
         for answer in turn.answers.all():
             lines += ["", f"### {names.get(answer.model_slug, answer.model_slug)}", ""]
+            if answer.prompt_slug:
+                lines += [f"- Prompt: {answer.prompt_label}"]
+                lines += [f"- {name}: {_one_line(value)}" for name, value in answer.prompt_values] + [""]
             lines += [answer.text or f"*{answer.get_status_display()}*"]
             lines += [
                 f"\n```json\n{call.get('name', '')}({call.get('arguments', '')})\n```" for call in answer.tool_calls
@@ -58,6 +61,8 @@ def _answer(answer: Answer) -> dict[str, Any]:
         "column": answer.column,
         "step": answer.step,
         "model": answer.model_slug,
+        "prompt": answer.prompt_slug,
+        "prompt_version": answer.prompt_version,
         "settings": answer.settings,
         "status": answer.status,
         "text": answer.text,

@@ -20,3 +20,9 @@ class ExampleForm(forms.Form):
 
     def tags_list(self) -> list[str]:
         return [tag for tag in self.cleaned_data["tags"].split(",") if tag.strip()]
+
+
+class NewPromptForm(forms.Form):
+    name = forms.CharField(max_length=200)
+    slug = forms.CharField(label="Id", max_length=50, help_text="What applications send. It never changes.")
+    use_case = forms.ChoiceField(required=False, choices=[("", "Not stated"), *UseCase.choices])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,14 +16,19 @@ _SCHEMA_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def messages_for(chain: Sequence[Turn], column: int, settings: Column) -> list[dict[str, Any]]:
-    """The conversation as the column saw it. The last turn may have answers already: steps that called tools."""
-    messages: list[dict[str, Any]] = [{"role": "system", "content": settings.system}] if settings.system else []
+    """The conversation as the column saw it. The last turn may have answers already: steps that called tools.
+
+    What a prompt of the catalog says comes before them; the gateway puts it there.
+    """
+    has_system = settings.system and settings.prompt is None
+    messages: list[dict[str, Any]] = [{"role": "system", "content": settings.system}] if has_system else []
     for turn in chain:
         steps = _steps(turn, column)
         is_last = turn is chain[-1]
         if not is_last and not any(answer.status in READ_ON for answer in steps):
             continue  # it got no answer: asking again would only confuse
-        messages.append({"role": "user", "content": _content(turn)})
+        if content := _content(turn):
+            messages.append({"role": "user", "content": content})
         for answer in steps:
             if answer.status in READ_ON and (answer.text or answer.tool_calls):
                 messages += _said(answer)
@@ -39,9 +44,12 @@ _STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 
 def request_of(settings: Column) -> dict[str, Any]:
     """All of a request but its messages."""
-    request: dict[str, Any] = {"model": settings.model, **msgspec.to_builtins(settings.parameters)}
+    request: dict[str, Any] = {"model": settings.model} if settings.model else {}
+    if settings.prompt is not None:
+        request["prompt"] = msgspec.to_builtins(settings.prompt)
+    request |= msgspec.to_builtins(settings.parameters)
     if settings.tools:
-        request["tools"] = [{"type": "function", "function": _function(tool)} for tool in settings.tools]
+        request["tools"] = [{"type": "function", "function": tool_function(tool)} for tool in settings.tools]
     if settings.schema is not None:
         name = _SCHEMA_NAME.sub("_", str(settings.schema.get("title", "")))[:64].strip("_") or "answer"
         shape = {"name": name, "schema": settings.schema, "strict": True}
@@ -49,10 +57,18 @@ def request_of(settings: Column) -> dict[str, Any]:
     return request
 
 
-def _function(tool: dict[str, Any]) -> dict[str, Any]:
+def tool_function(tool: dict[str, Any]) -> dict[str, Any]:
     """A tool as it was typed: the function itself, or in OpenAI's wrapping."""
     inner = tool.get("function")
     return inner if isinstance(inner, dict) else tool
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """A message's text, without what else is in it."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "\n\n".join(part["text"] for part in content if part["type"] == "text")
+    return str(content or "")
 
 
 def _steps(turn: Turn, column: int) -> list[Answer]:
@@ -99,6 +115,8 @@ def shown_answer(answer: Answer, *, blind: bool) -> dict[str, Any]:
         "column": answer.column,
         "step": answer.step,
         "model": "" if blind else answer.model_slug,
+        "prompt": "" if blind else answer.prompt_slug,
+        "prompt_version": answer.prompt_version,
         "text": answer.text,
         "reasoning": answer.reasoning,
         "tool_calls": answer.tool_calls,
@@ -116,7 +134,7 @@ def shown_answer(answer: Answer, *, blind: bool) -> dict[str, Any]:
     return concealed(shown) if blind else shown
 
 
-_TELLING = ("input_tokens", "output_tokens", "cost_picousd", "first_token_ms", "duration_ms")
+_TELLING = ("prompt_version", "input_tokens", "output_tokens", "cost_picousd", "first_token_ms", "duration_ms")
 
 
 def concealed(shown: dict[str, Any]) -> dict[str, Any]:

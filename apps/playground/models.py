@@ -11,8 +11,13 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from apps.playground.types import MOST_COLUMNS, AnswerStatus, Reason, TriageStatus, UseCase, Verdict, Winner
+from apps.prompts.placeholders import written
 from apps.tenants.models import Project, Tenant, User
 from apps.tenants.scoping import TenantScopedManager
+
+
+def prompt_label(slug: str, version: int | None) -> str:
+    return f"{slug} v{version}" if slug and version else slug
 
 
 def new_public_id() -> str:
@@ -59,11 +64,13 @@ class Conversation(models.Model):
 
 
 class Turn(models.Model):
-    """What was asked, after ``parent``. Two turns of one parent are branches."""
+    """What was asked, after ``parent``. Two turns of one parent are branches. ``message`` is empty where the columns'
+    prompts said it all, which only a root may be.
+    """
 
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
-    message = models.TextField()
+    message = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TenantScopedManager(view="example.view", tenant="conversation__tenant_id")
@@ -104,6 +111,8 @@ class Answer(models.Model):
     column = models.PositiveSmallIntegerField(validators=[MaxValueValidator(MOST_COLUMNS - 1)])
     step = models.PositiveSmallIntegerField(default=0)
     model_slug = models.CharField(max_length=200)
+    prompt_slug = models.CharField(max_length=50, blank=True, help_text="The catalog's prompt that was asked with.")
+    prompt_version = models.PositiveIntegerField(null=True, blank=True, help_text="The one that the gateway served.")
     settings = models.JSONField(default=dict, help_text="The column as it was run.")
     text = models.TextField(blank=True)
     reasoning = models.TextField(blank=True)
@@ -131,6 +140,17 @@ class Answer(models.Model):
 
     def __str__(self) -> str:
         return f"answer {self.pk}"
+
+    @property
+    def prompt_label(self) -> str:
+        """With which version of which prompt it was asked; empty without one."""
+        return prompt_label(self.prompt_slug, self.prompt_version)
+
+    @property
+    def prompt_values(self) -> list[tuple[str, str]]:
+        """The prompt's variables as they were filled in."""
+        values = (self.settings.get("prompt") or {}).get("variables", {})
+        return [(name, written(value)) for name, value in values.items()]
 
 
 class Feedback(models.Model):
@@ -202,6 +222,8 @@ class SavedExample(models.Model):
     tags = models.JSONField(default=list, blank=True)
     note = models.TextField(blank=True, help_text="Why it is worth reading.")
     model_slug = models.CharField(max_length=200)
+    prompt_slug = models.CharField(max_length=50, blank=True)
+    prompt_version = models.PositiveIntegerField(null=True, blank=True)
     settings = models.JSONField(default=dict, help_text="The column as it was run.")
     messages = models.JSONField(default=list)
     answer = models.TextField()
@@ -217,6 +239,15 @@ class SavedExample(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def prompt_label(self) -> str:
+        return prompt_label(self.prompt_slug, self.prompt_version)
+
+    @property
+    def prompt_values(self) -> list[tuple[str, str]]:
+        values = (self.settings.get("prompt") or {}).get("variables", {})
+        return [(name, written(value)) for name, value in values.items()]
 
 
 class ExampleRating(models.Model):

@@ -7,6 +7,8 @@ from typing import Any
 
 from django.urls import reverse
 
+from apps.gateway.models import Route
+from apps.gateway.routing.selectors import callable_routes_for
 from apps.models.selectors import CatalogEntry, callable_models_for, catalog_entries
 from apps.models.types import Capability, ModelKind
 from apps.playground import selectors
@@ -41,6 +43,25 @@ def shown_models(entries: Iterable[CatalogEntry]) -> list[dict[str, Any]]:
         }
         for entry in entries
     ]
+
+
+def routes_of(actor: Actor, tenant: Tenant, project: Project | None) -> list[Route]:
+    """The routes that send to a chat model which the project may call now."""
+    if project is None:
+        return []
+    return callable_routes_for(actor, tenant, callable_models_for(actor, tenant, project).filter(kind=ModelKind.CHAT))
+
+
+def shown_routes(routes: Iterable[Route]) -> list[dict[str, Any]]:
+    return [{"slug": route.slug, "name": route.name, "platform": route.tenant_id is None} for route in routes]
+
+
+def wanted_prompt(asked: str) -> dict[str, Any]:
+    """A column's prompt as an address names it: ``claims``, ``claims@3`` or ``claims@live``."""
+    slug, _, which = asked.partition("@")
+    if which.isascii() and which.isdigit() and len(which) < 10:
+        return {"id": slug[:50], "version": int(which)}
+    return {"id": slug[:50], "label": which[:50]}
 
 
 def shown_conversation(conversation: Conversation) -> dict[str, Any]:

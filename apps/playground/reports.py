@@ -1,4 +1,6 @@
-"""What the votes, the feedback and the examples add up to: how each model does for a use case, and how it is going."""
+"""What the votes, the feedback and the examples add up to: how each model and prompt does for a use case, and how it is
+going.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,14 @@ COUNTED_REASONS = 5_000
 
 @dataclass
 class Standing:
-    """How one model does for one use case in one tenant: who voted, who liked, what it costs."""
+    """How one model, with one prompt of the catalog or without, does for one use case in one tenant: who voted, who
+    liked, what it costs.
+    """
 
     model_slug: str
+    prompt_slug: str = ""
     name: str = ""
+    prompt_name: str = ""
     is_ready: bool = False  # it may be called from here now
     wins: int = 0
     losses: int = 0
@@ -62,18 +68,21 @@ class Standing:
 
 
 def standings(actor: Actor, tenant: Tenant, use_case: str) -> list[Standing]:
-    """The models that were tried for ``use_case``, the best first. The same number of queries however much there is."""
-    found: dict[str, Standing] = {}
+    """What was tried for ``use_case``, the best first. The same number of queries however much there is."""
+    found: dict[tuple[str, str], Standing] = {}
 
-    def of(slug: str) -> Standing:
-        return found.setdefault(slug, Standing(slug, slug))
+    def of(slug: str, prompt: str) -> Standing:
+        return found.setdefault((slug, prompt), Standing(slug, prompt, slug, prompt))
 
     votes = Vote.objects.for_actor(actor).filter(tenant=tenant, use_case=use_case).order_by()
-    for vote in votes.values("model_a", "model_b", "winner").annotate(count=Count("pk")):
-        _count_vote(of(vote["model_a"]), of(vote["model_b"]), vote["winner"], vote["count"])
+    pairs = votes.values("model_a", "answer_a__prompt_slug", "model_b", "answer_b__prompt_slug", "winner")
+    for vote in pairs.annotate(count=Count("pk")):
+        a = of(vote["model_a"], vote["answer_a__prompt_slug"])
+        b = of(vote["model_b"], vote["answer_b__prompt_slug"])
+        _count_vote(a, b, vote["winner"], vote["count"])
     feedback = Feedback.objects.for_actor(actor).filter(tenant=tenant, use_case=use_case).order_by()
-    for row in feedback.values("model_slug", "verdict").annotate(count=Count("pk")):
-        standing = of(row["model_slug"])
+    for row in feedback.values("model_slug", "answer__prompt_slug", "verdict").annotate(count=Count("pk")):
+        standing = of(row["model_slug"], row["answer__prompt_slug"])
         if row["verdict"] == Verdict.UP:
             standing.liked += row["count"]
         else:
@@ -81,15 +90,19 @@ def standings(actor: Actor, tenant: Tenant, use_case: str) -> list[Standing]:
     answers = Answer.objects.for_actor(actor).filter(
         turn__conversation__tenant=tenant, turn__conversation__use_case=use_case, status=AnswerStatus.DONE
     )
-    figures = answers.order_by().values("model_slug")
+    figures = answers.order_by().values("model_slug", "prompt_slug")
     for each in figures.annotate(count=Count("pk"), cost=Avg("cost_picousd"), first=Avg("first_token_ms")):
-        standing = of(each["model_slug"])
+        standing = of(each["model_slug"], each["prompt_slug"])
         standing.answers, standing.cost_picousd, standing.first_token_ms = each["count"], each["cost"], each["first"]
     for example in examples_for(actor, tenant, use_case=use_case, best_first=True)[:MOST_EXAMPLES]:
-        standing = of(example.model_slug)
+        standing = of(example.model_slug, example.prompt_slug)
         if standing.example is None:
             standing.example = example
-    return sorted(found.values(), key=lambda each: (-each.rank, each.cost_picousd or 0, each.model_slug))
+
+    def order(each: Standing) -> tuple[float, float, str, str]:
+        return -each.rank, each.cost_picousd or 0, each.model_slug, each.prompt_slug
+
+    return sorted(found.values(), key=order)
 
 
 def used_cases(actor: Actor, tenant: Tenant) -> list[tuple[str, str]]:

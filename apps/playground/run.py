@@ -31,7 +31,7 @@ SAVE_EVERY_SECONDS = 5.0
 FIGURES_EVERY_SECONDS = 0.25
 FIGURES_WITHIN_SECONDS = 15.0
 
-Kind = Literal["text", "reasoning", "tools", "end", "figures"]
+Kind = Literal["prompt", "text", "reasoning", "tools", "end", "figures"]
 Event = tuple[Kind, Any]
 
 
@@ -69,6 +69,7 @@ class Run:
         self._usage: tuple[int, int] | None = None
         self._error: dict[str, Any] = {}
         self._request_id = ""
+        self._prompt_version: int | None = None
 
     # Listening.
 
@@ -146,6 +147,7 @@ class Run:
             "tool_calls": calls,
             "error": self._error,
             "request_id": self._request_id,
+            "prompt_version": self._prompt_version,
             "input_tokens": used[0],
             "output_tokens": used[1],
             "first_token_ms": self._first_token_ms,
@@ -161,6 +163,7 @@ class Run:
                 tool_calls=calls,
                 error=self._error,
                 request_id=self._request_id,
+                prompt_version=self._prompt_version,
                 input_tokens=used[0],
                 output_tokens=used[1],
                 first_token_ms=self._first_token_ms,
@@ -224,6 +227,10 @@ class Run:
             self._status = message["status"]
             headers = dict(message["headers"])
             self._request_id = headers.get(b"x-lobby-request-id", b"").decode("latin-1")
+            if served := headers.get(b"x-lobby-prompt-version"):
+                self._prompt_version = int(served)
+                if not self.blind:
+                    self._add("prompt", self._prompt_version)
             if retry_after := headers.get(b"retry-after"):
                 self._error["retry_after"] = retry_after.decode("latin-1")
             return

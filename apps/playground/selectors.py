@@ -126,13 +126,17 @@ def feedback_of(actor: Actor, conversation: Conversation) -> dict[int, Feedback]
     return {row.answer_id: row for row in rows.filter(user=actor.user)}
 
 
-def feedback_for(actor: Actor, tenant: Tenant | None = None, model_slug: str = "") -> QuerySet[Feedback]:
+def feedback_for(
+    actor: Actor, tenant: Tenant | None = None, model_slug: str = "", prompt_slug: str = ""
+) -> QuerySet[Feedback]:
     """What was said of answers in the actor's tenants, newest first."""
     rows = Feedback.objects.for_actor(actor).select_related("answer__turn", "user", "tenant", "triaged_by")
     if tenant is not None:
         rows = rows.filter(tenant=tenant)
     if model_slug:
         rows = rows.filter(model_slug=model_slug)
+    if prompt_slug:
+        rows = rows.filter(answer__prompt_slug=prompt_slug)
     return rows.order_by("-created_at", "-pk")
 
 
@@ -140,6 +144,12 @@ def feedback_models(actor: Actor, tenant: Tenant) -> list[str]:
     """Of which models something was said, by slug."""
     rows = Feedback.objects.for_actor(actor).filter(tenant=tenant).order_by("model_slug")
     return list(rows.values_list("model_slug", flat=True).distinct())
+
+
+def feedback_prompts(actor: Actor, tenant: Tenant) -> list[str]:
+    """Of which prompts something was said, by slug."""
+    rows = Feedback.objects.for_actor(actor).filter(tenant=tenant).exclude(answer__prompt_slug="")
+    return list(rows.order_by("answer__prompt_slug").values_list("answer__prompt_slug", flat=True).distinct())
 
 
 def with_reason(rows: QuerySet[Feedback], reason: str) -> QuerySet[Feedback]:

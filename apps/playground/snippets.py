@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from apps.gateway import fronts
+from apps.playground.messages import text_of
 from apps.tenants.snippets import Snippet
 
 # Of a long conversation the first messages are shown, and a line says that there are more.
@@ -26,7 +27,8 @@ def snippets_for(request: dict[str, Any]) -> list[Snippet]:
     request = {**request, "messages": [_shortened(message) for message in request["messages"]]}
     url = settings.GATEWAY_PUBLIC_URL
     shown = [_curl(url, request), _python(url, request), _javascript(url, request)]
-    if fronts.find("/model/x/converse") is not None:
+    # Its client takes no field that it does not know, and a prompt of the catalog is one.
+    if "prompt" not in request and fronts.find("/model/x/converse") is not None:
         shown.append(_boto3(request))
     return shown
 
@@ -43,7 +45,10 @@ def _curl(url: str, request: dict[str, Any]) -> Snippet:
 
 
 def _python(url: str, request: dict[str, Any]) -> Snippet:
-    arguments = "".join(f"    {name}={_python_value(value)},\n" for name, value in request.items())
+    named = {name: value for name, value in request.items() if name != "prompt"}
+    if "prompt" in request:
+        named["extra_body"] = {"prompt": request["prompt"]}
+    arguments = "".join(f"    {name}={_python_value(value)},\n" for name, value in named.items())
     code = (
         "import os\n\nfrom openai import OpenAI\n\n"
         f'client = OpenAI(base_url={json.dumps(url)}, api_key=os.environ["LOBBY_API_KEY"])\n'
@@ -69,9 +74,9 @@ def _javascript(url: str, request: dict[str, Any]) -> Snippet:
 
 def _boto3(request: dict[str, Any]) -> Snippet:
     said = [message for message in request["messages"] if message["role"] in ("user", "assistant")]
-    messages = [{"role": each["role"], "content": [{"text": _text(each)}]} for each in said]
+    messages = [{"role": each["role"], "content": [{"text": text_of(each)}]} for each in said]
     arguments: dict[str, Any] = {"modelId": request["model"], "messages": messages}
-    system = [{"text": _text(each)} for each in request["messages"] if each["role"] == "system"]
+    system = [{"text": text_of(each)} for each in request["messages"] if each["role"] == "system"]
     if system:
         arguments["system"] = system
     parameters = {name: request[ours] for ours, name in _CONVERSE_PARAMETERS.items() if ours in request}
@@ -96,13 +101,6 @@ def _python_value(value: Any) -> str:
 
 def _indented(text: str, by: str) -> str:
     return text.replace("\n", "\n" + by)
-
-
-def _text(message: dict[str, Any]) -> str:
-    content = message.get("content")
-    if isinstance(content, list):
-        return "\n\n".join(part["text"] for part in content if part["type"] == "text")
-    return str(content or "")
 
 
 def _shortened(message: dict[str, Any]) -> dict[str, Any]:

@@ -72,14 +72,27 @@ class Parameters(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True,
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
 
 
-class Column(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, frozen=True):
-    """One column: what is asked of which model. ``schema`` is the JSON schema that the answer has to fill."""
+class PromptChoice(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, frozen=True):
+    """A prompt of the catalog, by a label (in the project's environment) or by a version, and its variables' values."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    id: Annotated[str, Meta(min_length=1, max_length=50)]
+    label: Annotated[str, Meta(max_length=50)] = ""
+    version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    variables: dict[str, Any] = {}
+
+
+class Column(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, frozen=True):
+    """One column: what is asked of which model or route. ``schema`` is the JSON schema that the answer has to fill.
+
+    With a ``prompt``, an empty ``model`` is the prompt's own; the prompt has its own words in the place of ``system``.
+    """
+
+    model: Annotated[str, Meta(max_length=200)] = ""
     system: Annotated[str, Meta(max_length=MOST_CHARACTERS)] = ""
     parameters: Parameters = Parameters()
     tools: Annotated[list[dict[str, Any]], Meta(max_length=MOST_TOOLS)] = []
     schema: dict[str, Any] | None = None
+    prompt: PromptChoice | None = None
 
 
 class Attached(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

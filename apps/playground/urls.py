@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from apps.playground.views import conversations, examples, feedback, page, recommendations
+from apps.playground.views import conversations, examples, feedback, page, prompts, recommendations
 
 app_name = "playground"
 urlpatterns = [
     path("playground/", page.index, name="index"),
     path("playground/models/", page.models, name="models"),
+    path("playground/prompts/<slug:slug>/", page.prompt, name="prompt"),
     path("playground/budget/", page.budget, name="budget"),
     path("playground/highlight/", page.highlight, name="highlight"),
     path("playground/code/", page.draft_code, name="draft-code"),
@@ -43,6 +44,7 @@ urlpatterns = [
     path("playground/answers/<int:pk>/code/", conversations.answer_code, name="code"),
     path("playground/answers/<int:pk>/feedback/", feedback.feedback, name="feedback"),
     path("playground/answers/<int:pk>/example/", examples.example_share, name="example-share"),
+    path("playground/answers/<int:pk>/prompt/", prompts.prompt_save, name="prompt-save"),
     path("playground/turns/<int:pk>/vote/", feedback.vote, name="vote"),
     path("examples/", examples.example_list, name="example-list"),
     path("examples/<str:public_id>/", examples.example_detail, name="example-detail"),
@@ -52,5 +54,6 @@ urlpatterns = [
     path("playground/recommendations/", recommendations.recommendations, name="recommendations"),
     path("playground/feedback/", feedback.feedback_list, name="feedback-list"),
     path("playground/feedback/<int:pk>/triage/", feedback.feedback_triage, name="feedback-triage"),
+    path("prompts/<slug:tenant>/<slug:prompt>/feedback/", feedback.prompt_feedback, name="prompt-feedback"),
     path("playground/models/<path:slug>/feedback/", feedback.model_feedback, name="model-feedback"),
 ]

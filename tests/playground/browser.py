@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.gateway.world import World
-from tests.playground.conftest import PASSWORD
+from tests.playground.cast import PASSWORD
 
 ARGUMENTS = [
     "--no-sandbox",

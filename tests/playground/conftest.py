@@ -5,27 +5,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.fakes.process import FakeOpenAI
 from tests.gateway.world import World
 from tests.live import LobbyFactory
-
-PASSWORD = "correct-horse-battery"
-CAST = """
-acme = Tenant.objects.unscoped("test").get(slug="acme")
-other = services.create_tenant(actor=actor, slug="other", name="Other")
-services.create_project(actor=actor, tenant=other, slug="secret", name="Secret")
-for name, role, tenant in (
-    ("dev", "developer", acme), ("dev2", "developer", acme), ("look", "viewer", acme), ("theirs", "admin", other),
-    ("stranger", "", None), ("staff", "", None),
-):
-    user = services.create_user(
-        actor=actor, email=f"{name}@bank.test", name=name.title(), password=password,
-        platform_role="service_admin" if name == "staff" else "",
-    )
-    if tenant is not None:
-        services.add_member(actor=actor, tenant=tenant, user=user, role=role)
-"""
+from tests.playground.browser import ARGUMENTS, person
+from tests.playground.cast import CAST, PASSWORD
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +30,28 @@ def world(lobby_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             password=PASSWORD,
         )
         yield world
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, world: World, complaints: list[str]) -> Iterator[Page]:
+    with person(browser, world, complaints) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def second_model(world: World) -> str:
+    """A model that costs something."""
+    return world.model()

@@ -16,14 +16,14 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.gateway.world import World
 from tests.live import LiveLobby
-from tests.playground.conftest import PASSWORD
+from tests.playground.cast import PASSWORD
 
 PATIENCE = 15.0
 
 
 def sign_in(world: World, who: str = "dev") -> str:
     """The session's key of somebody who has just signed in."""
-    with httpx.Client(base_url=world.lobby.url) as client:
+    with httpx.Client(base_url=world.lobby.url, timeout=PATIENCE) as client:
         client.get("/accounts/login/")
         form = {"login": f"{who}@bank.test", "password": PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
         answer = client.post("/accounts/login/", data=form)

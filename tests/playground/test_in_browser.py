@@ -12,38 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.axe import grave_violations
 from tests.gateway.world import World
-from tests.playground.browser import ARGUMENTS, HOME, answered, ask, connected, person, sign_in
+from tests.playground.browser import HOME, answered, ask, connected, person, sign_in
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def complaints() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def page(browser: Browser, world: World, complaints: list[str]) -> Iterator[Page]:
-    with person(browser, world, complaints) as page:
-        yield page
-
-
-@pytest.fixture(scope="module")
-def second_model(world: World) -> str:
-    """A model that costs something."""
-    return world.model()
 
 
 # Chat.

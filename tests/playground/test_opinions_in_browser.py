@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.axe import grave_violations
 from tests.live import LiveLobby, LobbyFactory
-from tests.playground.browser import ARGUMENTS
 
 pytestmark = pytest.mark.browser
 
@@ -36,19 +35,6 @@ def lobby(lobby_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     made.wait_ready("/accounts/login/")
     yield made
     factory.stop()
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def complaints() -> list[str]:
-    return []
 
 
 def open_as(browser: Browser, lobby: LiveLobby, who: str, path: str, complaints: list[str], **options: Any) -> Page:

@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.process import FakeOpenAI
 from tests.gateway.world import World
 from tests.live import LiveLobby, LobbyFactory
-from tests.playground.conftest import CAST, PASSWORD
+from tests.playground.cast import CAST, PASSWORD
 from tests.playground.page import Socket, sign_in
 from tests.servers import RedisServer
 

@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.fakes.count import Attempt
+from tests.gateway.routing.live import RoutedWorld
 from tests.gateway.world import World
-from tests.playground.conftest import PASSWORD
+from tests.playground.cast import PASSWORD
 from tests.playground.page import Socket, refusal, sign_in
 
 
@@ -232,6 +234,30 @@ def test_stop_closes_the_upstream_and_what_came_is_billed(world: World, socket: 
     socket.until_holds(lambda: answer in socket.figures)
     assert 0 < socket.figures[answer]["output_tokens"] < 500
     assert socket.figures[answer]["cost_picousd"] > 0
+
+
+def test_a_hedged_stream_answers_once_and_stop_ends_both_attempts(world: World, socket: Socket) -> None:
+    routed = RoutedWorld(world, numbers=100)
+    slug = routed.route({"slow": "headers_ms=20000", "quick": "chunks=5"}, hedge_after_ms=100)
+    end = socket.answer(socket.run("Hedged", columns=[{"model": slug}]))
+    assert (end["status"], end["output_tokens"]) == ("done", 5)
+    slug = routed.route({"a": "headers_ms=20000", "b": "headers_ms=20000"}, hedge_after_ms=100)
+    answer = socket.run("Both are silent", columns=[{"model": slug}])["answers"][0]["id"]
+
+    def attempts() -> list[Attempt]:
+        return [each for each in world.fake.attempts() if each.model.startswith(f"{slug}-")]
+
+    world.eventually(lambda: len(attempts()) == 2, within=10)
+    socket.send("stop", answers=[answer])
+    assert socket.until_ended(answer)["status"] == "stopped"
+    world.eventually(lambda: [each.outcome for each in attempts()] == ["client_disconnected"] * 2, within=5)
+    settled = """
+from apps.gateway.models import UsageRecord
+rows = UsageRecord.objects.unscoped("test").filter(request_id=request).order_by("pk")
+result = [[row.outcome, row.output_tokens] for row in rows]
+"""
+    request = socket.ends[answer]["request_id"]
+    world.eventually(lambda: world.shell.run(settled, request=request) == [["cancelled", 0]] * 2, within=15)
 
 
 def test_another_member_neither_joins_nor_stops_it(world: World, session: str, socket: Socket) -> None:

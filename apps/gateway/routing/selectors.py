@@ -6,12 +6,14 @@ condition may name another tenant.
 
 from __future__ import annotations
 
-from django.db.models import BooleanField, ExpressionWrapper, Prefetch, Q, QuerySet
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Prefetch, Q, QuerySet
 
 from apps.gateway.models import Route, RouteTarget
+from apps.gateway.types import Purpose
 from apps.models.models import Model
 from apps.tenants.access import Actor, can
 from apps.tenants.errors import NotFound
+from apps.tenants.models import Tenant
 
 WHY = "the platform's own routes"
 
@@ -33,6 +35,22 @@ def routes_for(actor: Actor) -> QuerySet[Route]:
         targets = targets.filter(route__tenant__isnull=False)
     rows = rows.annotate(shows_targets=ExpressionWrapper(shows, output_field=BooleanField()))
     return rows.select_related("tenant").prefetch_related(Prefetch("targets", queryset=targets))
+
+
+def callable_routes_for(actor: Actor, tenant: Tenant, models: QuerySet[Model]) -> list[Route]:
+    """The routes that the tenant may name and that send to one of ``models`` at least; its own before the platform's.
+
+    Which ones they send to is not told.
+    """
+    wanted = models.order_by().values("pk")
+    targets = RouteTarget.objects.unscoped("whether a route sends to a model that the actor may call")
+    targets = targets.filter(route=OuterRef("pk"), purpose=Purpose.NORMAL)
+    targets = targets.filter(Q(model__in=wanted) | Q(endpoint__model__in=wanted))
+    rows = routes_for(actor).filter(Q(tenant=tenant) | Q(tenant=None), Exists(targets), is_enabled=True)
+    named: dict[str, Route] = {}
+    for route in rows.order_by(F("tenant").asc(nulls_last=True), "slug"):
+        named.setdefault(route.slug, route)
+    return sorted(named.values(), key=lambda route: route.name.lower())
 
 
 def get_route_for(actor: Actor, pk: int) -> Route:

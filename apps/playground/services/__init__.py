@@ -11,6 +11,7 @@ from apps.playground.services.conversations import (
 )
 from apps.playground.services.examples import fork_example, rate_example, remove_example, share_example
 from apps.playground.services.feedback import give_feedback, triage_feedback, withdraw_feedback
+from apps.playground.services.prompts import save_as_prompt
 from apps.playground.services.retention import delete_expired
 from apps.playground.services.turns import Begun, begin_turn, continue_answer
 from apps.playground.services.votes import cast_vote
@@ -30,6 +31,7 @@ __all__ = [
     "rate_example",
     "remove_example",
     "rename_conversation",
+    "save_as_prompt",
     "save_figures",
     "save_progress",
     "set_use_case",

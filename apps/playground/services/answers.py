@@ -36,6 +36,7 @@ def finish_answer(
     output_tokens: int | None,
     first_token_ms: int | None,
     duration_ms: int,
+    prompt_version: int | None = None,
 ) -> None:
     """Once: an answer that has ended is not written again."""
     Answer.objects.unscoped(_WHY).filter(pk=answer_id, status=AnswerStatus.RUNNING).update(
@@ -45,6 +46,7 @@ def finish_answer(
         tool_calls=list(tool_calls),
         error=dict(error),
         request_id=request_id,
+        prompt_version=prompt_version,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         first_token_ms=first_token_ms,

@@ -119,6 +119,8 @@ def _copy_turns(conversation: Conversation, chain: Sequence[Turn]) -> None:
                     column=each.column,
                     step=each.step,
                     model_slug=each.model_slug,
+                    prompt_slug=each.prompt_slug,
+                    prompt_version=each.prompt_version,
                     settings=each.settings,
                     text=each.text,
                     reasoning=each.reasoning,

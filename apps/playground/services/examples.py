@@ -44,7 +44,7 @@ def share_example(
     turns = turns_of(conversation)
     messages = messages_for(chain_to(turns, answer.turn_id), answer.column, column_of(answer.settings))
     # The answer itself stands apart; of files, texts are copied and images are not.
-    while messages and messages[-1]["role"] != "user":
+    while messages and messages[-1]["role"] not in ("user", "system"):
         messages.pop()
     example = SavedExample.objects.create(
         tenant=conversation.tenant,
@@ -55,6 +55,8 @@ def share_example(
         tags=_clean_tags(tags),
         note=validation.clean_text(storable(note), field="note", maximum=4_000),
         model_slug=answer.model_slug,
+        prompt_slug=answer.prompt_slug,
+        prompt_version=answer.prompt_version,
         settings=answer.settings,
         messages=[_without_files(message) for message in messages],
         answer=answer.text,
@@ -104,6 +106,8 @@ def fork_example(*, actor: Actor, example: SavedExample, project: Project) -> Co
     )
     parent: Turn | None = None
     asked = [message for message in example.messages if message["role"] != "system"]
+    if not asked or asked[0]["role"] != "user":  # it began with what a prompt of the catalog says
+        asked.insert(0, {"role": "user", "content": ""})
     for at, message in enumerate(asked):
         if message["role"] != "user":
             continue
@@ -116,6 +120,8 @@ def fork_example(*, actor: Actor, example: SavedExample, project: Project) -> Co
                 turn=parent,
                 column=0,
                 model_slug=example.model_slug,
+                prompt_slug=example.prompt_slug,
+                prompt_version=example.prompt_version,
                 settings=example.settings,
                 text=said,
                 status=AnswerStatus.DONE,

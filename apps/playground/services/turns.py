@@ -8,16 +8,19 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from apps.models.models import Model
 from apps.models.selectors import callable_models_for
 from apps.models.types import Capability
-from apps.playground.messages import body_for
+from apps.playground.catalog import Chosen, chosen_version
+from apps.playground.errors import ColumnInvalid
+from apps.playground.messages import body_for, encode
 from apps.playground.models import Answer, Attachment, Conversation, Turn
 from apps.playground.selectors import MOST_TURNS, chain_to, turns_of
-from apps.playground.services.validation import clean_use_case, require_own, storable
+from apps.playground.services.validation import clean_use_case, require_own, storable, storable_column
 from apps.playground.types import (
     IMAGE_TYPES,
     MOST_ATTACHED_BYTES,
@@ -30,6 +33,8 @@ from apps.playground.types import (
     column_of,
     plain,
 )
+from apps.prompts.errors import VariablesInvalid
+from apps.prompts.variables import VariableCheck
 from apps.tenants.access import Actor, require
 from apps.tenants.errors import Conflict, Invalid, NotFound
 from apps.tenants.models import Project, User
@@ -69,19 +74,20 @@ def begin_turn(
     message = storable(message).strip()
     if len(message) > MOST_CHARACTERS:
         raise Invalid(f"The message is longer than {MOST_CHARACTERS:,} characters.", code="too_long", field="message")
-    if not message and not attachments:
-        raise Invalid("Write a message first.", code="empty_message", field="message")
     if not 1 <= len(columns) <= MOST_COLUMNS:
         raise Invalid(f"There can be one to {MOST_COLUMNS} columns.", code="columns", field="columns")
+    columns = [storable_column(column) for column in columns]
     if conversation is None:
         if parent is not None:
             raise NotFound("There is no such turn.")
-        columns = _shuffled(columns) if blind else list(columns)
+        if blind:
+            columns = _shuffled(actor, project, columns)
+        prompts = _prompts(actor, project, columns)
         conversation = Conversation.objects.create(
             tenant=project.tenant,
             project=project,
             owner=actor.user,
-            title=_title(message, attachments),
+            title=_title(message, attachments, prompts),
             use_case=clean_use_case(use_case),
             columns=[plain(column) for column in columns],
             is_blind=blind,
@@ -92,23 +98,36 @@ def begin_turn(
         if conversation.tenant_id != project.tenant_id:
             raise NotFound("There is no such project.")
         columns = _next_columns(conversation, project, columns, use_case)
+        prompts = _prompts(actor, project, columns, conceals=conversation.is_blind)
     files = [_file(each) for each in _checked(attachments)]
-    _check_models(actor, project, columns, has_images=any(each.is_image for each in files))
+    models = _models_of(columns, prompts)
+    _check_models(actor, project, columns, models, has_images=any(each.is_image for each in files))
+    if not message and not files:
+        _check_prompts_alone(prompts, parent)
     turns = turns_of(conversation, with_content=True)
     if len(turns) >= MOST_TURNS:
         raise Conflict(f"A conversation has at most {MOST_TURNS:,} turns. Fork it to go on.", code="too_many_turns")
     if parent is not None and all(turn.pk != parent for turn in turns):
         raise NotFound("There is no such turn.")
+    chain = chain_to(turns, parent) if parent is not None else []
+    _check_beginning(chain, prompts)
     turn = Turn.objects.create(conversation=conversation, parent_id=parent, message=message)
     for each in files:
         each.turn = turn
     Attachment.objects.bulk_create(files)
     answers = [
-        Answer.objects.create(turn=turn, column=at, model_slug=column.model, settings=plain(column), process=process)
+        Answer.objects.create(
+            turn=turn,
+            column=at,
+            model_slug=models[at],
+            prompt_slug=column.prompt.id if column.prompt is not None else "",
+            settings=plain(column),
+            process=process,
+        )
         for at, column in enumerate(columns)
     ]
     # The new turn has no answers to read on from yet: the rows just made are running.
-    chain = [*(chain_to(turns, parent) if parent is not None else []), turn]
+    chain.append(turn)
     bodies = {answer.pk: body_for(chain, answer.column, columns[answer.column]) for answer in answers}
     return Begun(conversation, turn, answers, bodies)
 
@@ -130,7 +149,7 @@ def continue_answer(*, actor: Actor, answer: Answer, results: Mapping[str, str],
         raise Conflict(f"One answer goes on for at most {MOST_STEPS} steps.", code="too_many_steps")
     answer.tool_results = {name: storable(text) for name, text in results.items()}
     answer.save(update_fields=["tool_results"])
-    column = column_of(answer.settings)
+    column = as_served(column_of(answer.settings), answer.prompt_version)
     try:
         with transaction.atomic():
             following = Answer.objects.create(
@@ -138,6 +157,7 @@ def continue_answer(*, actor: Actor, answer: Answer, results: Mapping[str, str],
                 column=answer.column,
                 step=answer.step + 1,
                 model_slug=answer.model_slug,
+                prompt_slug=answer.prompt_slug,
                 settings=answer.settings,
                 process=process,
             )
@@ -148,11 +168,12 @@ def continue_answer(*, actor: Actor, answer: Answer, results: Mapping[str, str],
     return Begun(conversation, answer.turn, [following], {following.pk: body_for(chain, answer.column, column)})
 
 
-def _shuffled(columns: Sequence[Column]) -> list[Column]:
+def _shuffled(actor: Actor, project: Project, columns: Sequence[Column]) -> list[Column]:
     if len(columns) != 2:
         raise Invalid("A blind comparison takes two columns.", code="blind_columns", field="columns")
     if columns[0] == columns[1]:
         raise Invalid("Both columns are the same: choose two models.", code="blind_columns", field="columns")
+    _models_of(columns, _prompts(actor, project, columns))  # what is wrong is told by the page's own places
     mixed = list(columns)
     secrets.SystemRandom().shuffle(mixed)
     return mixed
@@ -171,14 +192,87 @@ def _next_columns(
     return list(columns)
 
 
-def _check_models(actor: Actor, project: Project, columns: Sequence[Column], *, has_images: bool) -> None:
+def _prompts(
+    actor: Actor, project: Project, columns: Sequence[Column], *, conceals: bool = False
+) -> list[Chosen | None]:
+    """What each column's prompt means now, its variables checked. Raises ``ColumnInvalid``, naming each that is wrong;
+    with ``conceals`` it says nothing that would tell a prompt's name.
+    """
+    found: list[Chosen | None] = []
+    for at, column in enumerate(columns):
+        try:
+            found.append(_prompt(actor, project, at, column))
+        except ColumnInvalid:
+            if not conceals:
+                raise
+            said = "A prompt of this comparison has changed. Vote on what is there, or begin a new one."
+            raise Conflict(said, code="blind_columns") from None
+    return found
+
+
+def _prompt(actor: Actor, project: Project, at: int, column: Column) -> Chosen | None:
+    choice = column.prompt
+    if choice is None:
+        return None
+    if column.system:
+        said = "A prompt of the catalog brings its own system prompt: empty the column's."
+        raise ColumnInvalid(said, column=at, code="two_systems")
+    if len(encode(choice.variables)) > MOST_CHARACTERS:
+        raise ColumnInvalid(f"The variables are over {MOST_CHARACTERS:,} characters.", column=at, code="too_long")
+    try:
+        chosen = chosen_version(actor, project, choice)
+        VariableCheck(chosen.version.variables).complete(choice.variables)
+    except NotFound as error:
+        raise ColumnInvalid(str(error), column=at, code=error.code) from None
+    except VariablesInvalid as error:
+        said = f"{chosen.prompt.name}, version {chosen.version.number}, cannot be filled in: {error}"
+        raise ColumnInvalid(said, column=at, code="variables_invalid", problems=error.problems) from None
+    return chosen
+
+
+def _models_of(columns: Sequence[Column], prompts: Sequence[Chosen | None]) -> list[str]:
+    """What each column calls: its own choice, or its prompt's."""
+    models = []
+    for at, (column, chosen) in enumerate(zip(columns, prompts, strict=True)):
+        model = column.model or (chosen.version.model if chosen is not None else "")
+        if not model:
+            said = "Choose a model: the prompt names none." if chosen is not None else "Choose a model."
+            raise ColumnInvalid(said, column=at, code="no_model")
+        models.append(model)
+    return models
+
+
+def _check_prompts_alone(prompts: Sequence[Chosen | None], parent: int | None) -> None:
+    """Without a message of one's own the prompts say it all: they begin a conversation, or a branch of their own."""
+    if parent is not None or any(chosen is None for chosen in prompts):
+        raise Invalid("Write a message first.", code="empty_message", field="message")
+
+
+def _check_beginning(chain: Sequence[Turn], prompts: Sequence[Chosen | None]) -> None:
+    if not chain or chain[0].message or chain[0].attachments.all():
+        return
+    for at, chosen in enumerate(prompts):
+        if chosen is None:
+            said = "This conversation begins with a prompt's words: choose a prompt, or begin a new conversation."
+            raise ColumnInvalid(said, column=at, code="prompt_needed")
+
+
+def as_served(column: Column, version: int | None) -> Column:
+    """With the version that has answered: what comes after tool calls goes on with it."""
+    if column.prompt is None or version is None:
+        return column
+    return msgspec.structs.replace(column, prompt=msgspec.structs.replace(column.prompt, label="", version=version))
+
+
+def _check_models(
+    actor: Actor, project: Project, columns: Sequence[Column], models: Sequence[str], *, has_images: bool
+) -> None:
     """What a model cannot take is said before it is asked. Whether it may be called at all is the gateway's to say."""
-    slugs = {column.model for column in columns}
     known: dict[str, Model] = {
-        model.slug: model for model in callable_models_for(actor, project.tenant, project).filter(slug__in=slugs)
+        model.slug: model for model in callable_models_for(actor, project.tenant, project).filter(slug__in=models)
     }
-    for column in columns:
-        model = known.get(column.model)
+    for column, slug in zip(columns, models, strict=True):
+        model = known.get(slug)
         if model is None or not model.capabilities:
             continue  # nobody stated what it can do: its provider will say
         able = set(model.capabilities)
@@ -213,7 +307,8 @@ def _file(attached: Attached) -> Attachment:
     return Attachment(name=name, media_type=attached.media_type, size=size, content=attached.data)
 
 
-def _title(message: str, attachments: Sequence[Attached]) -> str:
+def _title(message: str, attachments: Sequence[Attached], prompts: Sequence[Chosen | None]) -> str:
     line = next((line.strip() for line in message.splitlines() if line.strip()), "")
     line = line or (attachments[0].name if attachments else "")
+    line = line or next((chosen.prompt.name for chosen in prompts if chosen is not None), "")
     return line if len(line) <= 80 else line[:79].rstrip() + "\N{HORIZONTAL ELLIPSIS}"

@@ -160,9 +160,9 @@ def answer_code(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
     said = messages_for(
         selectors.chain_to(selectors.turns_of(conversation, with_content=True), answer.turn_id), answer.column, column
     )
-    while said and said[-1]["role"] != "user":
+    while said and said[-1]["role"] not in ("user", "system"):
         said.pop()
-    tabs = snippets_for({**request_of(column), "messages": said})
+    tabs = snippets_for({"model": answer.model_slug, **request_of(column), "messages": said})
     return render(request, "playground/_code.html", {"tabs": tabs, "answer": answer})
 
 

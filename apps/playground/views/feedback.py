@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -14,14 +16,18 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.models.selectors import get_model_for, names_of
 from apps.playground import selectors, services
+from apps.playground.catalog import names_of_prompts
 from apps.playground.models import Feedback
 from apps.playground.reports import feedback_trend
 from apps.playground.types import Reason, TriageStatus, Verdict
+from apps.prompts.selectors import get_prompt_for
 from apps.tenants.access import can, require
 from apps.tenants.errors import Conflict, DomainError, Invalid, NotFound
+from apps.tenants.models import Tenant
 from apps.tenants.views.requests import Here, page_of, tenant_page
 
 SHOWN_ON_CARD = 5
+FILTERS = ("model", "prompt", "status", "verdict", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +102,8 @@ def vote(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
 def feedback_list(request: HttpRequest, here: Here) -> HttpResponse:
     """For those who answer for a model: what was said, open first, and how it is going."""
     require(here.actor, "feedback.triage", here.tenant, what="triage feedback")
-    asked = {name: request.GET.get(name, "").replace("\x00", "") for name in ("model", "status", "verdict", "reason")}
-    rows = selectors.feedback_for(here.actor, here.tenant, asked["model"])
+    asked = {name: request.GET.get(name, "").replace("\x00", "") for name in FILTERS}
+    rows = selectors.feedback_for(here.actor, here.tenant, asked["model"], asked["prompt"])
     trend = feedback_trend(rows, timezone.now())
     if asked["status"] in TriageStatus.values:
         rows = rows.filter(status=asked["status"])
@@ -108,7 +114,15 @@ def feedback_list(request: HttpRequest, here: Here) -> HttpResponse:
     page = page_of(rows, request)
     models = selectors.feedback_models(here.actor, here.tenant)
     names = names_of(models)
+    prompts = selectors.feedback_prompts(here.actor, here.tenant)
+    prompt_names = names_of_prompts(here.tenant, prompts)
     filtered = any(asked.values())
+    of_prompt = {
+        "name": "prompt",
+        "label": "Any prompt",
+        "options": [(slug, prompt_names[slug]) for slug in prompts],
+        "value": asked["prompt"],
+    }
     context = {
         "page": page,
         "said": _said(page),
@@ -124,6 +138,7 @@ def feedback_list(request: HttpRequest, here: Here) -> HttpResponse:
                 "options": [(slug, names[slug]) for slug in models],
                 "value": asked["model"],
             },
+            *([of_prompt] if prompts else []),
             {"name": "status", "label": "Any state", "options": TriageStatus.choices, "value": asked["status"]},
             {"name": "verdict", "label": "Good and bad", "options": Verdict.choices, "value": asked["verdict"]},
             {"name": "reason", "label": "Any reason", "options": Reason.choices, "value": asked["reason"]},
@@ -154,15 +169,28 @@ def model_feedback(request: HttpRequest, here: Here, slug: str) -> HttpResponse:
     """The panel on a model's card: figures for every member, the open ones for those who triage."""
     model = get_model_for(here.actor, slug)
     rows = selectors.feedback_for(here.actor, here.tenant, model.slug)
-    may_triage = can(here.actor, "feedback.triage", here.tenant)
+    context = _summary(here, here.tenant, rows) | {"about": "model", "name": model.name, "value": model.slug}
+    return render(request, "playground/_feedback_summary.html", context)
+
+
+@require_GET
+@tenant_page
+def prompt_feedback(request: HttpRequest, here: Here, tenant: str, prompt: str) -> HttpResponse:
+    """The same on a prompt's page, for its owners."""
+    found = get_prompt_for(here.actor, tenant, prompt)
+    rows = selectors.feedback_for(here.actor, found.tenant, prompt_slug=found.slug)
+    context = _summary(here, found.tenant, rows) | {"about": "prompt", "name": found.name, "value": found.slug}
+    return render(request, "playground/_feedback_summary.html", context)
+
+
+def _summary(here: Here, tenant: Tenant, rows: QuerySet[Feedback]) -> dict[str, Any]:
+    may_triage = can(here.actor, "feedback.triage", tenant)
     waiting = rows.filter(status=TriageStatus.OPEN, verdict=Verdict.DOWN) if may_triage else rows.none()
-    context = {
-        "model": model,
+    return {
         "trend": feedback_trend(rows, timezone.now()),
         "waiting": _said(waiting[:SHOWN_ON_CARD]),
         "may_triage": may_triage,
     }
-    return render(request, "playground/_model_feedback.html", context)
 
 
 def _said(rows: Iterable[Feedback]) -> list[Said]:

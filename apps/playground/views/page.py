@@ -15,12 +15,20 @@ from django.views.decorators.http import require_GET, require_POST
 
 from apps.gateway.reports import BudgetStanding, budget_standings
 from apps.playground import selectors
+from apps.playground.catalog import chosen_version, offered_prompts, shown_version
 from apps.playground.markdown import coloured
 from apps.playground.messages import request_of
 from apps.playground.models import Conversation
-from apps.playground.page_data import entries_for, shown_conversation, shown_models
+from apps.playground.page_data import (
+    entries_for,
+    routes_of,
+    shown_conversation,
+    shown_models,
+    shown_routes,
+    wanted_prompt,
+)
 from apps.playground.snippets import snippets_for
-from apps.playground.types import MOST_COLUMNS, Column, UseCase
+from apps.playground.types import MOST_COLUMNS, Column, PromptChoice, UseCase
 from apps.playground.views.requests import asked_words
 from apps.tenants.access import can
 from apps.tenants.errors import NotFound
@@ -29,7 +37,7 @@ from apps.tenants.types import TenantStatus
 from apps.tenants.views.requests import PER_PAGE, Here, tenant_page
 
 # Named in the page's head, so that the browser fetches them together rather than one after the other.
-_PARTS = ("main", "answer", "column", "composer", "diff", "format", "markdown", "socket")
+_PARTS = ("main", "answer", "column", "composer", "diff", "format", "markdown", "prompt", "socket", "variables")
 MODULES = [f"js/playground/{name}.js" for name in _PARTS]
 MOST_BLOCKS = 50
 
@@ -37,16 +45,19 @@ MOST_BLOCKS = 50
 @require_GET
 @tenant_page
 def index(request: HttpRequest, here: Here) -> HttpResponse:
-    """``?conversation=`` opens one of the reader's own; ``?project=``, ``?model=`` (again for each column) and
-    ``?use_case=`` preselect for a new one.
+    """``?conversation=`` opens one of the reader's own; ``?project=``, ``?model=`` (a model or a route), ``?prompt=``
+    (both again for each column) and ``?use_case=`` preselect for a new one.
     """
     public_id = request.GET.get("conversation", "")
     found = _own(here, public_id) if public_id else None
     project = next((each for each in here.workspace.projects if found and each.pk == found.project_id), None)
     project = project or _chosen_project(request, here)
     entries = entries_for(here.actor, here.tenant, project)
-    slugs = {entry.model.slug for entry in entries}
+    routes = routes_of(here.actor, here.tenant, project)
+    slugs = {entry.model.slug for entry in entries} | {route.slug for route in routes}
     wanted = request.GET.getlist("model")[:MOST_COLUMNS]
+    wanted_columns: list[dict[str, Any]] = [{"model": slug} for slug in wanted if slug in slugs]
+    wanted_columns += [{"prompt": wanted_prompt(each)} for each in request.GET.getlist("prompt")]
     # Calls are made and paid for as a member: whoever looks in from the platform has no budget here.
     may_call = can(here.actor, "model.call", here.tenant) and bool(here.workspace.role)
     use_case = request.GET.get("use_case", "")
@@ -54,10 +65,12 @@ def index(request: HttpRequest, here: Here) -> HttpResponse:
     data: dict[str, Any] = {
         "tenant": here.tenant.slug,
         "models": shown_models(entries),
-        "wanted": [slug for slug in wanted if slug in slugs],
+        "routes": shown_routes(routes),
+        "prompts": offered_prompts(here.actor, here.tenant, project),
+        "wanted": wanted_columns[:MOST_COLUMNS],
         "may_call": may_call,
         "conversation": None if found is None else shown_conversation(found),
-        "urls": _urls(),
+        "urls": _urls(here.tenant),
     }
     context = {
         "data": data,
@@ -91,9 +104,27 @@ def conversation_data(request: HttpRequest, here: Here, public_id: str) -> HttpR
 @require_GET
 @tenant_page
 def models(request: HttpRequest, here: Here) -> HttpResponse:
-    """The models of ``?project=``, when another one is chosen."""
-    entries = entries_for(here.actor, here.tenant, _chosen_project(request, here))
-    return JsonResponse({"models": shown_models(entries)})
+    """What the columns of ``?project=`` choose from, when another one is chosen."""
+    project = _chosen_project(request, here)
+    return JsonResponse(
+        {
+            "models": shown_models(entries_for(here.actor, here.tenant, project)),
+            "routes": shown_routes(routes_of(here.actor, here.tenant, project)),
+            "prompts": offered_prompts(here.actor, here.tenant, project),
+        }
+    )
+
+
+@require_GET
+@tenant_page
+def prompt(request: HttpRequest, here: Here, slug: str) -> HttpResponse:
+    """The version that ``?label=`` (in ``?project=``) or ``?version=`` means, with its variables, for a column."""
+    project = _chosen_project(request, here)
+    if project is None:
+        raise NotFound("There is no such project.")
+    choice = wanted_prompt(f"{slug}@{request.GET.get('version') or request.GET.get('label', '')}")
+    chosen = chosen_version(here.actor, project, msgspec.convert(choice, PromptChoice))
+    return JsonResponse({"prompt": shown_version(chosen)})
 
 
 @require_GET
@@ -175,13 +206,18 @@ def _suspended(tenant: Tenant) -> str:
     return f"Tenant {tenant.name} is suspended; ask the platform's service admins."
 
 
-def _urls() -> dict[str, str]:
+def _urls(tenant: Tenant) -> dict[str, str]:
     """For the page's script: ``ID`` and ``/0/`` stand for what it fills in."""
     named = {
         name: reverse(f"playground:conversation-{name}", args=["ID"])
         for name in ("data", "rename", "share", "fork", "delete", "export")
     }
-    numbered = {name: reverse(f"playground:{name}", args=[0]) for name in ("vote", "feedback", "example-share")}
+    of_answers = ("vote", "feedback", "example-share", "prompt-save")
+    numbered = {name: reverse(f"playground:{name}", args=[0]) for name in of_answers}
+    named |= {
+        "prompt": reverse("playground:prompt", args=["ID"]),
+        "version": reverse("prompts:version-detail", args=[tenant.slug, "ID", 0]),
+    }
     plain = {name: reverse(f"playground:{name}") for name in ("index", "models", "budget", "highlight", "draft-code")}
     return {
         **named,

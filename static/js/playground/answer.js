@@ -43,12 +43,13 @@ export class Answer {
     this.calls = h("div", { class: "answer-calls" });
     this.error = h("div", { class: "callout callout-danger", role: "alert", "data-testid": "error", hidden: true });
     this.state = h("span", { class: "answer-state" });
+    this.version = h("a", { hidden: true, "data-testid": "answer-version" });
     this.firstToken = h("span", { "data-testid": "first-token" });
     this.speed = h("span", { "data-testid": "speed" });
     this.tokens = h("span", { "data-testid": "tokens" });
     this.cost = h("span", { "data-testid": "cost" });
     this.why = h("a", { hidden: true, "data-testid": "why" }, "Why");
-    this.figures = h("div", { class: "answer-figures num", "data-testid": "figures" }, this.state, this.firstToken, this.speed, this.tokens, this.cost, this.why);
+    this.figures = h("div", { class: "answer-figures num", "data-testid": "figures" }, this.state, this.version, this.firstToken, this.speed, this.tokens, this.cost, this.why);
     this.stopButton = h("button", { type: "button", class: "btn btn-sm", "data-testid": "stop-column", onclick: () => this.page.stop([this.shown.id]) }, icon("square"), "Stop");
     this.actions = h("div", { class: "answer-actions" });
     this.judged = h("div", { class: "answer-judged" });
@@ -67,6 +68,7 @@ export class Answer {
     for (const [kind, value] of parts) {
       if (kind === "text") this.add(value);
       else if (kind === "reasoning") this.think(value);
+      else if (kind === "prompt") this.showVersion(value);
       else if (kind === "tools") this.showCalls(value, false);
       else if (kind === "end") this.finish({ ...this.shown, ...value, text: this.text, reasoning: this.reasoning });
       else if (kind === "figures") this.figuresOf(value);
@@ -116,6 +118,15 @@ export class Answer {
     this.actions.replaceChildren(...(this.live ? [this.stopButton] : this.buttons()));
   }
 
+  /** Which version of a prompt answers, as the gateway says. */
+  showVersion(number) {
+    this.shown.prompt_version = number;
+    this.version.hidden = !number || !this.shown.prompt;
+    if (this.version.hidden) return;
+    this.version.textContent = `${this.shown.prompt} v${number}`;
+    this.version.href = this.page.urls.version.replace("ID", this.shown.prompt).replace("/0/", `/${number}/`);
+  }
+
   // When it has ended.
 
   finish(shown) {
@@ -144,6 +155,7 @@ export class Answer {
       if (price) this.cost.textContent = `≈ ${dollars(cost(price, shown.input_tokens, shown.output_tokens))}`;
     }
     if (this.blind) this.figures.querySelectorAll("span:not(.answer-state)").forEach((each) => (each.textContent = ""));
+    this.showVersion(shown.prompt_version);
     this.why.hidden = !shown.request_id;
     if (shown.request_id) this.why.href = this.page.requestUrl(shown.request_id);
     this.element.setAttribute("aria-label", this.label());
@@ -201,7 +213,8 @@ export class Answer {
     const buttons = [this.button("copy", "Copy the answer", () => this.page.copy(this.text))];
     if (this.page.mayRun) {
       buttons.push(
-        this.button("star", "Share as an example", () => this.page.shareExample(this), { "data-testid": "share-example", "data-example": true }),
+        this.button("star", "Share as an example", () => this.page.openForm("example", this), { "data-testid": "share-example", "data-act": "example" }),
+        this.button("scroll-text", "Save as a prompt", () => this.page.openForm("prompt", this), { "data-testid": "save-prompt", "data-act": "prompt" }),
         this.button("git-branch", "Branch from here", () => this.page.branchFrom(this.shown.turn), { "data-testid": "branch" }),
       );
     }

@@ -1,23 +1,24 @@
 // A column: its model, its settings, and the questions and answers of the branch that is shown.
 import { $, h, icon } from "../dom.js";
+import { askedWith, ColumnPrompt } from "./prompt.js";
 
 const LETTERS = "ABCD";
 
 export class Column {
   constructor(settings, page) {
     this.page = page;
-    this.settings = { model: "", system: "", parameters: {}, tools: [], schema: null, ...settings };
+    this.settings = { model: "", system: "", parameters: {}, tools: [], schema: null, prompt: null, ...settings };
+    const fresh = Boolean(this.settings.prompt && !this.settings.prompt.variables); // named by the page's address
+    if (this.settings.prompt) this.settings.prompt = { variables: {}, ...this.settings.prompt };
     this.build();
+    this.showModels(fresh);
   }
 
   build() {
     this.letter = h("span", { class: "column-letter", "aria-hidden": "true" });
-    this.select = h("select", { "aria-label": "Model", "data-testid": "model" });
-    this.select.addEventListener("change", () => {
-      this.settings.model = this.select.value;
-      this.describe();
-      this.page.changed();
-    });
+    this.select = h("select", { "aria-label": "Model, route or prompt", "data-testid": "model" });
+    this.select.addEventListener("change", () => this.choose(this.select.value));
+    this.prompt = new ColumnPrompt(this);
     this.hiddenName = h("span", { class: "strong column-hidden", hidden: true }, "Hidden until you vote");
     this.simulated = h("span", { class: "badge badge-warn", hidden: true }, "Simulated");
     this.settingsButton = h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Settings of this column", title: "Settings", "data-testid": "settings", onclick: () => this.page.openSettings(this) }, icon("settings"));
@@ -28,24 +29,50 @@ export class Column {
     this.scroll = h("div", { class: "column-scroll", tabindex: 0, role: "log", "aria-live": "off" });
     this.inner = h("div", { class: "column-inner" });
     this.scroll.append(this.inner);
-    this.element = h("section", { class: "column", "data-testid": "column" }, this.head, this.note, this.scroll);
+    this.element = h("section", { class: "column", "data-testid": "column" }, this.head, this.prompt.element, this.note, this.scroll);
     this.scroll.addEventListener("scroll", () => this.page.scrolled(this), { passive: true });
-    this.showModels();
   }
 
-  showModels() {
-    const { models } = this.page;
-    const known = models.some((model) => model.slug === this.settings.model);
-    const options = models.map((model) => h("option", { value: model.slug }, model.name + (model.simulated && !model.name.includes("simulated") ? " (simulated)" : "")));
-    if (!known && this.settings.model) options.unshift(h("option", { value: this.settings.model }, `${this.settings.model} (not callable here)`));
+  /** A model's or a route's slug, or ``prompt:`` and a prompt's id. */
+  choose(value) {
+    if (value.startsWith("prompt:")) this.prompt.choose(value.slice(7));
+    else {
+      this.settings.prompt = null;
+      this.settings.model = value;
+      this.prompt.load();
+    }
+    this.describe();
+    this.welcomeAgain();
+    this.page.changed();
+  }
+
+  /** Anew, when another project is chosen; ``fresh``: its prompt's variables begin with their examples. */
+  showModels(fresh = false) {
+    const { models, prompts } = this.page;
+    const { prompt } = this.settings;
+    if (!prompt && !this.settings.model && models.length) this.settings.model = models[0].slug;
+    const options = this.page.callables(prompt ? "" : this.settings.model);
+    const offered = prompts.map((each) => h("option", { value: `prompt:${each.id}` }, each.name));
+    if (prompt && !prompts.some((each) => each.id === prompt.id)) offered.unshift(h("option", { value: `prompt:${prompt.id}` }, prompt.id));
+    if (offered.length) options.push(h("optgroup", { label: "Prompts of the catalog" }, ...offered));
     this.select.replaceChildren(...options);
-    if (!this.settings.model && models.length) this.settings.model = models[0].slug;
-    this.select.value = this.settings.model;
+    this.select.value = prompt ? `prompt:${prompt.id}` : this.settings.model;
+    this.prompt.load(fresh);
     this.describe();
   }
 
+  /** What is called: the column's own choice, or its prompt's. */
+  get called() {
+    return this.settings.model || this.prompt.loaded?.model || "";
+  }
+
   get model() {
-    return this.page.models.find((model) => model.slug === this.settings.model);
+    return this.page.models.find((model) => model.slug === this.called);
+  }
+
+  get name() {
+    if (this.settings.prompt) return this.prompt.name;
+    return this.model?.name || this.page.routes.find((route) => route.slug === this.called)?.name || this.called;
   }
 
   can(what) {
@@ -57,8 +84,9 @@ export class Column {
     const at = this.page.columns.indexOf(this);
     this.letter.textContent = LETTERS[at] || "";
     this.letter.hidden = this.page.columns.length < 2;
-    this.element.setAttribute("aria-label", blind ? `Column ${LETTERS[at]}` : `Column ${LETTERS[at]}: ${this.model?.name || this.settings.model}`);
+    this.element.setAttribute("aria-label", blind ? `Column ${LETTERS[at]}` : `Column ${LETTERS[at]}: ${this.name}`);
     this.select.hidden = blind;
+    this.prompt.element.hidden = blind || !this.settings.prompt;
     this.hiddenName.hidden = !blind;
     this.settingsButton.hidden = this.codeButton.hidden = blind;
     this.removeButton.hidden = this.page.columns.length < 2 || blind || !this.page.mayRun;
@@ -67,7 +95,7 @@ export class Column {
     this.simulated.hidden = blind || !this.model?.simulated || this.model.name.includes("simulated");
     const { parameters, tools, schema, system } = this.settings;
     const notes = [];
-    if (system) notes.push("system prompt");
+    if (system && !this.settings.prompt) notes.push("system prompt");
     for (const [name, value] of Object.entries(parameters)) if (value != null) notes.push(`${name.replaceAll("_", " ")} ${Array.isArray(value) ? value.length : value}`);
     if (tools.length) notes.push(tools.length === 1 ? "1 tool" : `${tools.length} tools`);
     if (schema) notes.push("JSON schema");
@@ -78,7 +106,8 @@ export class Column {
   /** As it goes over the wire. */
   value() {
     const parameters = Object.fromEntries(Object.entries(this.settings.parameters).filter(([, value]) => value != null));
-    return { ...this.settings, parameters };
+    const { prompt } = this.settings;
+    return { ...this.settings, parameters, ...(prompt ? { system: "" } : {}) };
   }
 
   atEnd() {
@@ -91,17 +120,25 @@ export class Column {
 
   /** The branch: its questions and this column's answers. */
   render(path, at) {
-    const children = path.flatMap((turn) => [this.question(turn), ...this.page.answersOf(turn, at).map((answer) => answer.element)]);
+    const children = path.flatMap((turn) => [this.question(turn, at), ...this.page.answersOf(turn, at).map((answer) => answer.element)]);
     if (!path.length) children.push(this.welcome());
     this.inner.replaceChildren(...children);
   }
 
+  /** With what is chosen now. */
+  welcomeAgain() {
+    $(".column-welcome", this.inner)?.replaceWith(this.welcome());
+  }
+
   welcome() {
-    const name = this.page.blind ? "the two models" : this.model?.name || "the model";
+    const name = this.page.blind ? "the two models" : this.name || "the model";
+    if (this.settings.prompt && !this.page.wantsBlind) return h("div", { class: "empty column-welcome" }, h("span", { class: "empty-icon" }, icon("scroll-text")), h("h3", {}, `Run ${name}`), h("p", {}, "Fill in its variables and run. A message of your own is put after it, and may be left out."));
     return h("div", { class: "empty column-welcome" }, h("span", { class: "empty-icon" }, icon("message-square-text")), h("h3", {}, this.page.wantsBlind ? "Two models, names hidden" : `Ask ${name}`), h("p", {}, this.page.wantsBlind ? "Both get your message, in an order that the server shuffles. Vote, and see who was who." : "Write below. The answer streams in with its first-token time, tokens and cost."));
   }
 
-  question(turn) {
+  question(turn, at) {
+    const [first] = this.page.answersOf(turn, at);
+    const asked = first?.shown.settings?.prompt ? askedWith(first.shown, (id) => this.page.prompts.find((each) => each.id === id)?.name || id) : null;
     const files = turn.files?.length ? h("div", { class: "question-files" }, ...turn.files.map((file) => (file.image ? h("img", { src: file.image, alt: file.name, loading: "lazy" }) : h("span", { class: "chip" }, icon("file-text"), file.name)))) : null;
     const siblings = this.page.siblingsOf(turn);
     const place = siblings.findIndex((each) => each.id === turn.id);
@@ -116,8 +153,8 @@ export class Column {
             h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Next branch", disabled: place === siblings.length - 1, onclick: () => turnTo(1) }, icon("chevron-right")),
           )
         : null;
-    const edit = this.page.mayRun && !this.page.blind ? h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Edit as a new branch", title: "Edit as a new branch", "data-testid": "edit-turn", onclick: () => this.page.edit(turn) }, icon("pencil")) : null;
-    return h("div", { class: "question" }, files, h("div", { class: "question-text" }, turn.message), h("div", { class: "question-foot" }, switcher, edit));
+    const edit = this.page.mayRun && !this.page.blind && turn.message ? h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Edit as a new branch", title: "Edit as a new branch", "data-testid": "edit-turn", onclick: () => this.page.edit(turn) }, icon("pencil")) : null;
+    return h("div", { class: "question" }, asked, files, h("div", { class: "question-text" }, turn.message), h("div", { class: "question-foot" }, switcher, edit));
   }
 }
 
@@ -145,10 +182,11 @@ export class SettingsPanel {
     this.set("schema", settings.schema ? JSON.stringify(settings.schema, null, 2) : "");
     this.field("max_tokens").max = model?.most || 1000000;
     this.field("max_tokens").placeholder = model?.most ? `at most ${model.most.toLocaleString("en")}` : "the model's own";
+    this.show("system", !settings.prompt);
     this.show("reasoning_effort", column.can("reasoning"));
     this.show("tools", column.can("tools"));
     this.show("schema", column.can("json_schema"));
-    $("[data-model-name]", this.dialog).textContent = model?.name || settings.model;
+    $("[data-model-name]", this.dialog).textContent = column.name;
     this.dialog.showModal();
   }
 

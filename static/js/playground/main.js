@@ -11,6 +11,11 @@ const MOST_COLUMNS = 4;
 const IMAGE_TOKENS = 1000;
 const ASSUMED_OUTPUT = 16384;
 const COLOUR_AFTER_MS = 60;
+// What can be made of an answer: its key, and the address of its form.
+const ACTS = {
+  example: { key: "e", url: "example-share", label: "Share as an example" },
+  prompt: { key: "p", url: "prompt-save", label: "Save as a prompt" },
+};
 
 const token = () => JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRFToken"];
 
@@ -35,6 +40,8 @@ class Page {
     this.data = data;
     this.urls = data.urls;
     this.models = data.models;
+    this.routes = data.routes;
+    this.prompts = data.prompts;
     this.mayRun = data.may_call;
     this.columns = [];
     this.turns = new Map();
@@ -71,8 +78,8 @@ class Page {
     this.turns.clear();
     this.answers.clear();
     for (const turn of conversation?.turns || []) this.turns.set(turn.id, turn);
-    const wanted = this.data.wanted.length ? this.data.wanted : [""];
-    const settings = conversation?.columns.length ? conversation.columns : wanted.map((model) => ({ model }));
+    const wanted = this.data.wanted.length ? this.data.wanted : [{}];
+    const settings = conversation?.columns.length ? conversation.columns : wanted;
     this.columns = settings.map((each) => new Column(each, this));
     this.place.replaceChildren(...this.columns.map((column) => column.element));
     for (const turn of this.turns.values()) {
@@ -85,6 +92,7 @@ class Page {
     const last = [...this.turns.keys()].at(-1) || 0;
     this.title(conversation?.title);
     this.show(last);
+    if (last) for (const column of this.columns) column.prompt.fold();
     this.busy();
     if (conversation?.use_case && $("#play-use-case")) $("#play-use-case").value = conversation.use_case;
   }
@@ -137,7 +145,7 @@ class Page {
     for (const node of $$("[data-with-columns]")) node.hidden = this.columns.length < 2;
     this.showVote();
     this.showDifference();
-    this.markExample();
+    this.markNewest();
   }
 
   // Columns.
@@ -161,8 +169,27 @@ class Page {
     this.changed();
   }
 
+  placeOf(column) {
+    return this.columns.length > 1 ? `Column ${"ABCD"[this.columns.indexOf(column)]}` : "Before it runs";
+  }
+
   openSettings(column) {
     this.settings.open(column);
+  }
+
+  get project() {
+    return $("#play-project")?.value || "";
+  }
+
+  /** Options: the models and routes that may be called, with ``chosen`` among them in any case. */
+  callables(chosen) {
+    const { models, routes } = this;
+    const options = models.map((model) => h("option", { value: model.slug }, model.name + (model.simulated && !model.name.includes("simulated") ? " (simulated)" : "")));
+    if (chosen && ![...models, ...routes].some((each) => each.slug === chosen)) options.unshift(h("option", { value: chosen }, `${chosen} (not callable here)`));
+    if (!routes.length && !this.prompts.length) return options;
+    const made = [h("optgroup", { label: "Models" }, ...options)];
+    if (routes.length) made.push(h("optgroup", { label: "Routes" }, ...routes.map((route) => h("option", { value: route.slug }, route.name))));
+    return made;
   }
 
   priceOf(slug) {
@@ -181,13 +208,20 @@ class Page {
 
   run() {
     if (!this.mayRun || this.sending || this.running.length) return;
-    if (this.composer.empty) {
+    // Prompts may say it all: then a conversation begins, or a branch from its beginning.
+    const alone = this.composer.empty && !this.blind && this.columns.every((column) => column.settings.prompt);
+    if (this.composer.empty && !alone) {
       this.composer.text.focus();
+      return;
+    }
+    const unready = this.blind ? undefined : this.columns.find((column) => !column.prompt.check());
+    if (unready) {
+      this.alert(unready.prompt.loaded ? `${this.placeOf(unready)}: fill in the variables of ${unready.prompt.name}.` : `${this.placeOf(unready)}: the prompt is not there yet.`);
       return;
     }
     this.alert("");
     this.sending = true;
-    const chosen = this.parent ?? { turn: this.leaf || null };
+    const chosen = alone ? { turn: null } : this.parent ?? { turn: this.leaf || null };
     this.connection.run({
       project: $("#play-project").value,
       columns: this.blind ? this.columns.map(() => ({ model: "hidden" })) : this.columns.map((column) => column.value()),
@@ -239,6 +273,7 @@ class Page {
         this.sending = false;
         this.alert(message.message);
         this.busy();
+        if (Object.keys(message.problems || {}).length) this.columns[message.column]?.prompt.complain(message.problems);
         break;
     }
   }
@@ -265,6 +300,7 @@ class Page {
       if (!this.answers.has(shown.id)) this.answers.set(shown.id, new Answer({ ...shown, estimate: this.inputTokens(shown.column) }, this));
     }
     if (!known) this.composer.clear();
+    for (const column of this.columns) column.prompt.fold();
     this.title(conversation.title);
     this.show(turn.id);
     this.say(answers.length > 1 ? `${answers.length} models are answering` : "The model is answering");
@@ -279,7 +315,7 @@ class Page {
       this.changed();
       this.showVote();
       this.showDifference();
-      this.markExample();
+      this.markNewest();
       if (answer.element.isConnected) answer.invite();
       if (answer.shown.status !== "running" && this.ready) {
         const who = this.blind ? `Column ${"AB"[answer.shown.column]}` : answer.shown.model;
@@ -347,7 +383,7 @@ class Page {
   inputTokens(at) {
     const column = this.columns[at] || this.columns[0];
     if (!column) return 0;
-    let tokens = tokensOf(column.settings.system) + tokensOf(this.composer?.message || "");
+    let tokens = (column.settings.prompt ? column.prompt.tokens() : tokensOf(column.settings.system)) + tokensOf(this.composer?.message || "");
     for (const turn of this.path()) {
       tokens += tokensOf(turn.message);
       for (const answer of this.answersOf(turn, at)) tokens += tokensOf(answer.text);
@@ -359,6 +395,8 @@ class Page {
 
   changed() {
     if (!this.mayRun || !this.composer) return;
+    const alone = !this.blind && this.columns.length && this.columns.every((column) => column.settings.prompt);
+    this.composer.text.placeholder = alone ? "A message of your own, if you like" : "Write a message";
     const place = $("#play-estimate");
     if (this.blind || this.wantsBlind || !this.columns.length) {
       place.textContent = "";
@@ -370,7 +408,7 @@ class Page {
     let priced = true;
     this.columns.forEach((column, at) => {
       const input = this.inputTokens(at);
-      const price = this.priceOf(column.settings.model);
+      const price = this.priceOf(column.called);
       tokens += input;
       priced &&= Boolean(price);
       least += cost(price, input, 0);
@@ -409,30 +447,35 @@ class Page {
     const response = await fetch(this.idUrl("data")).catch(() => null);
     if (!response?.ok) return;
     this.load((await response.json()).conversation);
-    const names = this.columns.map((column) => column.model?.name || column.settings.model);
+    const names = this.columns.map((column) => column.name);
     toast({ level: "success", message: `A was ${names[0]}, B was ${names[1]}. Your vote counts.` });
     this.say(`A was ${names[0]}, B was ${names[1]}`);
   }
 
-  /** The key for "share as example" belongs to the newest answer. */
-  markExample() {
-    for (const button of $$("[data-example]", this.root)) {
+  /** The keys for what can be made of an answer belong to the newest. */
+  markNewest() {
+    for (const button of $$("[data-act]", this.root)) {
       delete button.dataset.key;
       delete button.dataset.palette;
     }
-    const button = $$("[data-example]", this.columns[0]?.element || this.root).at(-1);
-    if (button) Object.assign(button.dataset, { key: "e", palette: "Share the answer as an example" });
+    for (const [act, { key, label }] of Object.entries(ACTS)) {
+      const button = $$(`[data-act="${act}"]`, this.columns[0]?.element || this.root).at(-1);
+      if (button) Object.assign(button.dataset, { key, palette: label });
+    }
   }
 
-  async shareExample(answer) {
-    await window.htmx.ajax("GET", this.urls["example-share"].replace("/0/", `/${answer.shown.id}/`), { target: "#play-example-body", swap: "innerHTML" });
-    $("#play-example").showModal();
+  /** The server's own form for one of ``ACTS``, in the one dialog that they share. */
+  async openForm(act, answer) {
+    const { url, label } = ACTS[act];
+    $("#play-act-title").textContent = label;
+    await window.htmx.ajax("GET", this.urls[url].replace("/0/", `/${answer.shown.id}/`), { target: "#play-act-body", swap: "innerHTML" });
+    $("#play-act").showModal();
   }
 
   // Branching.
 
   branchFrom(turn) {
-    this.setParent({ turn, text: this.turns.get(turn)?.message || "" });
+    this.setParent({ turn, text: this.turns.get(turn)?.message || this.conversation.title });
     this.composer.text.focus();
   }
 
@@ -455,15 +498,16 @@ class Page {
 
   async viewCode(column) {
     const at = this.columns.indexOf(column);
-    const messages = column.settings.system ? [{ role: "system", content: column.settings.system }] : [];
+    const { prompt, system } = column.settings;
+    const messages = system && !prompt ? [{ role: "system", content: column.settings.system }] : [];
     for (const turn of this.path()) {
-      messages.push({ role: "user", content: turn.message });
+      if (turn.message) messages.push({ role: "user", content: turn.message });
       const said = this.answersOf(turn, at).at(-1)?.text;
       if (said) messages.push({ role: "assistant", content: said });
     }
-    const next = this.composer?.message || (messages.at(-1)?.role === "user" ? "" : "Hello");
+    const next = this.composer?.message || (messages.at(-1)?.role === "user" || prompt ? "" : "Hello");
     if (next) messages.push({ role: "user", content: next });
-    const made = await post(this.urls["draft-code"], { request: JSON.stringify({ column: column.value(), messages }) });
+    const made = await post(this.urls["draft-code"], { request: JSON.stringify({ column: { ...column.value(), model: column.called }, messages }) });
     if (made === null) return;
     $("#play-code-body").innerHTML = made;
     window.htmx?.process($("#play-code-body"));
@@ -583,7 +627,7 @@ class Page {
   async projectChanged() {
     const response = await fetch(`${this.urls.models}?project=${encodeURIComponent($("#play-project").value)}`).catch(() => null);
     if (!response?.ok) return;
-    this.models = (await response.json()).models;
+    Object.assign(this, await response.json());
     for (const column of this.columns) column.showModels();
     this.changed();
     this.refreshBudget();
