@@ -8,4 +8,7 @@ class PortalConfig(AppConfig):
     verbose_name = "Lobby"
 
     def ready(self) -> None:
+        # Whatever process hands work to the workers hands it to our own broker.
+        import portal.celery  # noqa: F401
+
         logs.configure_structlog()

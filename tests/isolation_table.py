@@ -399,6 +399,7 @@ PAGES: dict[str, Row] = {
         GET=OWNER,
         POST=to(OWNER, {"name": "New", "slug": "new"}),
     ),
+    "playground:inbox-offer": page(ANSWER, hidden=NOT_MINE, POST=_quiet(OWNER, {})),
     "playground:vote": page(BLIND_TURN, hidden=NOT_MINE, POST=_quiet(OWNER, {"winner": "tie"})),
     "playground:example-list": page(GET=MEMBERS),
     "playground:example-detail": page(EXAMPLE, GET=MEMBERS),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.playground.views import conversations, examples, feedback, page, prompts, recommendations
+from apps.playground.views import conversations, examples, feedback, offers, page, recommendations
 
 app_name = "playground"
 urlpatterns = [
@@ -44,7 +44,8 @@ urlpatterns = [
     path("playground/answers/<int:pk>/code/", conversations.answer_code, name="code"),
     path("playground/answers/<int:pk>/feedback/", feedback.feedback, name="feedback"),
     path("playground/answers/<int:pk>/example/", examples.example_share, name="example-share"),
-    path("playground/answers/<int:pk>/prompt/", prompts.prompt_save, name="prompt-save"),
+    path("playground/answers/<int:pk>/prompt/", offers.prompt_save, name="prompt-save"),
+    path("playground/answers/<int:pk>/inbox/", offers.inbox_offer, name="inbox-offer"),
     path("playground/turns/<int:pk>/vote/", feedback.vote, name="vote"),
     path("examples/", examples.example_list, name="example-list"),
     path("examples/<str:public_id>/", examples.example_detail, name="example-detail"),

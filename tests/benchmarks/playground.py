@@ -74,7 +74,7 @@ def wait_known(world: World, session: str) -> None:
                 if message["type"] == "error":
                     return False
                 if begun["answers"][0]["id"] in socket.ends:
-                    return socket.ends[begun["answers"][0]["id"]]["status"] == "done"
+                    return bool(socket.ends[begun["answers"][0]["id"]]["status"] == "done")
 
     world.eventually(runs, within=60)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.axe import grave_violations
 from tests.gateway.world import World
 from tests.playground.browser import HOME, answered, ask, sign_in
 
@@ -97,6 +98,8 @@ def test_two_versions_of_a_prompt_and_a_route_side_by_side(page: Page, world: Wo
     expect(page.get_by_test_id("answer-version")).to_have_text(["letter v1", "letter v2"])
     expect(page.locator(".question-prompt").nth(1)).to_contain_text("A tree fell")
     expect(page.get_by_test_id("title")).to_have_text("Claim letter")
+    page.get_by_test_id("variables").first.locator("summary").click()
+    assert grave_violations(page) == []
     # And a route is called like a model.
     ask(page, "And why? [[chunks=2]]")
     answered(page, 4)
@@ -121,6 +124,8 @@ def test_an_answer_becomes_a_prompt_by_its_key_and_what_is_said_of_it_is_on_the_
     page.get_by_test_id("thumb-up").click()
     expect(page.get_by_test_id("thumb-up")).to_have_attribute("aria-pressed", "true")
     page.locator(".column-scroll").click()
+    page.keyboard.press("i")
+    expect(page.locator(".toast")).to_contain_text("golden-dataset inbox")
     page.keyboard.press("p")
     page.locator("#prompt-form").get_by_label("Id").fill("letter")
     page.get_by_test_id("prompt-save").click()

@@ -351,6 +351,24 @@ result = [vote.winner, vote.model_a, vote.model_b]
     assert complaints == []
 
 
+def test_every_key_of_a_blind_comparison_votes(page: Page, world: World, second_model: str) -> None:
+    sign_in(page, world, then=f"/playground/?project=app-1&model=fake-chat&model={second_model}")
+    for key, winner in (("a", "a"), ("t", "tie"), ("x", "both_bad")):
+        page.goto(f"{world.lobby.url}/playground/?project=app-1&model=fake-chat&model={second_model}")
+        page.get_by_label("View", exact=True).click()
+        page.get_by_test_id("blind").check()
+        ask(page, f"By the key {key} [[chunks=2]]")
+        expect(page.get_by_test_id("vote-a")).to_be_visible()
+        page.locator("body").click(position={"x": 5, "y": 5})
+        page.keyboard.press(key)
+        expect(page.get_by_test_id("vote-a")).to_be_hidden()
+        said = """
+from apps.playground.models import Vote
+result = Vote.objects.unscoped("test").latest("pk").winner
+"""
+        assert world.shell.run(said) == winner
+
+
 def test_feedback_reaches_those_who_answer_for_the_model(page: Page, world: World) -> None:
     sign_in(page, world)
     ask(page, "Judge me [[chunks=3]]")

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from apps.evaluation.models import InboxItem
 from apps.gateway.models import Route, RouteTarget
 from apps.models import services as registry
 from apps.models.models import Endpoint, Provider
 from apps.playground import selectors, services
 from apps.playground.errors import ColumnInvalid
 from apps.playground.page_data import wanted_prompt
+from apps.playground.reports import standings
 from apps.playground.types import Column, Parameters, PromptChoice
 from apps.prompts import services as prompts
 from apps.prompts.models import Prompt
@@ -149,6 +151,64 @@ def test_an_example_keeps_its_prompt_and_can_be_gone_on_from(cast: Cast, triage:
     assert [(each.text, each.prompt_version) for each in turn.answers.all()] == [("Urgent", 1)]
     following = begin(cast, "Why?", columns=[column()], conversation=forked, parent=turn.pk)
     assert [each["content"] for each in asked(following)["messages"]] == ["Urgent", "Why?"]
+
+
+def test_what_works_here_counts_a_model_with_each_prompt_apart(cast: Cast, client: Client, triage: Prompt) -> None:
+    begun = begin(cast, "Go", columns=[column(), Column("writer")], blind=True, use_case="classify")
+    for answer in begun.answers:
+        finish(answer, "Urgent", prompt_version=1 if answer.prompt_slug else None)
+    with_prompt = next(answer.column for answer in begun.answers if answer.prompt_slug)
+    actor = cast.actor("developer")
+    turn = selectors.get_turn_for(actor, begun.turn.pk)
+    services.cast_vote(actor=actor, turn=turn, winner="ab"[with_prompt])
+    best, other = standings(actor, cast.claims, "classify")
+    assert [(each.model_slug, each.prompt_slug, each.wins) for each in (best, other)] == [
+        ("writer", "triage", 1), ("writer", "", 0),
+    ]  # fmt: skip
+    client.force_login(cast["developer"])
+    assert "Claims triage</a>" in client.get("/playground/recommendations/?use_case=classify").content.decode()
+
+
+def test_an_answer_becomes_a_prompt_with_all_that_led_to_it(cast: Cast, triage: Prompt) -> None:
+    actor = cast.actor("developer")
+    tool = {"name": "look_up", "parameters": {"type": "object"}, "color": "red"}
+    plain = Column("writer", system="Be {{tone}}.", parameters=Parameters(temperature=0.5), tools=[tool])
+    begun = begin(cast, "Hello", columns=[plain, column()])
+    contents = []
+    for at, answer in enumerate(begun.answers):
+        finish(answer, "Hi", prompt_version=1 if at else None)
+        mine = selectors.get_answer_for(actor, answer.pk)
+        version = services.save_as_prompt(actor=actor, answer=mine, name=f"New {at}", slug=f"new-{at}")
+        contents.append(version.content)
+    first, second = contents
+    assert [(each.role, each.content) for each in first.messages] == [("system", "Be {{tone}}."), ("user", "Hello")]
+    assert (first.model, first.parameters.temperature) == ("writer", 0.5)
+    assert [each.function.name for each in first.tools] == ["look_up"]
+    # Of a prompt's column: that prompt's words and variables, then one's own.
+    assert [each.content for each in second.messages] == ["Sort {{claim}} of {{amount}}", "Hello"]
+    assert second.variables["amount"]["minimum"] == 1
+
+
+def test_an_answer_goes_to_the_inbox_with_what_was_said_of_it(cast: Cast, triage: Prompt) -> None:
+    actor = cast.actor("developer")
+    begun = begin(cast, "", columns=[column()])
+    finish(begun.answers[0], "Urgent, says ada@example.com", prompt_version=1)
+    following = begin(cast, "Why?", columns=[column()], conversation=begun.conversation, parent=begun.turn.pk)
+    finish(following.answers[0], "So.", prompt_version=1)
+    first, second = (selectors.get_answer_for(actor, each.answers[0].pk) for each in (begun, following))
+    services.give_feedback(
+        actor=actor, answer=first, verdict="down", reasons=["wrong"], note="Not urgent", correction="Can wait"
+    )
+    for _ in range(2):  # offered again, it is the same item
+        item = services.offer_answer(actor=actor, answer=first)
+    assert (item.input, item.expected) == ({"claim": "hail", "amount": 3}, "Can wait")
+    assert (item.prompt, item.reasons, item.note) == (triage, ["wrong"], "Not urgent")
+    assert "ada@example.com" not in item.output
+    item = services.offer_answer(actor=actor, answer=second)
+    assert [each["content"] for each in item.input["messages"]] == [
+        "Sort hail of 3", "Urgent, says [e-mail 1]", "Why?",
+    ]  # fmt: skip
+    assert InboxItem.objects.for_tenant(cast.claims).count() == 2
 
 
 @pytest.mark.parametrize(

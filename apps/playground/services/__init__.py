@@ -11,6 +11,7 @@ from apps.playground.services.conversations import (
 )
 from apps.playground.services.examples import fork_example, rate_example, remove_example, share_example
 from apps.playground.services.feedback import give_feedback, triage_feedback, withdraw_feedback
+from apps.playground.services.offers import offer_answer
 from apps.playground.services.prompts import save_as_prompt
 from apps.playground.services.retention import delete_expired
 from apps.playground.services.turns import Begun, begin_turn, continue_answer
@@ -28,6 +29,7 @@ __all__ = [
     "fork_example",
     "give_feedback",
     "interrupt_answers",
+    "offer_answer",
     "rate_example",
     "remove_example",
     "rename_conversation",

@@ -212,7 +212,7 @@ def _urls(tenant: Tenant) -> dict[str, str]:
         name: reverse(f"playground:conversation-{name}", args=["ID"])
         for name in ("data", "rename", "share", "fork", "delete", "export")
     }
-    of_answers = ("vote", "feedback", "example-share", "prompt-save")
+    of_answers = ("vote", "feedback", "example-share", "prompt-save", "inbox-offer")
     numbered = {name: reverse(f"playground:{name}", args=[0]) for name in of_answers}
     named |= {
         "prompt": reverse("playground:prompt", args=["ID"]),

@@ -214,6 +214,7 @@ export class Answer {
     if (this.page.mayRun) {
       buttons.push(
         this.button("star", "Share as an example", () => this.page.openForm("example", this), { "data-testid": "share-example", "data-act": "example" }),
+        this.button("inbox", "Send to the golden-dataset inbox", () => this.page.offer(this), { "data-testid": "to-inbox", "data-act": "inbox" }),
         this.button("scroll-text", "Save as a prompt", () => this.page.openForm("prompt", this), { "data-testid": "save-prompt", "data-act": "prompt" }),
         this.button("git-branch", "Branch from here", () => this.page.branchFrom(this.shown.turn), { "data-testid": "branch" }),
       );

@@ -11,9 +11,10 @@ const MOST_COLUMNS = 4;
 const IMAGE_TOKENS = 1000;
 const ASSUMED_OUTPUT = 16384;
 const COLOUR_AFTER_MS = 60;
-// What can be made of an answer: its key, and the address of its form.
+// What can be made of an answer: its key, and its address.
 const ACTS = {
   example: { key: "e", url: "example-share", label: "Share as an example" },
+  inbox: { key: "i", url: "inbox-offer", label: "Send the answer to the golden-dataset inbox" },
   prompt: { key: "p", url: "prompt-save", label: "Save as a prompt" },
 };
 
@@ -470,6 +471,12 @@ class Page {
     $("#play-act-title").textContent = label;
     await window.htmx.ajax("GET", this.urls[url].replace("/0/", `/${answer.shown.id}/`), { target: "#play-act-body", swap: "innerHTML" });
     $("#play-act").showModal();
+  }
+
+  /** At once: what the reader said of the answer goes with it. */
+  async offer(answer) {
+    const told = await post(this.urls[ACTS.inbox.url].replace("/0/", `/${answer.shown.id}/`));
+    if (told) toast({ level: "success", message: told.message });
   }
 
   // Branching.

@@ -1,11 +1,11 @@
-"""A prompt of the catalog made of an answer."""
+"""What an answer becomes elsewhere: a prompt of the catalog, an offer in the golden-dataset inbox."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.text import slugify
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.playground import selectors, services
 from apps.playground.forms import NewPromptForm
@@ -38,3 +38,11 @@ def prompt_save(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
                 return render(request, "playground/_prompt_saved.html", {"prompt": version.prompt})
         status = 422
     return render(request, "playground/_prompt_form.html", {"form": form, "answer": answer}, status=status)
+
+
+@require_POST
+@tenant_page
+def inbox_offer(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
+    """An answer of one's own, with what one said of it, for those who keep the datasets."""
+    services.offer_answer(actor=here.actor, answer=selectors.get_answer_for(here.actor, pk))
+    return JsonResponse({"message": "It is in the golden-dataset inbox, without personal data."})
