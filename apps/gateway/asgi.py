@@ -221,10 +221,13 @@ class GatewayApplication:
         outcome = Outcome.INVALID if isinstance(error, InvalidRequest) else Outcome.DENIED
         await books.close(outcome, error.status, error.code, error)
 
-    async def call(self, principal: Principal, path: str, body: bytes, receive: Receive, send: Send) -> None:
-        """Serve a signed-in member's call from inside the portal: the same path, without the key."""
+    async def call(
+        self, principal: Principal, path: str, body: bytes, receive: Receive, send: Send, *, request_id: str
+    ) -> None:
+        """Serve a signed-in member's call from inside the portal: the same path, without the key. ``request_id`` is a
+        ``new_id()`` of the caller's, who then knows it even where no answer begins.
+        """
         started = time.monotonic()
-        request_id = new_id()
         front = fronts.find(path)
         assert front is not None
         try:

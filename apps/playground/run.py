@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from apps.gateway.asgi import application
+from apps.gateway.books import new_id
 from apps.gateway.snapshot import Principal, principals_of
 from apps.playground import services
 from apps.playground.database import in_database
@@ -111,7 +112,10 @@ class Run:
         self._started = time.monotonic()
         saving = asyncio.create_task(self._save_now_and_then())
         try:
-            await application.call(self.principal, CHAT_PATH, self._body, self._receive, self._send)
+            self._request_id = new_id()
+            await application.call(
+                self.principal, CHAT_PATH, self._body, self._receive, self._send, request_id=self._request_id
+            )
         except Exception:
             log.exception("playground_run_failed", answer=self.answer_id)
             self._error = self._error or {"code": "internal_error", "message": "Something went wrong in Lobby."}
@@ -226,7 +230,6 @@ class Run:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = dict(message["headers"])
-            self._request_id = headers.get(b"x-lobby-request-id", b"").decode("latin-1")
             if served := headers.get(b"x-lobby-prompt-version"):
                 self._prompt_version = int(served)
                 if not self.blind:
