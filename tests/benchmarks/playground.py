@@ -33,11 +33,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.benchmarks.procfs import PeakMemory, rss_mb
 from tests.fakes.process import FakeOpenAI
 from tests.gateway.world import World
-from tests.live import LiveLobby, LobbyFactory
+from tests.live import LobbyFactory
 from tests.playground.browser import ARGUMENTS, ask, sign_in
 from tests.playground.cast import CAST, PASSWORD
 from tests.playground.page import Socket
 from tests.playground.page import sign_in as session_of
+from tests.template import migrated_database
 
 FIRST_TOKEN_MS: Final = 30.0
 STOP_MS: Final = 200.0
@@ -307,7 +308,7 @@ def main() -> int:
     kept = True
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         directory = Path(name)
-        factory = LobbyFactory(LiveLobby.make_template(directory / "template"), directory)
+        factory = LobbyFactory(migrated_database(directory / "template"), directory)
         stack.callback(factory.stop)
         fake = stack.enter_context(FakeOpenAI(directory / "count.jsonl"))
         world = World(factory(start=False), fake)
