@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -96,8 +95,7 @@ def _without_nul(line: StoredLine) -> StoredLine:
     return msgspec.structs.replace(line, **changes)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """Bytes of a segment, from ``offset`` to ``end``: a whole line, or (``torn``) what is left where none ends."""
 
     offset: int

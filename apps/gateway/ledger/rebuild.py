@@ -59,8 +59,8 @@ def _rebuild(tenant_id: int, report: RebuildReport, *, write: bool) -> None:
     days = DayBuckets()
     days.learn([tenant_id])
     right = store.Rollups(days)
-    for record in _records(tenant_id):
-        right.add(record)
+    for records in store.in_batches(_records(tenant_id), 2000):
+        right.add(records)
     wrong: list[int] = []
     rows = UsageRollup.objects.unscoped(WHY).filter(tenant_id=tenant_id).order_by()
     for pk, *values in rows.values_list("pk", *_KEY, *_SUMS).iterator(chunk_size=2000):

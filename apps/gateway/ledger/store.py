@@ -11,18 +11,19 @@ is written again changes nothing.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Count, Min, Sum
 
-from apps.gateway.ledger.calendar import DayBuckets, hour_start
+from apps.gateway.ledger.calendar import HOUR_MS, DayBuckets, hour_start
 from apps.gateway.ledger.lines import Intent, Settlement
 from apps.gateway.ledger.pricing import PriceTerms
 from apps.gateway.ledger.reader import StoredRequestLine
@@ -40,13 +41,17 @@ ERRORS = frozenset({Outcome.UPSTREAM_ERROR.value, Outcome.INTERRUPTED.value})
 # SQLite's least bound on the variables of a statement; small statements of one shape are prepared once and reused.
 _SQLITE_VARIABLES = 999
 
-
 KEY_USE_RESOLUTION = timedelta(minutes=1)
+
+T = TypeVar("T")
 
 
 class Column(NamedTuple):
+    """``value`` is PostgreSQL's expression of what is written, where that is not the line's own value as it is."""
+
     name: str
-    type: str  # PostgreSQL's
+    type: str  # PostgreSQL's, of the line's value
+    value: str = ""
 
 
 class Table:
@@ -57,25 +62,25 @@ class Table:
         self.tail = tail
         names = ", ".join(f'"{column.name}"' for column in columns)
         self.head = f'INSERT INTO "{name}" ({names})'
-        self._names = [column.name for column in columns]
+        values = ", ".join(column.value or f'"{column.name}"' for column in columns)
         typed = ", ".join(f'"{column.name}" {column.type}' for column in columns)
         # Names and types of ours, nothing of a request.
         source = f"json_to_recordset(%s) AS row ({typed})"
-        self._from_document = f"{self.head} SELECT {names} FROM {source} {tail}"  # noqa: S608
+        self._from_document = f"{self.head} SELECT {values} FROM {source} {tail}"  # noqa: S608
 
-    def insert(self, cursor: CursorWrapper, rows: Sequence[Sequence[Any]]) -> list[Any]:
-        """Insert ``rows``; what the statement's RETURNING gave, if it has one."""
-        if not rows:
+    def insert(self, cursor: CursorWrapper, lines: Sequence[T], as_row: Callable[[T], Sequence[Any]]) -> list[Any]:
+        """Insert ``lines``, which as JSON are objects with the columns' names and leave out what is 0 or empty;
+        ``as_row`` gives the columns' values. What the statement's RETURNING gave, if it has one."""
+        if not lines:
             return []
         if connection.vendor == "postgresql":
-            return self._insert_document(cursor, rows)
-        return self._insert_values(cursor, rows)
+            return self._insert_document(cursor, lines)
+        return self._insert_values(cursor, [as_row(line) for line in lines])
 
-    def _insert_document(self, cursor: CursorWrapper, rows: Sequence[Sequence[Any]]) -> list[Any]:
+    def _insert_document(self, cursor: CursorWrapper, lines: Sequence[Any]) -> list[Any]:
         """PostgreSQL takes a batch as one JSON document: one short statement however many rows, and next to no work
         here, where binding each value (or an array of each column) costs more than the server's own work."""
-        document = _encode([dict(zip(self._names, row, strict=True)) for row in rows])
-        cursor.execute(self._from_document, [document.decode()])
+        cursor.execute(self._from_document, [_encode(lines).decode()])
         return list(cursor.fetchall()) if cursor.description else []
 
     def _insert_values(self, cursor: CursorWrapper, rows: Sequence[Sequence[Any]]) -> list[Any]:
@@ -93,25 +98,30 @@ class Table:
         return f"{self.head} VALUES {', '.join([row] * count)} {self.tail}"
 
 
-def _columns(names: str, type_: str) -> list[Column]:
-    return [Column(name, type_) for name in names.split()]
+def _columns(names: str, type_: str, unsaid: str = "") -> list[Column]:
+    """``unsaid`` stands for what a line leaves out; otherwise that is NULL."""
+    return [Column(name, type_, f'COALESCE("{name}", {unsaid})' if unsaid else "") for name in names.split()]
 
 
 _TOKENS = " ".join([*USAGE_KINDS, "cost_picousd"])
 _tokens = operator.attrgetter(*_TOKENS.split())
+_AT = Column("at", "bigint", "'epoch'::timestamptz + \"at\" * interval '1 millisecond'")
 
 _RECORDS = Table(
     UsageRecord._meta.db_table,
     [
         *_columns("attempt_id request_id", "varchar"),
-        Column("at", "timestamptz"),
-        *_columns("tenant_id project_id api_key_id user_id model_id endpoint_id price_id", "bigint"),
+        _AT,
+        *_columns("tenant_id project_id api_key_id user_id price_id", "bigint"),
+        # Never left out: 0 where there is none.
+        *(Column(name, "bigint", f'NULLIF("{name}", 0)') for name in ("model_id", "endpoint_id")),
         *_columns("status outcome", "varchar"),
-        Column("http_status", "smallint"),
-        Column("streamed", "boolean"),
-        *_columns(_TOKENS, "bigint"),
-        *_columns("duration_ms first_token_ms", "integer"),
-        Column("upstream_request_id", "varchar"),
+        *_columns("http_status", "smallint", "0"),
+        *_columns("streamed", "boolean", "FALSE"),
+        *_columns(_TOKENS, "bigint", "0"),
+        *_columns("duration_ms", "integer", "0"),
+        Column("first_token_ms", "integer"),
+        *_columns("upstream_request_id", "varchar", "''"),
     ],
     'ON CONFLICT ("attempt_id") DO NOTHING RETURNING "attempt_id"',
 )
@@ -120,19 +130,20 @@ _REQUESTS = Table(
     RequestLog._meta.db_table,
     [
         Column("request_id", "varchar"),
-        Column("at", "timestamptz"),
+        _AT,
         *_columns("tenant_id project_id api_key_id user_id", "bigint"),
-        *_columns("model_slug operation", "varchar"),
-        Column("streamed", "boolean"),
+        *_columns("model_slug operation", "varchar", "''"),
+        *_columns("streamed", "boolean", "FALSE"),
         Column("outcome", "varchar"),
         Column("http_status", "smallint"),
-        Column("error_code", "varchar"),
-        Column("attempts", "smallint"),
-        *_columns("input_tokens output_tokens cost_picousd", "bigint"),
-        *_columns("duration_ms first_token_ms", "integer"),
+        *_columns("error_code", "varchar", "''"),
+        *_columns("attempts", "smallint", "0"),
+        *_columns("input_tokens output_tokens cost_picousd", "bigint", "0"),
+        *_columns("duration_ms", "integer", "0"),
+        Column("first_token_ms", "integer"),
         Column("prompt_id", "bigint"),
         Column("prompt_version", "integer"),
-        Column("why", "jsonb"),
+        *_columns("why", "jsonb", "'{}'"),
     ],
     'ON CONFLICT ("request_id") DO NOTHING RETURNING "request_id"',
 )
@@ -147,7 +158,7 @@ _ROLLUPS = Table(
         Column("bucket", "timestamptz"),
         *_columns("project_id model_id api_key_id user_id", "bigint"),
         Column("status", "varchar"),
-        *_columns(ROLLUP_SUMS, "bigint"),
+        *_columns(ROLLUP_SUMS, "bigint", "0"),
     ],
     "ON CONFLICT ({key}) DO UPDATE SET {sums}".format(
         key=", ".join(f'"{name}"' for name in ROLLUP_KEY.split()),
@@ -156,6 +167,8 @@ _ROLLUPS = Table(
         ),
     ),
 )
+_ROLLUP_KEY, _ROLLUP_SUMS = ROLLUP_KEY.split(), ROLLUP_SUMS.split()
+_HOUR, _DAY = Granularity.HOUR.value, Granularity.DAY.value
 
 _KEYS_USED = (
     f'UPDATE "{ApiKey._meta.db_table}" SET "last_used_at" = used.column2 FROM (VALUES {{rows}}) AS used'  # noqa: S608
@@ -172,31 +185,47 @@ class Rollups:
         self._days = days
         self.sums: dict[RollupKey, list[int]] = {}
 
-    def add(self, record: Settlement) -> None:
-        counted = (  # in the order of ROLLUP_SUMS
-            1,
-            int(record.outcome in ERRORS),
-            *_tokens(record),
-            record.duration_ms,
-            record.first_token_ms or 0,
-            int(record.first_token_ms is not None),
-        )
-        rest = (record.project_id, record.model_id, record.api_key_id, record.user_id, record.status)
-        for granularity, bucket in (
-            (Granularity.HOUR.value, hour_start(record.at)),
-            (Granularity.DAY.value, self._days.start(record.tenant_id, record.at)),
-        ):
-            key = (granularity, record.tenant_id, bucket, *rest)
-            sums = self.sums.get(key)
-            if sums is None:
-                self.sums[key] = list(counted)
-            else:
-                for index, amount in enumerate(counted):
-                    sums[index] += amount
+    def add(self, records: Iterable[Settlement]) -> None:
+        """Group by group, and column by column: a step of Python for each record's each column costs as much as all
+        the rest of draining it."""
+        groups: defaultdict[tuple[Any, ...], list[tuple[int, ...]]] = defaultdict(list)
+        for record in records:
+            tenant, moment, first_token_ms = record.tenant_id, record.at, record.first_token_ms
+            group = (
+                tenant,
+                moment // HOUR_MS,
+                self._days.start(tenant, moment),
+                record.project_id,
+                record.model_id,
+                record.api_key_id,
+                record.user_id,
+                record.status,
+            )
+            counted = (  # in the order of ROLLUP_SUMS
+                1,
+                record.outcome in ERRORS,
+                *_tokens(record),
+                record.duration_ms,
+                first_token_ms or 0,
+                first_token_ms is not None,
+            )
+            groups[group].append(counted)
+        for (tenant, hour, day, *rest), rows in groups.items():
+            sums = [sum(column) for column in zip(*rows, strict=True)]
+            for granularity, bucket in ((_HOUR, hour_start(hour * HOUR_MS)), (_DAY, day)):
+                key = (granularity, tenant, bucket, *rest)
+                known = self.sums.get(key)
+                self.sums[key] = sums if known is None else list(map(operator.add, known, sums))
 
-    def rows(self) -> list[list[Any]]:
+    def lines(self) -> list[dict[str, Any]]:
         """In one order whoever writes them: two writers that lock the same rows do not lock them crosswise."""
-        return [[*key[:2], _text(key[2]), *key[3:], *self.sums[key]] for key in sorted(self.sums)]
+        return [
+            {
+                **dict(zip(_ROLLUP_KEY, (*key[:2], _text(key[2]), *key[3:]), strict=True)),
+                **{name: amount for name, amount in zip(_ROLLUP_SUMS, self.sums[key], strict=True) if amount},
+            }
+            for key in sorted(self.sums)
+        ]
 
 
 @dataclass(slots=True)
@@ -253,7 +282,7 @@ def price_terms(price_ids: Iterable[int]) -> dict[int, PriceTerms]:
 def add_to_rollups(rollups: Rollups) -> None:
     """Add the sums to those in the database; inside the caller's transaction."""
     with connection.cursor() as cursor:
-        _ROLLUPS.insert(cursor, rollups.rows())
+        _ROLLUPS.insert(cursor, rollups.lines(), _rollup_row)
 
 
 def _write_records(cursor: CursorWrapper, settlements: Iterable[Settlement], days: DayBuckets) -> int:
@@ -262,14 +291,12 @@ def _write_records(cursor: CursorWrapper, settlements: Iterable[Settlement], day
         first.setdefault(line.attempt_id, line)
     # In the order of the ids, so that two drainers of the same lines wait for each other instead of deadlocking.
     ordered = sorted(first.values(), key=_attempt_id)
-    moments = _texts(line.at for line in ordered)
-    inserted = _RECORDS.insert(cursor, [_record_row(*pair) for pair in zip(ordered, moments, strict=True)])
+    new = [first[attempt_id] for (attempt_id,) in _RECORDS.insert(cursor, ordered, _record_row)]
     rollups = Rollups(days)
-    for (attempt_id,) in inserted:
-        rollups.add(first[attempt_id])
-    _ROLLUPS.insert(cursor, rollups.rows())
-    _mark_keys_used(cursor, (first[attempt_id] for (attempt_id,) in inserted))
-    return len(inserted)
+    rollups.add(new)
+    _ROLLUPS.insert(cursor, rollups.lines(), _rollup_row)
+    _mark_keys_used(cursor, new)
+    return len(new)
 
 
 def _mark_keys_used(cursor: CursorWrapper, settlements: Iterable[Settlement]) -> None:
@@ -309,13 +336,7 @@ def _used_by(request_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _write_requests(cursor: CursorWrapper, lines: Iterable[StoredRequestLine]) -> int:
-    ordered = sorted(lines, key=_request_id)
-    moments = _texts(line.at for line in ordered)
-    rows = [_request_row(*pair) for pair in zip(ordered, moments, strict=True)]
-    if connection.vendor != "postgresql":
-        for row in rows:
-            row[-1] = bytes(row[-1]).decode()
-    return len(_REQUESTS.insert(cursor, rows))
+    return len(_REQUESTS.insert(cursor, sorted(lines, key=_request_id), _request_row))
 
 
 def _text(moment: datetime) -> str:
@@ -323,26 +344,22 @@ def _text(moment: datetime) -> str:
     return str(moment) if connection.vendor == "postgresql" else str(moment.replace(tzinfo=None))
 
 
-def _texts(moments: Iterable[int]) -> Iterator[str]:
-    """The same for Unix milliseconds, many of them."""
-    if connection.vendor == "postgresql":
-        return (str(_EPOCH + timedelta(milliseconds=moment)) for moment in moments)
-    epoch = _EPOCH.replace(tzinfo=None)
-    return (str(epoch + timedelta(milliseconds=moment)) for moment in moments)
+def _rollup_row(line: dict[str, Any]) -> list[Any]:
+    return [*(line[name] for name in _ROLLUP_KEY), *(line.get(name, 0) for name in _ROLLUP_SUMS)]
 
 
-def _record_row(line: Settlement, moment: str) -> list[Any]:
+def _record_row(line: Settlement) -> list[Any]:
     return [
         line.attempt_id,
         line.request_id,
-        moment,
+        _text(at(line.at)),
         line.tenant_id or None,
         line.project_id or None,
         line.api_key_id or None,
         line.user_id or None,
+        line.price_id or None,
         line.model_id or None,
         line.endpoint_id or None,
-        line.price_id or None,
         line.status,
         line.outcome,
         line.http_status,
@@ -354,10 +371,10 @@ def _record_row(line: Settlement, moment: str) -> list[Any]:
     ]
 
 
-def _request_row(line: StoredRequestLine, moment: str) -> list[Any]:
+def _request_row(line: StoredRequestLine) -> list[Any]:
     return [
         line.request_id,
-        moment,
+        _text(at(line.at)),
         line.tenant_id or None,
         line.project_id or None,
         line.api_key_id or None,
@@ -376,7 +393,7 @@ def _request_row(line: StoredRequestLine, moment: str) -> list[Any]:
         line.first_token_ms,
         line.prompt_id or None,
         line.prompt_version or None,
-        line.why,
+        bytes(line.why).decode(),
     ]
 
 
