@@ -31,6 +31,8 @@ CLAIM = {"claim": {"number": "C-17", "amount": 120.0}, "open": True, "tags": ["h
         ("normalised-match", "The  PARIS!", ["paris"], {}, 1),
         ("normalised-match", "ｆｕｌｌ ﬁt", ["Full fit"], {}, 1),
         ("normalised-match", "-5", ["5"], {}, 0),
+        ("normalised-match", "", ["A"], {}, 0),
+        ("normalised-match", "a.", ["A"], {}, 1),
         ("normalised-match", "3.14", ["314"], {}, 0),
         ("normalised-match", "it's well-known", ["its well known"], {}, 1),
         ("normalised-match", "Paris", ["paris"], {"ignore": ["whitespace"]}, 0),

@@ -42,9 +42,13 @@ def normalised(
         text = unicodedata.normalize("NFKC", text.casefold())
     if punctuation:
         text = _NUMBER_OR_MARK.sub(_without_mark, text)
+    if whitespace or punctuation:
+        text = " ".join(text.split())
     if articles:
-        text = " ".join(word for word in text.split(" ") if word.casefold() not in _ARTICLES)
-    return " ".join(text.split()) if whitespace or punctuation else text
+        # Of an answer of articles alone ("A", one of four choices) nothing would be left.
+        every = text.split(" ")
+        text = " ".join([word for word in every if word.casefold() not in _ARTICLES] or every)
+    return text
 
 
 def _without_mark(match: re.Match[str]) -> str:
