@@ -194,11 +194,18 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "registry.discover": {"task": "registry.discover", "schedule": 60.0, "options": {"expires": 50.0}},
     "gateway.retain": {"task": "gateway.retain", "schedule": 3600.0, "options": {"expires": 3000.0}},
+    "evaluation.wake": {"task": "evaluation.wake", "schedule": 3.0, "options": {"expires": 3.0}},
     "playground.retain": {"task": "playground.retain", "schedule": 3600.0, "options": {"expires": 3000.0}},
 }
 # Beat sleeps for so long at most, and a worker with beat inside does not stop before it wakes.
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5 if PRODUCTION else 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
+# Where workers reach the gateway, as any caller does.
+_here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(HOST, f"[{HOST}]" if ":" in HOST else HOST)  # noqa: S104
+GATEWAY_URL = env.url("GATEWAY_URL", f"http://{_here}:{PORT}", schemes=("http", "https")).rstrip("/")
+# A worker that is not heard of for so long has lost its part of a run to others.
+EVALUATION_LEASE_SECONDS = env.int("EVALUATION_LEASE_SECONDS", 20, minimum=1, maximum=600)
 
 MLFLOW_TRACKING_URI = env.url("MLFLOW_TRACKING_URI", schemes=("http", "https"))
 ARCHIVE_URL = env.url("ARCHIVE_URL", f"file://{quote(str(DATA_DIR / 'archive'))}", schemes=("file", "s3"))

@@ -1,13 +1,16 @@
-"""Who calls: an API key or a token of the enterprise's identity provider, checked against the snapshot alone."""
+"""Who calls: an API key, a token of the enterprise's identity provider, or one of Lobby's own jobs; checked against the
+snapshot alone."""
 
 from __future__ import annotations
 
 import hmac
 import time
+from dataclasses import replace
 from typing import Any, Protocol
 
 import jwt
 
+from apps.gateway import job_tokens
 from apps.gateway.errors import Forbidden, Unauthenticated
 from apps.gateway.sigv4 import Signature
 from apps.gateway.snapshot import KeyFacts, Principal, Snapshot, UserFacts
@@ -58,6 +61,8 @@ def authenticate(
     parts = apikeys.split(shown)
     if parts is not None:
         return _by_key(parts, snapshot, client, now)
+    if shown.startswith(job_tokens.MARK):
+        return _by_job(shown, snapshot, now)
     if shown.count(".") == 2 and signing_keys.issuer:
         return _by_token(shown, headers, snapshot, signing_keys)
     raise Unauthenticated(
@@ -106,6 +111,29 @@ def _check_use(facts: KeyFacts, client: str) -> None:
     if facts.networks and not is_within(client, facts.networks):
         raise Forbidden(f"This key may not be used from {client or 'here'}.", code="address_not_allowed")
     check_active(facts.principal)
+
+
+def _by_job(shown: str, snapshot: Snapshot, now: float) -> Principal:
+    """The principal of a job: what the member, or the key, that it acts for may do at this moment."""
+    token = job_tokens.read(shown, now)
+    if token is None:
+        raise Unauthenticated("This job's token is not valid, or no longer.", code="invalid_token")
+    if token.key_prefix:
+        facts = snapshot.keys.get(token.key_prefix)
+        if facts is None or facts.revoked or (facts.expires_at is not None and facts.expires_at <= now):
+            raise Forbidden("The API key that started this job is revoked or has expired.", code="job_ended")
+        if facts.principal.project.id != token.project_id:
+            raise Forbidden("The API key that started this job is of another project.", code="job_ended")
+        check_active(facts.principal)
+        return replace(facts.principal, label=f"{facts.principal.label}, {token.purpose}")
+    user = snapshot.users.get(token.user_id)
+    for project in user.projects if user is not None else ():
+        if project.id == token.project_id and user is not None:
+            return Principal(project=project, user_id=user.id, label=f"{user.label}, {token.purpose}")
+    raise Forbidden(
+        "Whoever started this job may no longer call models in its project, or the project is not in service.",
+        code="job_ended",
+    )
 
 
 def check_active(principal: Principal) -> None:

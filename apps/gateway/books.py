@@ -124,6 +124,13 @@ class Books:
         """Of the input's tokens."""
         return self.admission.estimate if self.admission is not None else 0
 
+    def figures(self) -> list[tuple[bytes, bytes]]:
+        """What a whole answer took, in headers; of a stream it is not known when its head leaves."""
+        return [
+            (b"x-lobby-cost-picousd", b"%d" % self._cost),
+            (b"x-lobby-duration-ms", b"%d" % _since(self._started)),
+        ]
+
     def first_byte(self, attempt: Attempt) -> None:
         """The first of a stream's bytes is about to leave."""
         attempt.first_token_ms = _since(attempt.started)

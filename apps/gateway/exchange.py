@@ -430,6 +430,7 @@ class Exchange:
                 self._books.settle(attempt, Outcome.OK, 200, answer.usage)
                 await self._books.close(Outcome.OK, 200)
                 await self._keep(answer.body)
+                self._answer.headers += self._books.figures()
                 await self._answer.whole(answer.body, answer.content_type)
         except ProviderError as error:
             conceal_in(error, endpoint.target.credential)

@@ -10,7 +10,7 @@ from apps.evaluation.models.datasets import DatasetVersion, ExampleRevision
 from apps.evaluation.models.scorers import ScorerVersion
 from apps.evaluation.types import ItemStatus, MetricRole, MlflowStatus, RunStatus, ScoreStatus, Split, Trigger
 from apps.prompts.models import PromptVersion
-from apps.tenants.models import Project, Tenant, User
+from apps.tenants.models import ApiKey, Project, Tenant, User
 from apps.tenants.scoping import TenantScopedManager
 
 
@@ -21,8 +21,9 @@ def new_public_id() -> str:
 class Evaluation(models.Model):
     """``prompt_version`` on ``model`` (a model's or a route's slug), or ``model`` alone with the examples' messages.
 
-    Calls are made in ``project`` for ``created_by``, as anybody's are. ``spent_picousd`` is what its calls cost, judges
-    included, as the ledger says.
+    Calls are made in ``project`` for ``api_key`` where a key started it, else for ``created_by``, as anybody's are.
+    ``spent_picousd`` is what its calls cost, judges included, as the ledger says. Runs of one ``sweep`` were started
+    together, and are nested under one run of MLflow's.
     """
 
     public_id = models.CharField(max_length=16, unique=True, default=new_public_id, editable=False)
@@ -39,6 +40,11 @@ class Evaluation(models.Model):
     repetitions = models.PositiveSmallIntegerField(default=1)
     seed = models.IntegerField(null=True, blank=True)
     baseline = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    sweep = models.CharField(max_length=16, blank=True)
+    concurrency = models.PositiveSmallIntegerField(default=16, help_text="Calls at once, at the most.")
+    reuses_answers = models.BooleanField(
+        default=True, help_text="Takes an answer that the same call was given before, rather than asking again."
+    )
     trigger = models.CharField(max_length=10, choices=Trigger.choices, default=Trigger.PERSON)
     status = models.CharField(max_length=10, choices=RunStatus.choices, default=RunStatus.QUEUED)
     error = models.CharField(max_length=500, blank=True, help_text="Why it failed or waits, for its reader.")
@@ -51,6 +57,7 @@ class Evaluation(models.Model):
     mlflow_experiment_id = models.CharField(max_length=64, blank=True)
     mlflow_run_id = models.CharField(max_length=64, blank=True)
     created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    api_key = models.ForeignKey(ApiKey, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -92,7 +99,8 @@ class EvaluationMetric(models.Model):
 class EvaluationItem(models.Model):
     """One answer of a run. ``call_hash`` covers all that could change it: an equal one's answer is taken again.
 
-    ``leased_until`` keeps an item to one worker at a time; a worker that dies lets go of it by the clock.
+    ``leased_until`` keeps an item to one worker (``leased_by``) at a time; one that dies lets go of it by the clock. A
+    pending item that has a ``request_id`` was answered, and waits for its scores.
     """
 
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="items")
@@ -101,6 +109,7 @@ class EvaluationItem(models.Model):
     repetition = models.PositiveSmallIntegerField(default=0)
     status = models.CharField(max_length=10, choices=ItemStatus.choices, default=ItemStatus.PENDING)
     leased_until = models.DateTimeField(null=True, blank=True)
+    leased_by = models.CharField(max_length=32, blank=True)
     tries = models.PositiveSmallIntegerField(default=0)
     call_hash = models.CharField(max_length=64, blank=True)
     is_reused = models.BooleanField(default=False)
@@ -113,6 +122,7 @@ class EvaluationItem(models.Model):
     input_tokens = models.PositiveIntegerField(default=0)
     output_tokens = models.PositiveIntegerField(default=0)
     cost_picousd = models.BigIntegerField(default=0)
+    saved_picousd = models.BigIntegerField(default=0, help_text="What the answer had cost that was taken again.")
     error_code = models.CharField(max_length=60, blank=True)
     error = models.CharField(max_length=500, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

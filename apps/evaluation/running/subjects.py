@@ -1,0 +1,167 @@
+"""What a run evaluates: what is asked of it for an example, and what a scorer sees of both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.evaluation.models import Evaluation, EvaluationItem, ExampleRevision
+from apps.evaluation.scorers import Failure, Message, Output, Sample, ToolCall
+from apps.prompts.errors import VariablesInvalid
+from apps.prompts.models import PromptVersion
+from apps.prompts.rendering import Template
+
+
+class NotAskable(Exception):
+    """The example does not fit what is evaluated; the message says how."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A prompt's version on a model, or a model alone."""
+
+    model: str
+    parameters: Mapping[str, Any]
+    seed: int | None = None
+    prompt_slug: str = ""
+    prompt_number: int = 0
+    prompt_hash: str = ""
+    template: Template | None = field(default=None, repr=False)
+    expects_json: bool = False
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> Subject:
+        """The prompt's version must be loaded with its prompt."""
+        return make_subject(evaluation.prompt_version, evaluation.model, evaluation.parameters, evaluation.seed)
+
+    def sample(self, revision: ExampleRevision, baseline: Output | None = None) -> Sample:
+        """The example as scorers see it. Raises ``NotAskable``."""
+        variables, messages = self._split(revision.input)
+        return Sample(
+            id=str(revision.example_id),
+            messages=tuple(messages),
+            variables=variables,
+            expected=expected_of(revision.expected),
+            context=tuple(map(str, revision.context)),
+            tags=tuple(map(str, revision.tags)),
+            baseline=baseline,
+        )
+
+    def _split(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Message]]:
+        said = [_message(each) for each in given.get("messages") or [] if isinstance(each, Mapping)]
+        if self.template is None:
+            values = {name: value for name, value in given.items() if name != "messages"}
+            if not said:
+                said = [Message("user", _question(values))]
+            return values, said
+        # A dataset may hold more than this version asks for: what it does not know is left out.
+        known = self.template.content.variables
+        values = {name: value for name, value in given.items() if name in known}
+        try:
+            rendered = self.template.render(values)
+        except VariablesInvalid as error:
+            raise NotAskable("prompt_variables_invalid", error.message) from None
+        return values, [*(Message(each.role, each.content) for each in rendered), *said]
+
+    def body(self, sample: Sample, repetition: int = 0, said: Sequence[Any] | None = None) -> dict[str, Any]:
+        """The call that asks for ``sample``; the gateway renders the prompt itself. ``said`` are the example's own
+        messages as they came, with what a scorer does not see (images, calls of tools)."""
+        body: dict[str, Any] = {"model": self.model, **self.parameters}
+        if self.seed is not None:
+            body["seed"] = self.seed + repetition
+        rendered = len(self.template.content.messages) if self.template is not None else 0
+        messages = list(said or [{"role": each.role, "content": each.content} for each in sample.messages[rendered:]])
+        if self.template is None:
+            return {**body, "messages": messages}
+        body["prompt"] = {
+            "id": self.prompt_slug,
+            "version": self.prompt_number,
+            "variables": dict(sample.variables),
+        }
+        return {**body, "messages": messages} if messages else body
+
+    def call_hash(self, body: Mapping[str, Any], repetition: int) -> str:
+        """Equal where nothing that could change the answer differs. A repetition is never another one's answer."""
+        identity = json.dumps([body, self.prompt_hash, repetition], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def make_subject(version: PromptVersion | None, model: str, parameters: Mapping[str, Any], seed: int | None) -> Subject:
+    if version is None:
+        return Subject(model, dict(parameters), seed)
+    content = version.content
+    return Subject(
+        model=model,
+        parameters=dict(parameters),
+        seed=seed,
+        prompt_slug=version.prompt.slug,
+        prompt_number=version.number,
+        prompt_hash=version.content_hash,
+        template=Template(content),
+        expects_json=content.output_schema is not None,
+    )
+
+
+def expected_of(value: Any) -> tuple[Any, ...]:
+    """The right answers: each item of a list of plain values is one; anything else is the one itself."""
+    if value is None:
+        return ()
+    if isinstance(value, list) and value and not any(isinstance(each, dict | list) for each in value):
+        return tuple(value)
+    return (value,)
+
+
+def output_of(item: EvaluationItem, *, expects_json: bool = False) -> Output:
+    """An item's answer as scorers see it; what a reused one costs is what it had cost."""
+    if item.error_code and not item.output:
+        return Output(error=Failure(item.error_code, item.error))
+    calls = tuple(
+        ToolCall(str(each.get("name", "")), str(each.get("arguments", "")))
+        for each in item.tool_calls
+        if isinstance(each, Mapping)
+    )
+    return Output(
+        text=item.output,
+        parsed=parsed(item.output) if expects_json else None,
+        tool_calls=calls,
+        finish_reason=item.finish_reason,
+        latency_ms=item.duration_ms,
+        first_token_ms=item.first_token_ms,
+        cost_picodollars=item.saved_picousd if item.is_reused else item.cost_picousd,
+        input_tokens=item.input_tokens,
+        output_tokens=item.output_tokens,
+    )
+
+
+def parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _message(each: Mapping[str, Any]) -> Message:
+    content = each.get("content")
+    if isinstance(content, list):
+        content = "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    return Message(str(each.get("role", "user")), "" if content is None else str(content))
+
+
+def _question(values: Mapping[str, Any]) -> str:
+    """What to ask a model that no prompt speaks to: the one text of the example, or all of its fields by name."""
+    texts = [value for value in values.values() if isinstance(value, str)]
+    if len(values) == 1 and texts:
+        return texts[0]
+    if not values:
+        raise NotAskable("nothing_to_ask", "The example has neither messages nor values.")
+    return "\n".join(
+        f"{name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in values.items()
+    )
