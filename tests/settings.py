@@ -13,3 +13,9 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 
 # The real hasher takes a tenth of a second by design, and the tests sign in hundreds of times.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# Each test's client makes the middleware anew, which would look through every folder of static files each time. Whoever
+# tests them asks a running Lobby.
+SERVESTATIC_USE_FINDERS = False
+STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT.mkdir()
