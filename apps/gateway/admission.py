@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -41,6 +42,7 @@ class Admission:
     choices: int
     copies: int
     entered: dict[int, Ask] = field(default_factory=dict)
+    _covered: tuple[int, int] = (0, 0)  # tokens and cost of failed attempts that are held besides
     _calls: dict[int, UpstreamCall] = field(default_factory=dict)
     _entries: int = 0
 
@@ -88,6 +90,50 @@ class Admission:
             self._calls.pop(model.id, None)
             self.granted = max(1, min(self.granted, self.per_choice(admitted)))
 
+    async def cover(self, runtime: Runtime, plan: Plan, charged: tuple[int, int]) -> Ask | None:
+        """Before another attempt: hold what those that failed were ``charged`` beside the hold for one that serves, so
+        that all of them together stay within what is held. The lease, where one was taken. Raises as ``admit`` does.
+        """
+        tokens, cost = (max(0, now - before) for now, before in zip(charged, self._covered, strict=True))
+        limits = tuple(limit for limit in self.ask.limits if limit.metric == "tokens")
+        if self.admitted is None or not (tokens or cost) or not (limits or self.ask.budgets):
+            return None
+        self._entries += 1
+        lease = f"{self.ask.lease}:{self._entries}"
+        ask = msgspec.structs.replace(
+            self.ask, lease=lease, limits=limits, tokens=tokens, minimum_tokens=tokens, cost=cost, token_cost=0
+        )
+        await _ask_counters(runtime, plan, ask)
+        self._covered = charged
+        return ask
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A caller who may have the database asked for its request: what was taken for that, which the request keeps."""
+
+    ask: Ask
+    admitted: Admitted
+
+
+async def enter(runtime: Runtime, plan: Plan, *, request_id: str, now: float) -> Entry | None:
+    """Admit a request whose size is known only when what was said before it has been read: it counts as a request,
+    takes its place, and finds room for one token at least. None where nothing covers it. Raises as ``admit`` does."""
+    if not (plan.limits or plan.budgets):
+        return None
+    ask = Ask(
+        lease=f"{request_id}:in",
+        now=now,
+        limits=plan.limits,
+        budgets=tuple(budget.window(now) for budget in plan.budgets),
+        tokens=1,
+        cost=1,
+        minimum_tokens=1,
+        token_cost=0,
+        lease_seconds=_lease_seconds(plan, chain(plan.candidates, *plan.fallbacks.values())),
+    )
+    return Entry(ask, await _ask_counters(runtime, plan, ask))
+
 
 async def admit(
     runtime: Runtime,
@@ -99,10 +145,12 @@ async def admit(
     request_id: str,
     now: float,
     copies: int = 1,
+    entry: Entry | None = None,
 ) -> Admission:
     """Ask every limit and budget at once; ``bounds`` are the input's tokens, at the most and as an estimate.
 
-    The hold is for the dearest of the ``candidates``, as many times as it may be called at once (``copies``).
+    The hold is for the dearest of the ``candidates``, as many times as it may be called at once (``copies``). What was
+    asked at the ``entry`` is not asked again.
 
     Raises ``LimitExceeded``, or ``Unavailable`` when they cannot be asked.
     """
@@ -115,23 +163,30 @@ async def admit(
     ask = Ask(
         lease=request_id,
         now=now,
-        limits=plan.limits,
+        limits=plan.limits if entry is None else tuple(each for each in plan.limits if each.metric == "tokens"),
         budgets=tuple(budget.window(now) for budget in plan.budgets),
         tokens=(bound + output) * copies,
         cost=max(price.bound(bound, output, parsed.units) for price in prices) * copies,
         # Who names no maximum takes less than the model's: an answer of one token is the least worth asking for.
         minimum_tokens=(bound + (output if asked is not None else request.choices)) * copies,
         token_cost=max(price.dearest_output for price in prices),
-        # A route asks its endpoints in several rounds: the hold has to outlive the slowest way through all of them.
-        lease_seconds=sum(candidate.endpoint.total_timeout for candidate in candidates)
-        * (1 + MORE_ROUNDS if plan.route is not None else 1)
-        + LEASE_GRACE_SECONDS,
+        lease_seconds=_lease_seconds(plan, candidates),
     )
     admission = Admission(ask, None, estimate, bound, per_choice, request.choices, copies)
     if plan.limits or plan.budgets:
-        admission.admitted = await _ask_counters(runtime, plan, ask)
-        admission.granted = admission.per_choice(admission.admitted)
+        admitted = await _ask_counters(runtime, plan, ask)
+        if entry is not None:
+            counted = tuple(each for each in entry.admitted.remaining if each.limit.metric != "tokens")
+            admitted = Admitted(admitted.tokens, (*counted, *admitted.remaining))
+        admission.admitted = admitted
+        admission.granted = admission.per_choice(admitted)
     return admission
+
+
+def _lease_seconds(plan: Plan, candidates: Iterable[Candidate]) -> float:
+    """A route asks its endpoints in several rounds: a hold has to outlive the slowest way through all of them."""
+    rounds = 1 + MORE_ROUNDS if plan.route is not None else 1
+    return sum(candidate.endpoint.total_timeout for candidate in candidates) * rounds + LEASE_GRACE_SECONDS
 
 
 def _output_of(model: ModelFacts, asked: int | None) -> int:

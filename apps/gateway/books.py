@@ -15,6 +15,7 @@ import msgspec
 
 from apps.gateway import metrics
 from apps.gateway.admission import Admission
+from apps.gateway.counters.base import Ask
 from apps.gateway.errors import (
     GatewayError,
     LicenceNotAccepted,
@@ -118,6 +119,13 @@ class Books:
         self.shadow_of = ""  # the request that this one mirrors
         self.admission: Admission | None = None
         self.prompt: Served | None = None
+        self.units = 0  # an estimate of what is charged by the piece
+        self.leases: list[Ask] = []  # taken beside the admission's own
+
+    @property
+    def charged(self) -> tuple[int, int]:
+        """The tokens and the cost of the attempts that have ended."""
+        return self._usage.input_tokens + self._usage.output_tokens, self._cost
 
     @property
     def estimate(self) -> int:
@@ -167,8 +175,10 @@ class Books:
 
     def settle_failed(self, attempt: Attempt, error: ProviderError, *, reached: bool) -> None:
         """An attempt that failed. An upstream that said no or was never reached charges nothing; one that fell silent
-        or broke off had the input and may charge for it, so what is known is counted."""
-        if error.status or error.phase == "connect":
+        or broke off had the input and may charge for it, so what is known is counted. One that said no as the first
+        thing of its stream is one that said no."""
+        refused = error.kind == "caller" and (attempt.decoder is None or not attempt.decoder.output_tokens)
+        if error.status or error.phase == "connect" or refused:
             self.settle(attempt, _failed_outcome(error), error.status, Usage(), error=error)
         else:
             self.settle(attempt, _failed_outcome(error), 200 if reached else 0, None, error=error)
@@ -191,7 +201,7 @@ class Books:
         status = UsageStatus.MEASURED
         if usage is None:
             status = UsageStatus.ESTIMATED
-            usage = Usage(self.estimate)
+            usage = Usage(self.estimate, units=self.units)
             if attempt.decoder is not None:
                 usage = replace(attempt.decoder.begun or usage, output_tokens=attempt.decoder.output_tokens)
         usage = usage.bounded()
@@ -286,6 +296,8 @@ class Books:
         if self.admission is not None and self.admission.admitted is not None:
             used = self._usage.input_tokens + self._usage.output_tokens
             await runtime.settle_counters(self.admission.ask, tokens=used, cost=self._cost)
+        while self.leases:
+            await runtime.settle_counters(self.leases.pop(), tokens=0, cost=0)
         if self.admission is not None:
             for model_id in tuple(self.admission.entered):
                 await self.leave(model_id)

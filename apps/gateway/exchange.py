@@ -15,7 +15,7 @@ import httpx
 import structlog
 
 from apps.gateway import metrics, responses_memory
-from apps.gateway.admission import Admission, admit
+from apps.gateway.admission import Admission, admit, enter
 from apps.gateway.answer import Answer, Receive, Send, as_gateway_error
 from apps.gateway.books import Attempt, Books, new_id
 from apps.gateway.errors import GatewayError, InvalidRequest, LimitExceeded, Unavailable, UpstreamFailed
@@ -108,6 +108,7 @@ class Exchange:
         started: float,
         caller: Caller | None = None,
         shadow_of: str = "",
+        plan: Plan | None = None,
         prompt: Served | None = None,
     ) -> None:
         self._runtime = runtime
@@ -119,6 +120,7 @@ class Exchange:
         self._request_id = request_id
         self._caller = caller or Caller()
         self._shadow_of = shadow_of
+        self._plan = plan
         self._admission: Admission
         self._race: Race | None = None
         self._tried: set[int] = set()
@@ -157,9 +159,7 @@ class Exchange:
 
     async def _serve(self) -> None:
         now = time.time()
-        plan = self._runtime.snapshot.plan(self._principal, self._request.model, now)
-        if self._shadow_of:
-            plan = plan.shadow()
+        plan = self._plan or self._runtime.snapshot.plan(self._principal, self._request.model, now)
         self._books.plan = plan
         if self._request.operation not in _SERVED[plan.model.kind]:
             raise InvalidRequest(
@@ -167,7 +167,14 @@ class Exchange:
                 param="model",
                 code="wrong_model_kind",
             )
-        self._parsed = await responses_memory.go_on(self._principal, self._parsed)
+        self._books.units = self._parsed.estimated_units
+        entry = None
+        if responses_memory.goes_on(self._parsed):
+            # What was said before is in the database: only for who is admitted.
+            entry = await enter(self._runtime, plan, request_id=self._request_id, now=now)
+            if entry is not None:
+                self._books.leases.append(entry.ask)
+            self._parsed = await responses_memory.go_on(self._principal, self._parsed)
         bounds = self._front.bounds(self._parsed)
         asking = self._asking(plan, bounds[1], now)
         # Where nobody counts tokens, they are estimated.
@@ -194,6 +201,7 @@ class Exchange:
             request_id=self._request_id,
             now=now,
             copies=2 if hedges else 1,
+            entry=entry,
         )
         self._books.admission = admission
         self._answer.admitted = admission.admitted
@@ -207,8 +215,8 @@ class Exchange:
         """Send the request to the route's shadow, too, if it is in the sample. It is a request of its own, with its own
         limits, hold and books; whatever becomes of it, this one does not notice.
         """
-        route = plan.route
-        if route is None or not route.shadow_share or not plan.fallbacks.get(Purpose.SHADOW):
+        route, shadows = plan.route, plan.shadow()
+        if route is None or shadows is None or not route.shadow_share:
             return
         if drawn(self._request_id, "shadow") >= route.shadow_share or not self._runtime.may_mirror():
             return
@@ -223,6 +231,7 @@ class Exchange:
             started=time.monotonic(),
             caller=self._caller,
             shadow_of=self._request_id,
+            plan=shadows,
         )
         self._runtime.mirror(shadow.serve())
 
@@ -264,6 +273,8 @@ class Exchange:
                 queue, again = deque(again), []
             candidate = queue.popleft()
             if self._attempts >= MOST_ATTEMPTS or not self._may_try(candidate, failure):
+                break
+            if failure is not None and not await self._covers(plan, candidate):
                 break
             try:
                 await self._admission.enter(self._runtime, plan, candidate)
@@ -317,6 +328,18 @@ class Exchange:
         if endpoint_id not in self._tried and self._runtime.health.is_proven(endpoint_id):
             return True
         return self._runtime.may_retry()
+
+    async def _covers(self, plan: Plan, candidate: Candidate) -> bool:
+        """Whether there is room for another attempt beside what those that failed were charged."""
+        try:
+            lease = await self._admission.cover(self._runtime, plan, self._books.charged)
+        except (LimitExceeded, Unavailable) as error:
+            why = f"what failed attempts may be charged leaves no room for another: {error.message}"
+            self._books.left_out.append((candidate.label, why))
+            return False
+        if lease is not None:
+            self._books.leases.append(lease)
+        return True
 
     async def _attempt_or_race(self, plan: Plan, candidate: Candidate, queue: deque[Candidate]) -> None:
         after = plan.route.hedge_after if plan.route is not None else None

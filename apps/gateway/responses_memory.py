@@ -43,6 +43,11 @@ _decode = msgspec.json.Decoder(_Response).decode
 _decode_ended = msgspec.json.Decoder(_Ended).decode
 
 
+def goes_on(parsed: Parsed) -> bool:
+    """Whether the request names a previous response."""
+    return isinstance(parsed.request, ResponsesRequest) and parsed.request.previous_response_id is not None
+
+
 async def go_on(principal: Principal, parsed: Parsed) -> Parsed:
     """The request with what was said before it, where it names a previous response.
 

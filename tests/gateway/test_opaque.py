@@ -209,3 +209,20 @@ def test_a_failing_upstream_is_told_in_openais_words_and_costs_nothing(served: W
     assert response.status_code == 503
     line = settled(served, response.headers["x-lobby-request-id"])
     assert (line.get("units", 0), line.get("cost_picousd", 0)) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "units"),
+    [
+        ("/images/generations", {"model": "painter", "prompt": "[[stall=mid]]", "n": 2}, 2),
+        ("/rerank", {"model": "sorter", "query": "[[stall=mid]]", "documents": ["red", "blue"]}, 1),
+    ],
+)
+def test_what_an_upstream_fell_silent_over_is_estimated_from_the_request(
+    served: World, path: str, body: dict[str, Any], units: int
+) -> None:
+    response = served.post(body, path=path)
+    assert response.status_code == 504
+    line = settled(served, response.headers["x-lobby-request-id"])
+    assert (line["status"], line["units"]) == ("estimated", units)
+    assert line["cost_picousd"] == units * MODELS[body["model"]][2]

@@ -169,3 +169,17 @@ def test_a_stream_that_breaks_off_raises(world: World) -> None:
 def test_what_the_upstream_fails_at_is_an_error_of_the_api(world: World) -> None:
     with pytest.raises(openai.InternalServerError):
         world.openai().responses.create(model=MODEL, input="[[fail=503]]")
+
+
+def test_what_was_said_before_is_read_for_who_is_admitted(world: World) -> None:
+    limits = [
+        {"metric": "requests", "limit": 3, "window_seconds": 3_600},
+        {"metric": "tokens", "limit": 5_000, "window_seconds": 3_600},
+        {"metric": "concurrency", "limit": 1},
+    ]
+    key = world.project(limits=limits, budget="1")
+    first = say(world, stream=False, key=key, input="My name is Ada.")
+    for stream in (False, True):  # each counts once, and no more is held of what is left than it needs
+        assert say(world, stream=stream, key=key, input="And?", previous_response_id=first.id).output_text
+    with pytest.raises(openai.RateLimitError):
+        say(world, stream=False, key=key, input="And?", previous_response_id="resp_missing")

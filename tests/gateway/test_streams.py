@@ -222,3 +222,11 @@ def test_connections_to_the_upstream_are_reused_after_streams(world: World) -> N
     for _ in range(10):
         read_stream(world, "Hello [[chunks=5]]")
     assert world.fake.count()["connections"] == before
+
+
+def test_a_refusal_as_the_first_event_of_a_stream_costs_nothing(world: World) -> None:
+    body = chat("Hello [[fail=error_event at=0 code=context_length_exceeded each]]", stream=True)
+    response = world.post(body)
+    assert response.status_code == 400
+    line = settlement(world, response.headers["x-lobby-request-id"])
+    assert (line["outcome"], tokens(line), line.get("cost_picousd", 0)) == ("invalid", (0, 0), 0)

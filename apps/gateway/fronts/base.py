@@ -72,7 +72,7 @@ class Arrived:
 class Parsed:
     """``fields`` are the top-level ones, raw; a body that is no JSON is in ``content``. ``headers`` are those of the
     caller's that an upstream of the same dialect is shown. ``units`` are the most images, seconds, characters or
-    searches that it can come to."""
+    searches that it can come to; ``usual_units``, where that is far more than usual, an estimate."""
 
     request: Request
     fields: dict[str, Raw]
@@ -80,6 +80,11 @@ class Parsed:
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     units: int = 0
+    usual_units: int | None = None
+
+    @property
+    def estimated_units(self) -> int:
+        return self.units if self.usual_units is None else self.usual_units
 
 
 class Errors(Protocol):

@@ -165,7 +165,8 @@ class TranscriptionsFront(OpenAIErrors):
             stream=field_of(parts, body, "stream") in ("true", "True", "1"),
             seconds=-(-size // FEWEST_BYTES_PER_SECOND),
         )
-        return Parsed(request, {}, body, content_type, units=request.seconds)
+        usual = -(-size // USUAL_BYTES_PER_SECOND)
+        return Parsed(request, {}, body, content_type, units=request.seconds, usual_units=usual)
 
     def bounds(self, parsed: Parsed) -> tuple[int, int]:
         assert isinstance(parsed.request, TranscriptionRequest)

@@ -92,10 +92,14 @@ class Plan:
     route: RouteFacts | None = None
     fallbacks: dict[Purpose, tuple[Candidate, ...]] = field(default_factory=dict)
 
-    def shadow(self) -> Plan:
-        """The plan of a request that mirrors one of this: the shadow's targets, by position, and nothing besides."""
-        assert self.route is not None
-        candidates = self.fallbacks[Purpose.SHADOW]
+    def shadow(self) -> Plan | None:
+        """The plan of a request that mirrors one of this: the shadow's targets, by position, and nothing besides.
+
+        None without any. It is asked of the plan that the mirrored request has, not of a newer one.
+        """
+        candidates = self.fallbacks.get(Purpose.SHADOW)
+        if self.route is None or not candidates:
+            return None
         route = replace(self.route, strategy=Strategy.PRIORITY, sticky=False, hedge_after=None, shadow_share=0.0)
         return replace(self, model=candidates[0].model, candidates=candidates, fallbacks={}, route=route, left_out=())
 

@@ -90,14 +90,17 @@ class FileBoard:
         self._path = directory / f"{os.getpid()}.json"
 
     async def exchange(self, report: Report) -> list[Report]:
+        await asyncio.to_thread(self._publish, _encode(report))
+        return []
+
+    def _publish(self, report: bytes) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             written = self._path.with_suffix(".tmp")
-            written.write_bytes(_encode(report))
+            written.write_bytes(report)
             written.replace(self._path)
         except OSError as error:
             raise BoardUnavailable from error
-        return []
 
     async def claim_probe(self, endpoint_id: int, seconds: float) -> bool:
         return True

@@ -92,5 +92,7 @@ def _find(principal: Principal, response_id: str) -> StoredResponse | None:
 
 
 def _rows(principal: Principal, response_id: str) -> QuerySet[StoredResponse]:
+    if "\0" in response_id:  # PostgreSQL takes no such text, not even to look for it
+        return StoredResponse.objects.unscoped(WHY).none()
     rows = StoredResponse.objects.unscoped(WHY).filter(tenant_id=principal.tenant.id, project_id=principal.project.id)
     return rows.filter(response_id=response_id)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import statistics
+import time
 from typing import Any
 
 import httpx
@@ -156,7 +158,7 @@ def test_a_key_without_the_model_does_not_find_the_route(routed: RoutedWorld) ->
     assert routed.ask(slug, key=routed.world.project(allowed_models=[slug])).status_code == 200
 
 
-def test_changes_are_in_force_within_a_second_and_no_stream_is_dropped(routed: RoutedWorld) -> None:
+def test_no_stream_is_dropped_when_its_route_goes(routed: RoutedWorld) -> None:
     slug = routed.route({"a": "chunks=60 delay_ms=50", "b": ""})
     body = {"model": slug, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
     url = routed.world.lobby.base_url + "/chat/completions"
@@ -168,6 +170,38 @@ def test_changes_are_in_force_within_a_second_and_no_stream_is_dropped(routed: R
         assert routed.ask(slug).status_code == 404
         rest = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
     assert rest[-1]["choices"][0]["finish_reason"] == "stop" or rest[-2]["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_change_is_in_force_within_a_second(routed: RoutedWorld) -> None:
+    """Five times; the median, because the machine may be busy with something else now and then."""
+    slug = routed.route({"a": ""})
+    url = f"{routed.world.lobby.base_url}/models/{slug}"
+    took = []
+    with httpx.Client(headers=bearer(routed.world.key)) as client:
+        for wanted in (404, 200, 404, 200, 404):
+            routed.change(slug, is_enabled=wanted == 200)
+            changed = time.monotonic()
+            while client.get(url).status_code != wanted:
+                assert time.monotonic() - changed < 20, "not in force at all"
+            took.append(time.monotonic() - changed)
+    assert statistics.median(took) < 1.0, took
+
+
+def test_what_failed_attempts_are_charged_stays_within_the_budget(routed: RoutedWorld) -> None:
+    slug = routed.route({"a": "fail=close", "b": "fail=close", "c": ""})
+    text = "word " * 2_000
+    answer = routed.ask(slug, text, max_completion_tokens=1, key=routed.world.project(budget="10"))
+    assert answer.status_code == 200, answer.text
+    why = routed.why(answer)
+    assert [attempt["outcome"] for attempt in why["attempts"]] == ["upstream_error", "upstream_error", "ok"]
+    # Room for one that serves beside one that failed, and not for one beside two: each is charged a quarter of a hold.
+    budget = why["held"]["cost_picousd"] * 13 // 10
+    answer = routed.ask(slug, text, max_completion_tokens=1, key=routed.world.project(budget=f"{budget / 10**12:.12f}"))
+    assert answer.status_code >= 500
+    assert routed.served(slug) == {"a": 2, "b": 2, "c": 1}
+    line = routed.line(answer.headers["x-lobby-request-id"])
+    assert "leaves no room" in line["why"]["left_out"][-1]["why"]
+    assert 0 < line["cost_picousd"] <= budget
 
 
 def test_the_dearest_candidate_is_held(routed: RoutedWorld) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from pytest_django import Settings
 from apps.gateway.routing.health import Health, Leave, State
 from apps.gateway.routing.health_keeper import HealthKeeper, can_connect
 from apps.gateway.routing.health_selectors import endpoint_health_for
-from apps.gateway.routing.shared_health import BoardUnavailable, FileBoard, RedisBoard, read_reports
+from apps.gateway.routing.shared_health import BoardUnavailable, FileBoard, RedisBoard, Report, read_reports
 from apps.models.providers.base import ProviderError
 from apps.tenants.access import Actor
 from apps.tenants.errors import PermissionDenied
@@ -148,3 +149,12 @@ def test_a_bare_connection_tells_a_dead_region_apart(settings: Settings, free_po
         assert not await can_connect("http://169.254.169.254/latest", 0.2), "the guard stands before it"
 
     asyncio.run(story())
+
+
+async def test_a_slow_disk_does_not_hold_up_the_loop(tmp_path: Path) -> None:
+    board = FileBoard(tmp_path)
+    pipe = tmp_path / f"{os.getpid()}.tmp"
+    os.mkfifo(pipe)  # writing waits until somebody reads
+    told = asyncio.create_task(board.exchange(Report("me", 0.0, [])))
+    assert b"me" in await asyncio.to_thread(pipe.read_bytes)
+    assert await told == []
