@@ -8,49 +8,35 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
-import httpx
 import structlog
 
-from apps.gateway import metrics, responses_memory
+from apps.gateway import responses_memory
 from apps.gateway.admission import Admission, admit, enter
 from apps.gateway.answer import Answer, Receive, Send, as_gateway_error
-from apps.gateway.books import Attempt, Books, new_id
+from apps.gateway.books import Books, new_id
 from apps.gateway.errors import GatewayError, InvalidRequest, LimitExceeded, Unavailable, UpstreamFailed
 from apps.gateway.fronts.base import Front, Parsed
 from apps.gateway.fronts.messages import estimated_count
 from apps.gateway.prompts import Served
+from apps.gateway.relay import CallerLeft, CannotSay, NotNow, Relay
 from apps.gateway.routing.attempts import MORE_ROUNDS, MOST_ATTEMPTS, Race, backoff
 from apps.gateway.routing.callers import Caller, conversation_of, facts_of
-from apps.gateway.routing.health import Leave
 from apps.gateway.routing.plans import Candidate, Plan
 from apps.gateway.routing.strategies import USUAL_OUTPUT_TOKENS, Asking, Selection, drawn, fallbacks, select
 from apps.gateway.runtime import Runtime
-from apps.gateway.snapshot import EndpointFacts, Principal
+from apps.gateway.snapshot import Principal
 from apps.gateway.types import Outcome, Purpose
-from apps.gateway.upstream import DISPATCHED, MAX_ANSWER_BYTES, MAX_ERROR_BYTES, Watch, chunks, read_all
 from apps.models.providers.base import (
     CONVERSATIONS,
-    Adapter,
     Operation,
-    Prepared,
     ProviderError,
-    Unreadable,
-    UpstreamCall,
-    Usage,
 )
-from apps.models.providers.concealing import conceal_in
 from apps.models.types import ModelKind
 
 log = structlog.get_logger(__name__)
-
-# After the last event, how long to wait for the connection to become reusable.
-TRAILER_SECONDS = 1.0
-# What is held back of a stream before its answer proper begins. An upstream that repeats a long request there goes over
-# it: then what there is leaves, and the stream can no longer be had elsewhere.
-MAX_HELD_BYTES = 1024 * 1024
 
 # What a kind of model serves. Where nothing is said, it serves what carries a conversation.
 _SERVED: dict[str, frozenset[Operation]] = {
@@ -62,34 +48,9 @@ _SERVED: dict[str, frozenset[Operation]] = {
     ModelKind.SPEECH: frozenset({"audio.speech"}),
     ModelKind.MODERATION: frozenset({"moderations"}),
 }
-_TIMEOUTS = {
-    "first_byte": "The upstream did not begin to answer in time.",
-    "idle": "The upstream fell silent in the middle of its answer.",
-    "total": "The upstream did not finish its answer in time.",
-}
 
 
 _CHAINS = {"context_window": Purpose.FALLBACK_CONTEXT, "content_policy": Purpose.FALLBACK_POLICY}
-
-
-class _CallerLeft(Exception):
-    """The caller closed its connection; there is nobody to answer."""
-
-
-class _CannotSay(Exception):
-    """This upstream cannot take a parameter that the caller will not have dropped."""
-
-    def __init__(self, dropped: tuple[str, ...]) -> None:
-        super().__init__(dropped)
-        self.dropped = dropped
-
-
-class _NotNow(Exception):
-    """Nothing may be sent to this endpoint now; its health says why."""
-
-
-class _LostRace(Exception):
-    """Another attempt has answered first."""
 
 
 class Exchange:
@@ -122,14 +83,11 @@ class Exchange:
         self._shadow_of = shadow_of
         self._plan = plan
         self._admission: Admission
-        self._race: Race | None = None
-        self._tried: set[int] = set()
-        self._attempts = 0
+        self._relay: Relay
         self._books = Books(runtime, principal, request, request_id=request_id, started=started)
         self._books.shadow_of = shadow_of
         self._answer = Answer(send, front, request_id)
         self._books.prompt = prompt
-        self._unsaid = prompt.unsaid if prompt is not None else ()
         if prompt is not None:
             self._answer.headers.append((b"x-lobby-prompt-version", b"%d" % prompt.number))
 
@@ -137,7 +95,7 @@ class Exchange:
         """Answer the request; never raises but for cancellation from outside."""
         try:
             await self._serve()
-        except _CallerLeft:
+        except CallerLeft:
             await self._books.close(Outcome.CANCELLED, 499, "client_closed_request")
         except GatewayError as error:
             await self._fail(error)
@@ -205,6 +163,9 @@ class Exchange:
         )
         self._books.admission = admission
         self._answer.admitted = admission.admitted
+        self._relay = Relay(
+            self._runtime, self._principal, self._parsed, admission, self._books, self._answer, self._receive
+        )
         if estimates:
             await self._estimate()
         else:
@@ -272,7 +233,7 @@ class Exchange:
                 await asyncio.sleep(wait)
                 queue, again = deque(again), []
             candidate = queue.popleft()
-            if self._attempts >= MOST_ATTEMPTS or not self._may_try(candidate, failure):
+            if self._relay.attempts >= MOST_ATTEMPTS or not self._may_try(candidate, failure):
                 break
             if failure is not None and not await self._covers(plan, candidate):
                 break
@@ -283,9 +244,9 @@ class Exchange:
             except LimitExceeded as error:  # of the candidate's model alone
                 denied = denied or error
                 self._books.left_out.append((candidate.label, f"over a limit of its model: {error.rule}"))
-            except _NotNow as error:
+            except NotNow as error:
                 self._books.left_out.append((candidate.label, str(error)))
-            except _CannotSay as error:
+            except CannotSay as error:
                 unsaid = error.dropped
                 self._books.left_out.append((candidate.label, f"cannot take {', '.join(unsaid)}"))
             except ProviderError as error:
@@ -298,7 +259,7 @@ class Exchange:
                     found = fallbacks(plan, chain, self._runtime.health, self._serves, asking)
                     self._books.left_out += found.left_out
                     self._books.route["fallback"] = chain.value
-                    queue = deque(each for each in found.order if each.endpoint.id not in self._tried)
+                    queue = deque(each for each in found.order if each.endpoint.id not in self._relay.tried)
                 elif not error.retryable:
                     break
                 else:
@@ -325,7 +286,7 @@ class Exchange:
         endpoint_id = candidate.endpoint.id
         if failure is None or failure.refusal:
             return True
-        if endpoint_id not in self._tried and self._runtime.health.is_proven(endpoint_id):
+        if endpoint_id not in self._relay.tried and self._runtime.health.is_proven(endpoint_id):
             return True
         return self._runtime.may_retry()
 
@@ -344,7 +305,7 @@ class Exchange:
     async def _attempt_or_race(self, plan: Plan, candidate: Candidate, queue: deque[Candidate]) -> None:
         after = plan.route.hedge_after if plan.route is not None else None
         if after is None or not queue:
-            await self._attempt(plan, candidate)
+            await self._relay.attempt(plan, candidate)
             return
 
         def second() -> Coroutine[Any, Any, None] | None:
@@ -355,206 +316,14 @@ class Exchange:
                     if not self._runtime.may_retry():
                         return None
                     queue.remove(other)
-                    return self._attempt(plan, other)
+                    return self._relay.attempt(plan, other)
             return None
 
-        self._race = Race()
+        self._relay.race = Race()
         try:
-            await self._race.run(self._attempt(plan, candidate), second, after)
+            await self._relay.race.run(self._relay.attempt(plan, candidate), second, after)
         finally:
-            self._race = None
-
-    async def _keep(self, answered: bytes) -> None:
-        """For a caller that may go on from this answer. Nobody was answered by a shadow."""
-        if not self._books.shadow_of:
-            await responses_memory.keep(self._principal, self._parsed, answered)
-
-    async def _claim(self, attempt: Attempt) -> None:
-        """Something for the caller is at hand. Raises ``_LostRace`` when another attempt was quicker."""
-        if self._race is not None and not await self._race.win():
-            raise _LostRace
-        self._answer.dropped = (*self._unsaid, *attempt.dropped)
-        self._answer.media_type = attempt.decoder.media_type if attempt.decoder is not None else ""
-
-    @property
-    def _strict(self) -> bool:
-        """Whether a parameter that the upstream cannot take is an error rather than named in a header."""
-        asked = (self._request.lobby or {}).get("strict")
-        return self._principal.project.strict if asked is None else bool(asked)
-
-    def _prepare(self, adapter: Adapter, endpoint: EndpointFacts, call: UpstreamCall, attempt: Attempt) -> Prepared:
-        try:
-            prepared = adapter.prepare(endpoint.target, call, attempt_id=attempt.id)
-        except Unreadable as error:
-            raise InvalidRequest(error.message, param=error.param, code="invalid_value") from None
-        if (self._unsaid or prepared.dropped) and self._strict:
-            raise _CannotSay((*self._unsaid, *prepared.dropped))
-        return prepared
-
-    async def _attempt(self, plan: Plan, candidate: Candidate) -> None:
-        """Call one endpoint and relay its answer. Raises ``ProviderError``, after having settled."""
-        endpoint, health = candidate.endpoint, self._runtime.health
-        adapter = self._runtime.adapters[endpoint.provider_kind]
-        call = self._admission.call(plan, self._parsed, candidate.model)
-        attempt = Attempt(candidate, endpoint.price_at(time.time()))
-        prepared = self._prepare(adapter, endpoint, call, attempt)
-        attempt.dropped = prepared.dropped
-        leave = health.begin(endpoint.id)
-        if leave is Leave.NO:
-            blocked = health.blocked(endpoint.id)
-            raise _NotNow(blocked.reason if blocked is not None else "it was not to be asked just then")
-        self._tried.add(endpoint.id)
-        self._attempts += 1
-        failure: ProviderError | None = None
-        try:
-            self._books.intend(attempt)
-            await self._call(attempt, adapter, call, prepared.request)
-        except ProviderError as error:
-            failure = error
-            raise
-        finally:
-            if failure is not None and not attempt.unread:
-                health.failed(endpoint.id, leave, failure)
-            elif attempt.answered:
-                ms = int((time.monotonic() - attempt.started) * 1000)
-                tokens = attempt.measured.output_tokens if attempt.measured is not None else 0
-                health.ok(endpoint.id, leave, ms=ms, first_ms=attempt.first_token_ms, output_tokens=tokens)
-            else:
-                health.left(endpoint.id, leave)
-
-    async def _call(
-        self, attempt: Attempt, adapter: Adapter, call: UpstreamCall, upstream_request: httpx.Request
-    ) -> None:
-        runtime, endpoint = self._runtime, attempt.endpoint
-        watch = Watch(endpoint.total_timeout)
-        response: httpx.Response | None = None
-        # A plain answer is had, and paid for, as a whole: only a stream ends when its caller leaves.
-        watcher = asyncio.ensure_future(self._watch_caller(watch)) if call.stream else None
-        try:
-            watch.phase("first_byte", endpoint.first_byte_timeout)
-            response = await runtime.client.send(
-                upstream_request, simulated=endpoint.simulated, connect_timeout=endpoint.connect_timeout
-            )
-            if response.status_code != 200:
-                body = await read_all(response, MAX_ERROR_BYTES)
-                raise adapter.error(response.status_code, response.headers, body)
-            attempt.upstream_request_id = response.headers.get(adapter.request_id_header, "")
-            if call.stream:
-                await self._relay_stream(attempt, adapter, call, response, watch)
-            else:
-                watch.phase("idle", endpoint.idle_timeout)
-                answer = adapter.parse(
-                    endpoint.target, call, response.headers, await read_all(response, MAX_ANSWER_BYTES)
-                )
-                watch.stop()
-                attempt.measured = answer.usage
-                await self._claim(attempt)
-                attempt.answered = True
-                self._books.settle(attempt, Outcome.OK, 200, answer.usage)
-                await self._books.close(Outcome.OK, 200)
-                await self._keep(answer.body)
-                self._answer.headers += self._books.figures()
-                await self._answer.whole(answer.body, answer.content_type)
-        except ProviderError as error:
-            conceal_in(error, endpoint.target.credential)
-            self._books.settle_failed(attempt, error, reached=response is not None)
-            raise
-        except asyncio.CancelledError:
-            # Where the request had not left yet, nothing was had.
-            used = None if upstream_request.extensions.get(DISPATCHED) else Usage()
-            status = 200 if response is not None else 0
-            if self._race is not None and self._race.is_lost:
-                attempt.hedged = True
-                self._books.settle(attempt, Outcome.CANCELLED, status, used)
-                raise
-            if not watch.caught():
-                self._books.settle(attempt, Outcome.INTERRUPTED, 0, used)
-                raise
-            if watch.reason == "client":
-                self._books.settle(attempt, Outcome.CANCELLED, status, used)
-                raise _CallerLeft from None
-            attempt.unread = watch.paused
-            timeout = ProviderError("timeout", _TIMEOUTS[watch.reason or "total"], phase=watch.reason or "total")
-            self._books.settle_failed(attempt, timeout, reached=response is not None)
-            raise timeout from None
-        except _LostRace:
-            attempt.hedged = True
-            self._books.settle(attempt, Outcome.CANCELLED, 200, attempt.measured)
-            raise
-        except Exception:
-            self._books.settle(attempt, Outcome.INTERRUPTED, 0, None)
-            raise
-        finally:
-            watch.stop()
-            if watcher is not None:
-                watcher.cancel()
-            runtime.progress.release(attempt.slot)
-            if response is not None:
-                await _close(response)
-
-    async def _relay_stream(
-        self, attempt: Attempt, adapter: Adapter, call: UpstreamCall, response: httpx.Response, watch: Watch
-    ) -> None:
-        """Pass the events on as they come. The settlement is written before the last byte leaves.
-
-        What comes before the answer proper is held back: a stream that fails so early can still be had elsewhere.
-        """
-        runtime = self._runtime
-        decoder = attempt.decoder = adapter.stream_decoder(attempt.endpoint.target, call, response.headers)
-        attempt.slot = slot = runtime.progress.acquire(attempt.id, self._books.estimate)
-        watch.phase("first_byte", attempt.endpoint.first_byte_timeout)
-        stream = chunks(response)
-        held = b""
-        async for block in stream:
-            out = decoder.feed(block)
-            runtime.progress.set_output(slot, decoder.output_tokens)
-            if decoder.begun is not None:
-                runtime.progress.set_input(slot, decoder.begun.input_tokens)
-            if decoder.usage is not None:  # what the upstream told stands, should this process die now
-                runtime.progress.set_input(slot, decoder.usage.input_tokens)
-                runtime.progress.set_output(slot, decoder.usage.output_tokens)
-            if decoder.finished or decoder.error is not None:
-                break
-            if not decoder.output_tokens and not self._answer.begun and len(held) + len(out) <= MAX_HELD_BYTES:
-                held += out
-                watch.touch()
-                continue
-            if not out:
-                watch.touch()
-                continue
-            if attempt.first_token_ms is None:
-                await self._claim(attempt)
-                self._books.first_byte(attempt)
-                watch.phase("idle", attempt.endpoint.idle_timeout)
-            watch.pause()
-            await self._answer.stream(held + out)
-            held = b""
-            watch.touch()
-        else:
-            out = decoder.end()
-        watch.stop()
-        if decoder.error is not None:
-            if out and decoder.output_tokens:
-                await self._claim(attempt)
-                await self._answer.stream(held + out)
-            raise decoder.error
-        attempt.measured = decoder.usage
-        if attempt.first_token_ms is None:
-            await self._claim(attempt)
-            self._books.first_byte(attempt)
-        attempt.answered = True
-        self._books.settle(attempt, Outcome.OK, 200, decoder.usage)
-        await self._books.close(Outcome.OK, 200)
-        await self._keep(out)
-        await self._answer.stream(held + out, last=True)
-        await _read_trailer(stream)
-
-    async def _watch_caller(self, watch: Watch) -> None:
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                watch.client_left()
-                return
+            self._relay.race = None
 
 
 async def _never() -> dict[str, Any]:
@@ -565,26 +334,6 @@ async def _never() -> dict[str, Any]:
 
 async def _discard(message: dict[str, Any]) -> None:
     """Where a shadow's answer goes."""
-
-
-async def _read_trailer(stream: AsyncIterator[bytes]) -> None:
-    """Read past the last event to the end of the body: only then is the connection of use to the next request."""
-    try:
-        async with asyncio.timeout(TRAILER_SECONDS):
-            async for _ in stream:
-                pass
-    except (ProviderError, TimeoutError):
-        pass  # all that matters had come; this connection is not reused
-
-
-async def _close(response: httpx.Response) -> None:
-    """Give the connection back if its answer was read to the end; else hang up."""
-    stream = response.stream
-    assert isinstance(stream, httpx.AsyncByteStream)
-    try:
-        await stream.aclose()
-    except Exception as error:
-        metrics.close_failures.labels(type(error).__name__).inc()
 
 
 _PLAIN = Asking("", 0.0)

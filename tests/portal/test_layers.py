@@ -57,6 +57,6 @@ def test_a_module_is_named_after_its_topic(name: str) -> None:
 
 def test_the_gateways_path_knows_no_orm() -> None:
     """What runs for each request: control plane and ledger reach the database in threads and processes of their own."""
-    path = [APPS / "gateway" / name for name in ("asgi.py", "auth.py", "exchange.py", "snapshot.py")]
+    path = [APPS / "gateway" / name for name in ("asgi.py", "auth.py", "exchange.py", "relay.py", "snapshot.py")]
     path += modules("gateway/fronts/*.py", "models/providers/**/*.py")
     assert offences(path, "django.db", "apps.gateway.models", "apps.models.models", "apps.tenants.models") == []
