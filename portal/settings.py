@@ -194,6 +194,7 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "registry.discover": {"task": "registry.discover", "schedule": 60.0, "options": {"expires": 50.0}},
     "gateway.retain": {"task": "gateway.retain", "schedule": 3600.0, "options": {"expires": 3000.0}},
+    "evaluation.decide_gates": {"task": "evaluation.decide_gates", "schedule": 5.0, "options": {"expires": 5.0}},
     "evaluation.wake": {"task": "evaluation.wake", "schedule": 3.0, "options": {"expires": 3.0}},
     "playground.retain": {"task": "playground.retain", "schedule": 3600.0, "options": {"expires": 3000.0}},
 }

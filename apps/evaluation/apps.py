@@ -5,3 +5,14 @@ class EvaluationConfig(AppConfig):
     name = "apps.evaluation"
     label = "evaluation"
     verbose_name = "Evaluation"
+
+    def ready(self) -> None:
+        from apps.evaluation.selectors.gates import release_refusal
+        from apps.evaluation.signals import evaluation_finished
+        from apps.evaluation.tasks import gate_may_be_decided, gate_new_version
+        from apps.prompts import release_rules
+        from apps.prompts.signals import prompt_version_created
+
+        release_rules.register(release_refusal)
+        prompt_version_created.connect(gate_new_version, dispatch_uid="evaluation.gate")
+        evaluation_finished.connect(gate_may_be_decided, dispatch_uid="evaluation.gate")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import shared_task
 
+from apps.evaluation.models import Evaluation
 from apps.evaluation.running import store
 from apps.evaluation.running.worker import Outcome, Worker
-from apps.evaluation.services import runs
+from apps.evaluation.services import gates, runs
 from apps.tenants.jobs import enqueue
 
 
@@ -22,3 +25,37 @@ def run_evaluation(public_id: str) -> None:
 def wake() -> None:
     """Every few seconds: runs that no worker has held for a while are taken up again."""
     runs.wake_runs()
+
+
+# Gates.
+
+
+def gate_new_version(*, version_id: int, **_: Any) -> None:
+    """A receiver, after the commit of a prompt's new version."""
+    enqueue("evaluation.gate_version", version_id)
+
+
+def gate_may_be_decided(*, evaluation: Evaluation, **_: Any) -> None:
+    """A receiver, after a run has ended."""
+    enqueue("evaluation.decide_gates")
+
+
+@shared_task(name="evaluation.gate_version", ignore_result=True)
+def gate_version(version_id: int) -> None:
+    gates.open_gate_of_new_version(version_id)
+
+
+@shared_task(name=gates.DECIDE_TASK, ignore_result=True)
+def decide_gate(decision_id: int) -> None:
+    gates.decide_gate(decision_id)
+
+
+@shared_task(name="evaluation.weigh", ignore_result=True)
+def weigh(comparison_id: int) -> None:
+    gates.weigh_comparison(comparison_id)
+
+
+@shared_task(name="evaluation.decide_gates", ignore_result=True)
+def decide_gates() -> None:
+    """When a run has ended, and every few seconds for those whose message was lost."""
+    gates.decide_gates()

@@ -137,3 +137,15 @@ class GateStatus(models.TextChoices):
     OVERRIDDEN = "overridden", "Released by override"
     ADVISED = "advised", "Advice given"
     FAILED = "failed", "Could not be decided"
+
+
+# Whose version may be released on the label that the gate guards.
+OPEN_GATES = (GateStatus.RELEASED, GateStatus.OVERRIDDEN)
+
+
+class ComparisonStatus(models.TextChoices):
+    """``WAITING`` until both are done and a worker has weighed them."""
+
+    WAITING = "waiting", "Being weighed"
+    DONE = "done", "Done"
+    FAILED = "failed", "Could not be compared"

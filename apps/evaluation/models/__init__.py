@@ -1,5 +1,6 @@
 """Evaluation's tables: datasets, scorers, runs and gates."""
 
+from apps.evaluation.models.comparisons import Comparison
 from apps.evaluation.models.datasets import (
     Dataset,
     DatasetVersion,
@@ -16,6 +17,7 @@ from apps.evaluation.models.scorers import JudgeCalibration, Scorer, ScorerVersi
 
 __all__ = [
     "Approval",
+    "Comparison",
     "Dataset",
     "DatasetVersion",
     "Evaluation",

@@ -1,0 +1,212 @@
+"""Reads of plans and gate decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Sum
+
+from apps.evaluation.models import Approval, Comparison, Evaluation, EvaluationItem, EvaluationPlan, GateDecision
+from apps.evaluation.types import OPEN_GATES, GateStatus, ItemStatus, MetricRole, ReleasePolicy
+from apps.prompts.models import Prompt, PromptVersion
+from apps.prompts.release_rules import Refusal
+from apps.prompts.selectors import LabelState
+from apps.tenants.access import Actor, can
+from apps.tenants.errors import NotFound
+from apps.tenants.models import Tenant
+from apps.tenants.types import Environment
+
+WHY: Final = "of a prompt that the actor may see"
+
+
+def plan_of(prompt: Prompt) -> EvaluationPlan | None:
+    rows = EvaluationPlan.objects.unscoped(WHY).select_related("dataset", "project", "updated_by", "prompt", "tenant")
+    return rows.filter(prompt=prompt).first()
+
+
+def get_plan_of(prompt: Prompt) -> EvaluationPlan:
+    plan = plan_of(prompt)
+    if plan is None:
+        raise NotFound(f"{prompt.name} has no evaluation plan.", code="no_plan")
+    return plan
+
+
+def gates_for(actor: Actor, tenant: Tenant | None = None) -> QuerySet[GateDecision]:
+    """Newest first."""
+    approvals = Approval.objects.unscoped("of the decisions just narrowed").order_by("pk")
+    rows = (
+        GateDecision.objects.for_actor(actor)
+        .select_related(
+            "tenant",
+            "prompt__tenant",
+            "version__author",
+            "candidate",
+            "baseline__prompt_version",
+            "release",
+            "decided_by",
+        )
+        .prefetch_related(Prefetch("approvals", approvals))
+    )
+    return rows if tenant is None else rows.filter(tenant=tenant)
+
+
+def get_gate_for(actor: Actor, pk: int) -> GateDecision:
+    decision = gates_for(actor).filter(pk=min(pk, 2**63 - 1)).first()
+    if decision is None:
+        raise NotFound("There is no such gate decision.")
+    return decision
+
+
+def gates_of(prompt: Prompt) -> QuerySet[GateDecision]:
+    return GateDecision.objects.unscoped(WHY).filter(prompt=prompt).order_by("-pk")
+
+
+def newest_gate_of(version: PromptVersion) -> GateDecision | None:
+    return GateDecision.objects.unscoped(WHY).filter(version=version).order_by("-pk").first()
+
+
+def newest_gates(versions: Iterable[PromptVersion]) -> dict[int, GateDecision]:
+    """By the version's id."""
+    found: dict[int, GateDecision] = {}
+    rows = GateDecision.objects.unscoped(WHY).filter(version__in=list(versions)).defer("evidence").order_by("-pk")
+    for row in rows:
+        found.setdefault(row.version_id, row)
+    return found
+
+
+def progress_of(decision: GateDecision) -> dict[str, int]:
+    """Items of both runs that are over, and all of them."""
+    ids = [pk for pk in (decision.candidate_id, decision.baseline_id) if pk is not None]
+    totals = Evaluation.objects.unscoped(WHY).filter(pk__in=ids).aggregate(total=Sum("items_total"))
+    items = EvaluationItem.objects.unscoped(WHY).filter(evaluation__in=ids)
+    return {"done": items.exclude(status=ItemStatus.PENDING).count(), "total": totals["total"] or 0}
+
+
+def comparisons_for(actor: Actor) -> QuerySet[Comparison]:
+    return Comparison.objects.for_actor(actor).select_related("tenant", "baseline", "candidate")
+
+
+def get_comparison_for(actor: Actor, pk: int) -> Comparison:
+    comparison = comparisons_for(actor).filter(pk=min(pk, 2**63 - 1)).first()
+    if comparison is None:
+        raise NotFound("There is no such comparison.")
+    return comparison
+
+
+def comparison_of(baseline: Evaluation, candidate: Evaluation) -> Comparison | None:
+    return Comparison.objects.unscoped(WHY).filter(baseline=baseline, candidate=candidate).first()
+
+
+def get_evaluation_for(actor: Actor, public_id: str, action: str = "") -> Evaluation:
+    rows = Evaluation.objects.for_actor(actor, action).select_related(
+        "tenant", "project", "prompt_version__prompt", "dataset_version__dataset"
+    )
+    run = rows.filter(public_id=public_id).first()
+    if run is None:
+        raise NotFound(f"There is no evaluation {public_id[:20]!r}.")
+    return run
+
+
+def waiting_for(actor: Actor, tenant: Tenant) -> QuerySet[GateDecision]:
+    """Decisions that this person may approve and has not: of versions that are not their own."""
+    if actor.user is None or not can(actor, "gate.approve", tenant):
+        return GateDecision.objects.for_tenant(tenant).none()
+    given = Approval.objects.unscoped("of the decision of the outer query").filter(
+        decision=OuterRef("pk"), user=actor.user
+    )
+    rows = GateDecision.objects.for_tenant(tenant).filter(status=GateStatus.WAITING).exclude(version__author=actor.user)
+    return rows.filter(~Exists(given)).select_related("prompt__tenant", "version__author").order_by("-pk")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A line of the gate's checklist; ``state`` is ok, failed, open or info."""
+
+    state: str
+    text: str
+
+
+def checklist(
+    prompt: Prompt, version: PromptVersion, plan: EvaluationPlan | None, decision: GateDecision | None
+) -> list[Check]:
+    """What has to hold before the version is released, as far as it is known."""
+    if decision is None:
+        if plan is None:
+            return [Check("info", "No plan guards this prompt: a person releases its versions.")]
+        return [Check("open", "The gate has not run yet.")]
+    policy, evidence = decision.policy, decision.evidence
+    if decision.status == GateStatus.RUNNING:
+        return [Check("open", "Both versions are being evaluated.")]
+    if decision.status == GateStatus.FAILED:
+        return [Check("failed", reason) for reason in decision.reasons] or [Check("failed", "It could not be decided.")]
+    checks = []
+    for metric in evidence.get("metrics", []):
+        if metric["role"] != MetricRole.WATCH:
+            state = {"better": "ok", "worse": "failed"}.get(metric["verdict"], "open")
+            checks.append(Check(state, metric["reason"]))
+    usage = evidence.get("usage", {})
+    for name, limit, word in (
+        ("cost_picousd", policy.get("most_cost_ratio"), "cost"),
+        ("duration_ms", policy.get("most_latency_ratio"), "time"),
+    ):
+        ratio = usage.get(name, {}).get("ratio")
+        if limit is not None and ratio is not None:
+            text = f"{ratio:.2f} times the {word} of the released version; at most {limit:g} times."
+            checks.append(Check("ok" if ratio <= limit else "failed", text))
+    if not evidence.get("metrics") and decision.baseline_id is None:
+        checks.append(Check("info", "Nothing is released yet, so there is nothing to compare with."))
+    if decision.status in (GateStatus.WAITING, GateStatus.RELEASED) and (
+        policy["policy"] == ReleasePolicy.APPROVAL or decision.baseline_id is None
+    ):
+        given = sum(each.is_approval for each in decision.approvals.all())
+        needed = policy["approvals_needed"]
+        checks.append(Check("ok" if given >= needed else "open", f"{given} of {needed} approvals."))
+    return checks
+
+
+def main_version(state: LabelState | None) -> PromptVersion | None:
+    """What a label means for most callers; of equal shares the older one."""
+    if state is None:
+        return None
+    return min(state.shares, key=lambda share: (-share.weight, share.version.number)).version
+
+
+def release_refusal(prompt: Prompt, environment: str, label: str, version: PromptVersion) -> Refusal | None:
+    """The rule that plans bring to the catalog: a guarded label takes new versions from its gate alone."""
+    plan = (
+        EvaluationPlan.objects.unscoped(WHY)
+        .filter(prompt=prompt, environment=environment, label=label)
+        .exclude(policy=ReleasePolicy.ADVICE)
+        .first()
+    )
+    if plan is None:
+        return None
+    where = f"“{label}” in {Environment(environment).label.lower()}"
+    rows = GateDecision.objects.unscoped(WHY).filter(version=version).defer("evidence").order_by("-pk")
+    decisions = [
+        each for each in rows if (each.policy.get("environment"), each.policy.get("label")) == (environment, label)
+    ]
+    if any(each.status in OPEN_GATES for each in decisions):
+        return None
+    name = f"Version {version.number}"
+    if not decisions:
+        return Refusal(
+            f"{name} has not been through the gate that guards {where}.",
+            "Run its gate from its review page, or have a tenant admin override it.",
+            "gate_not_run",
+        )
+    newest = decisions[0]
+    if newest.status == GateStatus.RUNNING:
+        return Refusal(f"The gate of {name.lower()} is still running.", "Wait for its verdict.", "gate_running")
+    if newest.status == GateStatus.WAITING:
+        return Refusal(
+            f"{name} waits for approval by its gate.", "Approve it on its review page.", "gate_waiting_for_approval"
+        )
+    why = newest.reasons[0] if newest.reasons else newest.get_status_display()
+    return Refusal(
+        f"The gate that guards {where} stopped version {version.number}: {why}",
+        "Save a better version, or have a tenant admin override the gate with a reason.",
+        "gate_stopped",
+    )

@@ -1,0 +1,265 @@
+"""A new version's gate: opened once, decided once by the evidence, and released, stopped or put before people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+from apps.evaluation.models import Comparison, Evaluation, GateDecision
+from apps.evaluation.selectors.gates import waiting_for
+from apps.evaluation.services import gates
+from apps.evaluation.services.plans import PlannedMetric, remove_plan
+from apps.evaluation.types import GateStatus, MetricRole, Verdict
+from apps.prompts import services as prompts
+from apps.prompts.models import PromptVersion, Release
+from apps.prompts.selectors import label_state_of
+from apps.prompts.types import Decision
+from apps.tenants.errors import Conflict, Invalid, PermissionDenied
+from tests.cast import Cast
+from tests.evaluation.gating import SIZE, Gated, finish, gated, right, scorer
+
+
+@pytest.fixture
+def world(cast: Cast) -> Gated:
+    return gated(cast)
+
+
+def decided(world: Gated, version: PromptVersion, before: Any = None, after: Any = None) -> GateDecision:
+    """The version's decision once both runs have these scores. The released version is right on half of them."""
+    gates.open_gate_of_new_version(version.pk)
+    decision = GateDecision.objects.unscoped("test").select_related("candidate", "baseline").get(version=version)
+    if decision.baseline is not None and decision.baseline.status != "done":
+        finish(decision.baseline, before or right(0.5))
+    assert decision.candidate is not None
+    finish(decision.candidate, after or right(0.8))
+    gates.decide_gates()
+    decision.refresh_from_db()
+    return decision
+
+
+def live(world: Gated) -> dict[int, int]:
+    state = label_state_of(world.prompt, "prod", "live")
+    assert state is not None
+    return {share.version.number: share.percent for share in state.shares}
+
+
+@pytest.mark.parametrize(
+    ("after", "verdict", "status", "released"),
+    [
+        (right(0.8), Verdict.BETTER, GateStatus.RELEASED, {2: 100}),
+        (right(0.2), Verdict.WORSE, GateStatus.STOPPED, {1: 100}),
+        (right(0.5), Verdict.INCONCLUSIVE, GateStatus.STOPPED, {1: 100}),
+    ],
+)
+def test_better_is_released_worse_is_stopped_even_is_inconclusive(
+    world: Gated, after: list[float], verdict: str, status: str, released: dict[int, int]
+) -> None:
+    world.plan(policy="automatic")
+    decision = decided(world, world.save("Sort well."), after=after)
+    assert (decision.verdict, decision.status) == (verdict, status)
+    assert live(world) == released
+    (metric,) = decision.evidence["metrics"]
+    assert (metric["pairs"], metric["unpaired"]) == (SIZE, 0)
+    assert (metric["improved"], metric["regressed"]) == (18 * (verdict == "better"), 18 * (verdict == "worse"))
+    if verdict == Verdict.BETTER:
+        assert decision.release is not None
+        assert (decision.release.decision, decision.release.actor_label) == (
+            Decision.GATE,
+            f"gate decision {decision.pk}",
+        )
+    if verdict == Verdict.WORSE:
+        worst = decision.evidence["worst"]
+        assert len(worst) == 5
+        assert {each["difference"] for each in worst} == {-1.0}
+        assert all(each["baseline_output"] != each["candidate_output"] for each in worst)
+    if verdict == Verdict.INCONCLUSIVE:
+        assert metric["minimum_detectable_effect"] > 0
+
+
+def test_a_decision_is_made_once_however_often_it_is_asked_for(world: Gated) -> None:
+    world.plan(policy="automatic")
+    version = world.save("Sort well.")
+    for _ in range(2):
+        gates.open_gate_of_new_version(version.pk)
+    assert Evaluation.objects.unscoped("test").count() == 2
+    decision = decided(world, version)
+    for _ in range(2):
+        gates.decide_gate(decision.pk)
+        gates.decide_gates()
+    assert Release.objects.unscoped("test").filter(decision=Decision.GATE).count() == 1
+    assert gates.open_gate(actor=world.cast.actor("developer"), version=world.save("More.")).pk != decision.pk
+    # The released version's evaluation is taken again: it asked the same of the same examples.
+    candidate = decision.candidate
+    newest = GateDecision.objects.unscoped("test").order_by("-pk")[0]
+    assert (newest.baseline, newest.policy["baseline_version"]) == (candidate, 2)
+    # The same question has the same answer.
+    assert gates.open_gate(actor=world.cast.actor("developer"), version=newest.version).pk == newest.pk
+
+
+def test_a_person_cannot_release_past_the_gate(world: Gated) -> None:
+    cast = world.cast
+    world.plan(policy="automatic")
+    version = world.save("Sort badly.")
+    with pytest.raises(Conflict) as refused:
+        world.release(2)
+    assert refused.value.code == "gate_not_run"
+    decision = decided(world, version, after=right(0.2))
+    with pytest.raises(Conflict) as refused:
+        world.release(2)
+    assert refused.value.code == "gate_stopped"
+    assert "got worse" in refused.value.message
+    with pytest.raises(Conflict):  # not even for a share of the calls
+        prompts.release_versions(
+            actor=cast.actor("owner"), prompt=world.prompt, environment="prod", label="live", weights={1: 99, 2: 1}
+        )
+    prompts.release_versions(
+        actor=cast.actor("owner"), prompt=world.prompt, environment="dev", label="live", weights={2: 100}
+    )
+    for who, reason, error in (
+        ("developer", "It is what the law asks for now.", PermissionDenied),
+        ("owner", "Because", Invalid),
+    ):
+        with pytest.raises(error):
+            gates.override_gate(actor=cast.actor(who), decision=decision, reason=reason)
+    gates.override_gate(actor=cast.actor("owner"), decision=decision, reason="It is what the law asks for now.")
+    decision.refresh_from_db()
+    assert (decision.status, live(world)) == (GateStatus.OVERRIDDEN, {2: 100})
+    assert decision.release is not None
+    assert "the law" in decision.release.reason
+    first = Release.objects.unscoped("test").filter(environment="prod").order_by("pk")[0]
+    prompts.roll_back(actor=cast.actor("developer"), release=first)
+    world.release(2)  # what was overridden stays so
+    remove_plan(actor=cast.actor("scientist"), prompt=world.prompt)
+    world.save("Sort freely.")
+    world.release(3)
+
+
+def test_approvers_decide_and_the_author_is_none_of_them(world: Gated) -> None:
+    cast = world.cast
+    world.plan(policy="approval", approvals_needed=2)
+    decision = decided(world, world.save("Sort well."))
+    assert (decision.status, live(world)) == (GateStatus.WAITING, {1: 100})
+    assert [
+        bool(waiting_for(cast.actor(who), cast.claims)) for who in ("developer", "scientist", "owner", "viewer")
+    ] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    with pytest.raises(PermissionDenied) as own:
+        gates.answer_gate(actor=cast.actor("developer"), decision=decision, is_approval=True)
+    assert own.value.code == "own_version"
+    gates.answer_gate(actor=cast.actor("scientist"), decision=decision, is_approval=True)
+    with pytest.raises(Conflict):
+        gates.answer_gate(actor=cast.actor("scientist"), decision=decision, is_approval=True)
+    assert not waiting_for(cast.actor("scientist"), cast.claims)
+    assert live(world) == {1: 100}
+    gates.answer_gate(actor=cast.actor("owner"), decision=decision, is_approval=True)
+    decision.refresh_from_db()
+    assert (decision.status, live(world)) == (GateStatus.RELEASED, {2: 100})
+
+    refused = decided(world, world.save("Sort better."), after=right(1))
+    gates.answer_gate(actor=cast.actor("owner"), decision=refused, is_approval=False, note="Too curt.")
+    refused.refresh_from_db()
+    assert (refused.status, refused.reasons[0]) == (GateStatus.STOPPED, "Owner did not approve it: Too curt.")
+
+
+def test_a_label_that_moved_meanwhile_is_not_released_over(world: Gated) -> None:
+    world.plan(policy="approval")
+    decision = decided(world, world.save("Sort well."))
+    other = decided(world, world.save("Sort otherwise."), after=right(0.9))
+    for each in (other, decision):
+        assert each.status == GateStatus.WAITING
+    gates.answer_gate(actor=world.cast.actor("owner"), decision=other, is_approval=True)
+    with pytest.raises(Conflict) as moved:
+        gates.answer_gate(actor=world.cast.actor("owner"), decision=decision, is_approval=True)
+    assert moved.value.code == "label_moved"
+    again = gates.open_gate(actor=world.cast.actor("scientist"), version=decision.version)
+    assert (again.pk != decision.pk, again.policy["baseline_version"]) == (True, 3)
+
+
+def test_a_first_release_waits_for_approval_and_a_canary_is_widened(world: Gated) -> None:
+    owner = world.cast.actor("owner")
+    world.plan(policy="automatic", label="beta", canary_percent=10)
+    first = decided(world, world.save("Sort anew."))
+    assert (first.verdict, first.status, first.baseline) == ("", GateStatus.WAITING, None)
+    gates.answer_gate(actor=owner, decision=first, is_approval=True)
+    second = decided(world, world.save("Sort well."), after=right(1))
+    assert second.status == GateStatus.RELEASED
+
+    def shares() -> dict[int, int]:
+        state = label_state_of(world.prompt, "prod", "beta")
+        assert state is not None
+        return {share.version.number: share.percent for share in state.shares}
+
+    assert shares() == {2: 90, 3: 10}
+    gates.widen_release(actor=owner, decision=second, percent=50)
+    assert shares() == {2: 50, 3: 50}
+    with pytest.raises(Invalid):
+        gates.widen_release(actor=owner, decision=second, percent=50)
+    gates.widen_release(actor=owner, decision=second)
+    assert shares() == {3: 100}
+
+
+def test_guards_limits_and_minimum_pairs(world: Gated) -> None:
+    guard = scorer(world.cast, "normalised-match")
+    metrics = [PlannedMetric(world.scorer), PlannedMetric(guard, MetricRole.GUARD, 0.1)]
+    world.plan(policy="automatic", metrics=metrics, most_cost_ratio=1.5)
+
+    def gate(text: str, after: Any, guarded: Any, **usage: int) -> GateDecision:
+        decision = gates.open_gate(actor=world.cast.actor("developer"), version=world.save(text))
+        assert decision.baseline is not None
+        assert decision.candidate is not None
+        if decision.baseline.status != "done":
+            finish(decision.baseline, right(0.5), right(1))
+        finish(decision.candidate, after, guarded, **usage)
+        gates.decide_gate(decision.pk)
+        decision.refresh_from_db()
+        return decision
+
+    broken = gate("One.", right(1), right(0.5))
+    assert (broken.verdict, broken.status) == (Verdict.WORSE, GateStatus.STOPPED)
+    assert "more than 0.1" in broken.reasons[0]
+    dear = gate("Two.", right(1), right(1), cost=2_000)
+    assert (dear.verdict, dear.reasons[0]) == (
+        Verdict.WORSE,
+        "Cost: an answer takes 2.00 times the baseline's; the limit is 1.5 times.",
+    )
+    assert gate("Three.", right(1), right(1)).status == GateStatus.RELEASED
+    world.plan(policy="automatic", metrics=metrics, minimum_pairs=SIZE + 1)
+    few = gate("Four.", right(1), right(1))
+    assert (few.verdict, few.status) == (Verdict.INCONCLUSIVE, GateStatus.STOPPED)
+
+
+def test_what_stands_in_the_way_is_told_by_the_decision(world: Gated) -> None:
+    world.plan(policy="automatic", model="acme/none:0b")
+    version = world.save("Sort well.")
+    gates.open_gate_of_new_version(version.pk)
+    decision = GateDecision.objects.unscoped("test").get(version=version)
+    assert decision.status == GateStatus.FAILED
+    assert "acme/none:0b" in decision.reasons[0]
+    world.plan(policy="automatic")
+    again = gates.open_gate(actor=world.cast.actor("developer"), version=version)
+    assert again.candidate is not None
+    Evaluation.objects.unscoped("test").filter(pk=again.candidate.pk).update(status="failed", error="No budget.")
+    assert again.baseline is not None
+    finish(again.baseline, right(0.5))
+    gates.decide_gates()
+    again.refresh_from_db()
+    assert (again.status, again.reasons) == (GateStatus.FAILED, ["The version's evaluation was failed: No budget."])
+
+
+def test_a_new_version_opens_its_gate_after_the_commit(
+    world: Gated, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    world.plan()
+    version = world.save("Sort well.")
+    gates.decide_gates()  # as the sweep does where the message was lost
+    decision = GateDecision.objects.unscoped("test").get(version=version)
+    assert (decision.status, decision.policy["trigger"]) == (GateStatus.RUNNING, "version")
+    assert decision.candidate is not None
+    assert decision.candidate.created_by == world.cast["developer"]
+    assert not Comparison.objects.unscoped("test").exists()
