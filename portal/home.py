@@ -14,6 +14,8 @@ from django.conf import settings
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
+from apps.evaluation.models import GateDecision
+from apps.evaluation.selectors.gates import waiting_for
 from apps.gateway import reports, selectors
 from apps.gateway.models import RequestLog, UsageRecord
 from apps.gateway.report_periods import this_month
@@ -35,6 +37,7 @@ SHOWN_MODELS = 5
 SHOWN_PROJECTS = 8
 SHOWN_BUDGETS = 4
 SHOWN_TENANTS = 10
+SHOWN_WAITING = 8
 # Of the newest records so many are looked at for how the providers are doing.
 PROVIDER_WINDOW = 5_000
 
@@ -88,6 +91,11 @@ def month_figures(place: Place, now: datetime) -> dict[str, Any]:
         },
         "stamp": _stamp(place, report.total, now),
     }
+
+
+def waiting(place: Place) -> list[GateDecision]:
+    """What waits for the reader: releases that they may approve."""
+    return [] if place.tenant is None else list(waiting_for(place.actor, place.tenant)[:SHOWN_WAITING])
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,10 @@ def home(request: HttpRequest) -> HttpResponse:
         return render(request, "home_platform.html", context)
     local = now.astimezone(ZoneInfo(place.tenant.time_zone))
     name = str(request.user).split("@")[0].split(" ")[0]
-    context |= home_page.way_in(workspace) | {"greeting": home_page.greeting(name, local)}
+    context |= home_page.way_in(workspace) | {
+        "greeting": home_page.greeting(name, local),
+        "waiting": home_page.waiting(place),
+    }
     return render(request, "home.html", context)
 
 

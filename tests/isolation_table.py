@@ -48,6 +48,8 @@ PROJECT_CHANGERS = frozenset({"developer", "owner", "service_admin", "key:manage
 PROMPT_WRITERS = frozenset({"developer", "scientist", "owner", "service_admin"})
 PROMPT_SLUGS = {"claims": "sorting", "lending": "weighing"}
 
+PLAN_DATASET = "golden"
+
 T = TypeVar("T")
 World = Any  # tests.test_isolation.World: what the cast has, own and foreign
 Which = str  # "own", "foreign" or "missing"
@@ -309,6 +311,51 @@ API |= {
     ),
 }
 
+GATE, GATE_ID = _by("pk", "gate", 999_999), _by("id", "gate", 999_999)
+CANARY_GATE, CANARY_GATE_ID = _by("pk", "canary", 999_999), _by("id", "canary", 999_999)
+COMPARISON = _by("id", "comparison", 999_999)
+_PLAN = {"dataset": PLAN_DATASET, "metrics": [{"scorer": "exact-match"}], "minimum_pairs": 9}
+_PLAN_FORM = {
+    "dataset": PLAN_DATASET, "split": "test", "environment": "test", "label": "live",
+    "policy": "advice", "approvals_needed": "1", "canary_percent": "100", "repetitions": "1", "alpha": "0.05",
+    "minimum_pairs": "9", "scorer": "exact-match", "role": "primary", "margin": "0",
+}  # fmt: skip
+
+
+def _planned(body: dict[str, Any]) -> Callable[[World, Which], dict[str, Any]]:
+    return lambda world, which: body | {"project": _project(which)["project"]}
+
+
+def _pair(world: World, which: Which) -> dict[str, Any]:
+    return {
+        side: _pick(which, world.own.get(kind), world.foreign.get(kind), "nosuchrun")
+        for side, kind in (("baseline", "run"), ("candidate", "candidate"))
+    }
+
+
+API |= {
+    # A key decides nothing, and does not set the plan that its versions have to pass.
+    "api:prompt-plan": api(PROMPT, GET=READERS, PUT=to(PROMPT_WRITERS, _planned(_PLAN)), DELETE=PROMPT_WRITERS),
+    "api:gate-list": api(
+        GET=READERS,
+        POST=to(
+            _API_WRITERS,
+            lambda world, which: {
+                "tenant": _tenant(which),
+                "prompt": _pick(which, "sorting", "weighing", "weighing"),
+                "version": 2,
+            },
+        ),
+    ),
+    "api:gate-detail": api(GATE_ID, GET=READERS),
+    "api:gate-approve": api(GATE_ID, POST=to(PROMPT_WRITERS, {"note": "Good."})),
+    "api:gate-refuse": api(GATE_ID, POST=to(PROMPT_WRITERS, {"note": "Bad."})),
+    "api:gate-override": api(GATE_ID, POST=to(ADMINS, {"reason": "The law asks for it."})),
+    "api:gate-widen": api(CANARY_GATE_ID, POST=to(_API_WRITERS, {"percent": 100})),
+    "api:comparison-list": api(POST=Act(_API_WRITERS, _pair, refers=True)),
+    "api:comparison-detail": api(COMPARISON, GET=READERS),
+}
+
 _DRAFT = {"role": "user", "content": "Sort anew."}
 
 PAGES: dict[str, Row] = {
@@ -333,6 +380,16 @@ PAGES: dict[str, Row] = {
     "prompts:release-roll-back": page(PROMPT_RELEASE, POST=PROMPT_WRITERS),
     "prompts:label-withdraw": page(PROMPT, POST=to(PROMPT_WRITERS, {"environment": "dev", "label": "live"})),
     "gateway:prompt-traffic": page(PROMPT, GET=MEMBERS),
+    "evaluation:plan": page(PROMPT, GET=MEMBERS, POST=to(PROMPT_WRITERS, _planned(_PLAN_FORM))),
+    "evaluation:plan-remove": page(PROMPT, POST=PROMPT_WRITERS),
+    "evaluation:prompt-gates": page(PROMPT, GET=MEMBERS),
+    "evaluation:version-review": page(PROMPT_VERSION, GET=MEMBERS),
+    "evaluation:gate-open": page(PROMPT_VERSION, POST=_quiet(PROMPT_WRITERS, {})),
+    "evaluation:gate-answer": page(GATE, POST=to(PROMPT_WRITERS, {"note": "Good."})),
+    "evaluation:gate-override": page(GATE, POST=to(ADMINS, {"reason": "The law asks for it."})),
+    "evaluation:gate-widen": page(CANARY_GATE, POST=to(PROMPT_WRITERS, {"percent": "100"})),
+    "evaluation:compare": page(GET=NOBODY),
+    "evaluation:weigh": page(POST=Act(PROMPT_WRITERS, _pair, refers=True, audited=False)),
     "portal:switch": page(
         POST=Act(MEMBERS, lambda world, which: {"tenant": _tenant(which), "project": ""}, refers=True, audited=False)
     ),

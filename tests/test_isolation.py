@@ -23,6 +23,18 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 from pytest_django import DjangoDbBlocker, Settings
 
+from apps.evaluation.models import (
+    Comparison,
+    Dataset,
+    DatasetVersion,
+    Evaluation,
+    Example,
+    ExampleRevision,
+    GateDecision,
+    VersionExample,
+)
+from apps.evaluation.services.plans import PlanFacts, PlannedMetric, set_plan
+from apps.evaluation.services.scorers import create_scorer
 from apps.gateway import services as gateway
 from apps.gateway.models import RequestLog, UsageRecord, UsageRollup
 from apps.models import services as registry
@@ -31,6 +43,7 @@ from apps.playground import services as playground
 from apps.playground.models import Attachment
 from apps.playground.types import Attached, Column
 from apps.prompts import services as prompts
+from apps.prompts.models import Prompt, PromptVersion
 from apps.tenants import services
 from apps.tenants.access import Actor
 from apps.tenants.models import AuditEntry, Project, Tenant, User
@@ -41,6 +54,7 @@ from tests.isolation_table import (
     CANARY,
     KEYS,
     LIVE,
+    PLAN_DATASET,
     PLATFORM,
     PROMPT_SLUGS,
     PUBLIC,
@@ -224,6 +238,7 @@ def _furnish(
         )
     _furnish_playground(kinds, project, admin, model, word)
     _furnish_prompts(kinds, tenant, admin, word)
+    _furnish_gates(kinds, project, admin, word)
 
 
 def _furnish_prompts(kinds: dict[str, Any], tenant: Tenant, admin: User, word: str) -> None:
@@ -247,6 +262,52 @@ def _furnish_prompts(kinds: dict[str, Any], tenant: Tenant, admin: User, word: s
     kinds |= {"prompt": prompt.slug, "release": releases[0].pk}
     if word == "own":
         kinds["publication"] = prompts.publish_version(actor=actor, version=versions[0], note="For all").pk
+
+
+def _furnish_gates(kinds: dict[str, Any], project: Project, admin: User, word: str) -> None:
+    """A plan, two evaluations that are compared, and a decision about version 2 that waits for approval."""
+    actor, tenant = Actor.of_user(admin), project.tenant
+    prompt = Prompt.objects.for_tenant(tenant).get(slug=PROMPT_SLUGS[tenant.slug])
+    PromptVersion.objects.unscoped("test").filter(prompt=prompt).update(author=None)  # nobody here is the author
+    data = Dataset.objects.create(tenant=tenant, slug=PLAN_DATASET, name=f"Set {word}")
+    frozen = DatasetVersion.objects.create(dataset=data, number=1, manifest_hash=word, size=1)
+    scorer = create_scorer(actor=actor, tenant=tenant, kind="exact-match", name=f"Exact {word}")
+    example = Example.objects.create(dataset=data, key=word)
+    revision = ExampleRevision.objects.create(
+        example=example, number=1, input={"x": word}, content_hash=word, source="upload"
+    )
+    VersionExample.objects.create(version=frozen, revision=revision, position=0)
+    metrics = [PlannedMetric(scorer)]
+    facts = PlanFacts(dataset=data, project=project, metrics=metrics, label="gated", model=f"route-{word}")
+    set_plan(actor=actor, prompt=prompt, facts=facts)
+    before, after = [
+        Evaluation.objects.create(
+            tenant=tenant, project=project, name=f"Run {word}", model=f"m-{word}", dataset_version=frozen, status="done"
+        )
+        for _ in range(2)
+    ]
+    comparison = Comparison.objects.create(tenant=tenant, baseline=before, candidate=after, status="failed", error=word)
+    policy = {
+        "policy": "approval", "environment": "prod", "label": "gated", "baseline_version": None,
+        "approvals_needed": 1, "canary_percent": 100, "opened_by": word,
+    }  # fmt: skip
+    version = prompt.versions.get(number=2)
+    canary, waiting = [
+        GateDecision.objects.create(
+            tenant=tenant, prompt=prompt, version=version, status=status, policy=each, verdict="better", reasons=[word]
+        )
+        for status, each in (("released", policy | {"environment": "dev", "label": "shared"}), ("waiting", policy))
+    ]
+    prompts.release_versions(
+        actor=actor, prompt=prompt, environment="dev", label="shared", weights={1: 50, 2: 50}, reason=word
+    )
+    kinds |= {
+        "gate": waiting.pk,
+        "canary": canary.pk,
+        "comparison": comparison.pk,
+        "run": before.public_id,
+        "candidate": after.public_id,
+    }
 
 
 def _furnish_playground(kinds: dict[str, Any], project: Project, admin: User, model: Model, word: str) -> None:

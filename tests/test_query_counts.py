@@ -18,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.evaluation.models import Approval, Dataset, DatasetVersion, Evaluation, GateDecision
 from apps.gateway.models import RequestLog, Route, RouteTarget, UsageRollup
 from apps.models.models import AccessGrant, Endpoint, Model, Price, Provider
 from apps.playground.models import Answer, Conversation, Feedback, SavedExample, Turn, Vote
@@ -250,7 +251,39 @@ def columns(cast: Cast, count: int) -> None:
     prompts(cast, count)
 
 
+def gate_decisions(cast: Cast, count: int) -> None:
+    """As many decisions about as many prompts, each with an approval and both evaluations."""
+    prompts(cast, count)
+    people = list(User.objects.filter(email__endswith="@example.org"))
+    frozen = DatasetVersion.objects.create(
+        dataset=Dataset.objects.create(tenant=cast.claims, slug=f"d{count}", name="Set"), number=1, size=0
+    )
+    runs = Evaluation.objects.bulk_create(
+        [
+            Evaluation(tenant=cast.claims, project=cast.triage, name=f"Run {n}", model="m", dataset_version=frozen)
+            for n in range(count)
+        ]
+    )
+    rows = GateDecision.objects.bulk_create(
+        [
+            GateDecision(
+                tenant=cast.claims,
+                prompt=version.prompt,
+                version=version,
+                candidate=run,
+                baseline=run,
+                status="waiting",
+            )
+            for version, run in zip(PromptVersion.objects.for_tenant(cast.claims), runs, strict=False)
+        ]
+    )
+    Approval.objects.bulk_create(
+        [Approval(decision=row, user=people[n], user_label="x", is_approval=True) for n, row in enumerate(rows)]
+    )
+
+
 LISTS: dict[str, Builder] = {
+    "api:gate-list": gate_decisions,
     "api:prompt-list": prompts,
     "api:prompt-version-list": prompts,
     "api:prompt-release-list": prompts,

@@ -64,12 +64,24 @@ class State(NamedTuple):
 # One look for each word that the system uses for a state, wherever it appears.
 STATES: Mapping[str, State] = {
     **dict.fromkeys(
-        ("active", "approved", "succeeded", "success", "ok", "healthy", "measured", "released", "passed", "accepted"),
+        (
+            "active",
+            "approved",
+            "succeeded",
+            "success",
+            "ok",
+            "healthy",
+            "measured",
+            "released",
+            "passed",
+            "accepted",
+            "better",
+        ),
         State("ok", "circle-check"),
     ),
     **dict.fromkeys(("running", "streaming", "onboarding", "canary"), State("info", "circle-dot")),
     **dict.fromkeys(
-        ("pending", "queued", "in review", "in_review", "proposed", "requested", "draft"),
+        ("pending", "queued", "in review", "in_review", "proposed", "requested", "draft", "waiting"),
         State("neutral", "circle-dashed"),
     ),
     **dict.fromkeys(
@@ -82,12 +94,14 @@ STATES: Mapping[str, State] = {
             "degraded",
             "inconclusive",
             "cancelled",
+            "overridden",
             "sandbox",
         ),
         State("warn", "triangle-alert"),
     ),
     **dict.fromkeys(
-        ("failed", "error", "denied", "suspended", "blocked", "rejected", "down", "worse"), State("danger", "circle-x")
+        ("failed", "error", "denied", "suspended", "blocked", "rejected", "down", "worse", "stopped"),
+        State("danger", "circle-x"),
     ),
     **dict.fromkeys(
         ("revoked", "expired", "retired", "offboarded", "inactive", "disabled"), State("muted", "circle-slash")

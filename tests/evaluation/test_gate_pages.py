@@ -1,0 +1,184 @@
+"""The pages and the API of plans, gates and comparisons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from apps.evaluation.models import Comparison, EvaluationPlan, GateDecision
+from apps.evaluation.services import gates
+from apps.evaluation.types import GateStatus
+from tests.cast import Cast
+from tests.evaluation.gating import Gated, dataset, finish, gated, right, run_of, scorer
+
+
+@pytest.fixture
+def world(cast: Cast) -> Gated:
+    return gated(cast)
+
+
+def client(cast: Cast, who: str) -> Client:
+    made = Client()
+    made.force_login(cast[who], backend="django.contrib.auth.backends.ModelBackend")
+    return made
+
+
+def review(number: int) -> str:
+    return reverse("evaluation:version-review", args=["claims", "triage", number])
+
+
+def decide(world: Gated, text: str, after: list[float]) -> GateDecision:
+    decision = gates.open_gate(actor=world.cast.actor("developer"), version=world.save(text))
+    assert decision.candidate is not None
+    if decision.baseline is not None and decision.baseline.status != "done":
+        finish(decision.baseline, right(0.5))
+    finish(decision.candidate, after)
+    gates.decide_gates()
+    decision.refresh_from_db()
+    return decision
+
+
+def test_a_plan_is_set_in_the_form_and_the_version_is_reviewed_approved_and_released(world: Gated) -> None:
+    cast = world.cast
+    scientist = client(cast, "scientist")
+    address = reverse("evaluation:plan", args=["claims", "triage"])
+    form: dict[str, Any] = {
+        "dataset": "golden", "split": "test", "project": "triage", "environment": "prod", "label": "live",
+        "policy": "approval", "approvals_needed": "1", "canary_percent": "20", "runs_by_itself": "on",
+        "repetitions": "1", "alpha": "0.05", "minimum_pairs": "30", "most_cost_ratio": "1.5", "budget_usd": "2.5",
+        "scorer": ["exact-match", ""], "role": ["guard", "guard"], "margin": ["0", ""],
+    }  # fmt: skip
+    answer = scientist.post(address, form)
+    assert (answer.status_code, "must improve" in answer.content.decode()) == (422, True)
+    assert scientist.post(address, form | {"role": ["primary", "guard"]}).status_code == 302
+    plan = EvaluationPlan.objects.unscoped("test").get()
+    assert (plan.canary_percent, plan.budget_picousd, plan.most_cost_ratio) == (20, 2_500_000_000_000, 1.5)
+    assert 'value="exact-match" selected' in scientist.get(address).content.decode()
+
+    decision = decide(world, "Sort well.", right(0.9))
+    assert decision.status == GateStatus.WAITING
+    page = client(cast, "developer").get(review(2)).content.decode()
+    assert "another member approves it" in page
+    assert "gate_waiting" not in page
+    assert "Version 2 waits for approval by its gate." in page
+    assert "disabled" in page
+    assert "0 of 1 approvals." in page
+    home = client(cast, "owner").get("/").content.decode()
+    assert review(2) in home
+    assert client(cast, "owner").post(reverse("evaluation:gate-answer", args=[decision.pk])).status_code == 302
+    page = client(cast, "owner").get(review(2)).content.decode()
+    assert "Give it all calls" in page
+    assert "live 20%" in page
+    assert review(2) not in client(cast, "owner").get("/").content.decode()
+    widened = client(cast, "owner").post(reverse("evaluation:gate-widen", args=[decision.pk]), {"percent": "100"})
+    assert widened.status_code == 302
+    assert "live 100%" in client(cast, "viewer").get(review(2)).content.decode()
+
+
+def test_a_stopped_version_shows_its_worst_regressions_and_is_overridden_by_an_admin(world: Gated) -> None:
+    cast = world.cast
+    world.plan(policy="automatic")
+    decision = decide(world, "Sort badly.", right(0.1))
+    page = client(cast, "scientist").get(review(2)).content.decode()
+    assert page.count('class="card regression"') == 5
+    assert "Override the gate" not in page
+    assert "<del>" in page
+    fragment = client(cast, "viewer").get(reverse("evaluation:prompt-gates", args=["claims", "triage"]))
+    assert 'id="verdict-2"' in fragment.content.decode()
+    override = reverse("evaluation:gate-override", args=[decision.pk])
+    assert client(cast, "scientist").post(override, {"reason": "I know better than it."}).status_code == 403
+    assert client(cast, "owner").post(override, {"reason": "The law asks for it."}).status_code == 302
+    decision.refresh_from_db()
+    assert decision.status == GateStatus.OVERRIDDEN
+
+
+def test_two_runs_are_compared_filtered_and_weighed(cast: Cast) -> None:
+    data = dataset(cast)
+    metrics = [scorer(cast), scorer(cast, "normalised-match")]
+    before, after = run_of(cast, data, "Old model", *metrics), run_of(cast, data, "New model", *metrics)
+    finish(before, right(0.5), right(0.5))
+    holes = [None if place == 59 else value for place, value in enumerate(right(0.8))]
+    finish(after, holes, right(0.2), cost=3_000)
+    here = client(cast, "scientist")
+    pair = {"baseline": before.public_id, "candidate": after.public_id}
+    address = reverse("evaluation:compare")
+
+    def listed(**query: str) -> str:
+        answer = here.get(address, pair | query)
+        assert answer.status_code == 200
+        return str(answer.content.decode())
+
+    assert "Not weighed yet" in listed()
+    assert here.post(reverse("evaluation:weigh"), pair).status_code == 302
+    gates.decide_gates()
+    comparison = Comparison.objects.unscoped("test").get()
+    assert (comparison.status, comparison.verdict) == ("done", "better")
+    page = listed()
+    for word in ("Example by example", "Cost and quality", "1 unpaired", "1–20 of 60"):
+        assert word in page, word
+    assert "of 18 examples" in listed(scorer="normalised-match", show="regressed")
+    assert "of 18 examples" in listed(show="improved")
+    assert "of 30 examples" in listed(slice="storm")
+    assert "of 1 examples" in listed(show="unpaired")
+    assert "of 1 examples" in listed(q="case-0007")
+    assert listed(scorer="normalised-match").index("case-0012") < listed(scorer="normalised-match").index("case-0029")
+    assert client(cast, "outsider").get(address, pair).status_code == 404
+
+
+def test_a_page_of_the_comparison_costs_as_many_queries_however_large_the_runs_are(cast: Cast) -> None:
+    made = scorer(cast)
+    here = client(cast, "scientist")
+
+    def cost(size: int) -> int:
+        data = dataset(cast, size, f"set-{size}")
+        before, after = run_of(cast, data, "Before", made), run_of(cast, data, "After", made)
+        finish(before, right(0.5, size))
+        finish(after, right(0.8, size))
+        pair = {"baseline": before.public_id, "candidate": after.public_id}
+        with CaptureQueriesContext(connection) as captured:
+            assert here.get(reverse("evaluation:compare"), pair).status_code == 200
+        return len(captured)
+
+    cost(30)  # what is read once per process
+    assert cost(40) == cost(400)
+
+
+def test_gates_at_the_api(world: Gated) -> None:
+    cast = world.cast
+    world.plan(policy="automatic")
+    version = world.save("Sort well.")
+    key = {"Authorization": f"Bearer {cast.keys['management']}"}
+    api = Client(headers=key)
+    assert api.get("/api/prompts/claims/triage/plan").json()["dataset"] == "golden"
+    body = {"dataset": "golden", "project": "triage", "metrics": [{"scorer": "exact-match"}]}
+    refused = api.put("/api/prompts/claims/triage/plan", body, content_type="application/json")
+    assert refused.status_code == 403  # a key does not loosen its own gate
+    asked = {"tenant": "claims", "prompt": "triage", "version": version.number}
+    opened = api.post("/api/gates", asked, content_type="application/json")
+    assert opened.status_code == 201, opened.content
+    found = opened.json()
+    assert (found["status"], found["progress"]) == ("running", {"done": 0, "total": 120})
+    assert api.post("/api/gates", asked, content_type="application/json").json()["id"] == found["id"]
+    decision = GateDecision.objects.unscoped("test").select_related("baseline", "candidate").get(pk=found["id"])
+    assert decision.baseline is not None
+    assert decision.candidate is not None
+    finish(decision.baseline, right(0.5))
+    finish(decision.candidate, right(0.9))
+    gates.decide_gates()
+    found = api.get(f"/api/gates/{found['id']}").json()
+    assert (found["status"], found["verdict"]) == ("released", "better")
+    assert api.get("/api/gates", {"prompt": "triage", "verdict": "better"}).json()["results"][0]["id"] == found["id"]
+
+    # A question of one's own gives advice and releases nothing.
+    other = world.save("Sort otherwise.")
+    mine = asked | {"version": other.number, "dataset": "golden", "scorers": ["normalised-match"], "minimum_pairs": 5}
+    advice = api.post("/api/gates", mine, content_type="application/json")
+    assert advice.status_code == 201, advice.content
+    assert advice.json()["policy"]["policy"] == "advice"
+    comparison = {"baseline": found["baseline"], "candidate": found["candidate"]}
+    assert api.post("/api/comparisons", comparison, content_type="application/json").json()["verdict"] == "better"
