@@ -9,18 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lobby import prompts
+from lobby import gates, prompts, reports
 from lobby.api import Api, Failed
 
 FAILED, DIFFERENT = 2, 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0, 1 where ``diff`` found a difference, 2 for a failure."""
+    """The exit code: 0; 1 where ``diff`` found a difference or a gate a worse version; 2 for a failure; 3 where a gate
+    came to no verdict."""
     asked = _parser().parse_args(arguments)
     try:
         api = Api.from_environment()
         tenant = asked.tenant or api.tenant()
+        if asked.thing in ("eval", "gate"):
+            return _gate(api, tenant, asked)
         found = _run(api, tenant, asked)
     except Failed as error:
         if asked.json:
@@ -50,6 +53,49 @@ def _run(api: Api, tenant: str, asked: argparse.Namespace) -> list[dict[str, Any
     return [prompts.diff(api, tenant, path, version=asked.version) for path in asked.file]
 
 
+def _gate(api: Api, tenant: str, asked: argparse.Namespace) -> int:
+    """What the decision says is printed and written before the exit code is worked out, which may raise."""
+    if asked.thing == "eval" and asked.verb == "status":
+        rows = gates.status(api, tenant, asked.prompt)
+        print(
+            json.dumps(rows, ensure_ascii=False) if asked.json else "\n".join(map(gates.told, rows)) or "No gate yet."
+        )
+        return 0
+    if asked.thing == "gate":
+        decision = gates.newest(api, tenant, asked.prompt, asked.version)
+    else:
+        decision = gates.run(
+            api,
+            tenant,
+            asked.prompt,
+            asked.version,
+            dataset=asked.dataset,
+            scorers=asked.scorer,
+            project=asked.project,
+            wait_seconds=asked.timeout,
+        )
+    if asked.junit:
+        _write(asked.junit, reports.junit(decision))
+    if asked.markdown:
+        page = f"{api.url}/prompts/{tenant}/{asked.prompt}/versions/{asked.version}/review/"
+        _write(asked.markdown, reports.markdown(decision, page))
+    print(json.dumps(decision, ensure_ascii=False) if asked.json else gates.told(decision))
+    try:
+        code = gates.exit_code(decision, inconclusive_passes=asked.inconclusive_passes)
+    except Failed as error:
+        print(f"lobby: {error.message}", file=sys.stderr)  # standard output has the decision
+        return FAILED
+    return code if asked.thing == "gate" or asked.gate else 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise Failed(f"{path}: {error.strerror}.", code="bad_file") from None
+
+
 def _told(verb: str, found: dict[str, Any]) -> str:
     match verb:
         case "diff":
@@ -65,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lobby", description="Lobby from the command line. LOBBY_URL says where it is, LOBBY_API_KEY who asks."
     )
-    things = parser.add_subparsers(dest="thing", required=True, metavar="prompts")
+    things = parser.add_subparsers(dest="thing", required=True, metavar="prompts|eval|gate")
     verbs = things.add_parser("prompts", help="prompts as files of a repository").add_subparsers(
         dest="verb", required=True
     )
@@ -87,7 +133,30 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument("prompt", nargs="*")
     pull.add_argument("-d", "--directory", type=Path, default=Path("prompts"))
     pull.add_argument("--version", type=int, help="by default the newest")
+    _gate_parser(things, common)
     return parser
+
+
+def _gate_parser(things: Any, common: argparse.ArgumentParser) -> None:
+    version = argparse.ArgumentParser(add_help=False, parents=[common])
+    version.add_argument("--prompt", required=True)
+    version.add_argument("--version", type=int, required=True)
+    version.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
+    version.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
+    version.add_argument("--inconclusive-passes", action="store_true", help="exit code 0 where there is no verdict")
+    codes = "Exit code: 0 better or released, 1 worse or refused, 2 failure, 3 no verdict."
+    things.add_parser("gate", help="what a version's gate decided", parents=[version], epilog=codes)
+    verbs = things.add_parser("eval", help="versions evaluated beside the released ones").add_subparsers(
+        dest="verb", required=True
+    )
+    run = verbs.add_parser("run", help="evaluate a version, and wait", parents=[version], epilog=codes)
+    run.add_argument("--gate", action="store_true", help="make the verdict the exit code")
+    run.add_argument("--dataset", default="", help="in the place of the prompt's plan: gives advice, releases nothing")
+    run.add_argument("--scorer", action="append", help="with --dataset; may be given several times")
+    run.add_argument("--project", default="", help="with --dataset: whose budget; by default the key's project")
+    run.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="how long to wait")
+    status = verbs.add_parser("status", help="a prompt's gates, and how far they are", parents=[common])
+    status.add_argument("--prompt", required=True)
 
 
 if __name__ == "__main__":

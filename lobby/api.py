@@ -26,8 +26,9 @@ class Api:
     """Raises ``Failed`` with the server's own words."""
 
     def __init__(self, url: str, key: str) -> None:
+        self.url = url.rstrip("/")
         self._client = httpx.Client(
-            base_url=url.rstrip("/") + "/api/",
+            base_url=self.url + "/api/",
             headers={"Authorization": f"Bearer {key}"},
             timeout=TIMEOUT_SECONDS,
         )

@@ -1,0 +1,112 @@
+"""``lobby eval`` and ``lobby gate``: a version beside the released one, and the verdict as the exit code."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lobby.api import Api, Failed
+
+PASSED, WORSE, INCONCLUSIVE = 0, 1, 3
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
+
+
+def run(
+    api: Api,
+    tenant: str,
+    prompt: str,
+    version: int,
+    *,
+    dataset: str = "",
+    scorers: list[str] | None = None,
+    project: str = "",
+    wait_seconds: float = 3_600.0,
+) -> dict[str, Any]:
+    """The gate decision about the version, once it is made. Asked again, the same question has the same decision."""
+    body: dict[str, Any] = {"tenant": tenant, "prompt": prompt, "version": version}
+    if dataset:
+        body["dataset"] = dataset
+    if scorers:
+        body["scorers"] = scorers
+    if project:
+        body["project"] = project
+    return wait(api, api.post("gates", body=body), wait_seconds)
+
+
+def wait(api: Api, decision: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Until the decision is made, or ``seconds`` are over: then it is returned as it is."""
+    deadline = time.monotonic() + seconds
+    pause = FIRST_PAUSE
+    while decision["status"] == "running" and time.monotonic() < deadline:
+        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        pause = min(LONGEST_PAUSE, pause * 1.5)
+        decision = api.get("gates", decision["id"])
+    return decision
+
+
+def newest(api: Api, tenant: str, prompt: str, version: int) -> dict[str, Any]:
+    """The newest decision about a version. Raises ``Failed`` where there is none."""
+    query = {"tenant": tenant, "prompt": prompt, "version": str(version), "page_size": "1"}
+    rows = api.get("gates", **query)["results"]
+    if not rows:
+        raise Failed(
+            f"{prompt} version {version} has not been through a gate: run 'lobby eval run --gate'.", code="no_gate"
+        )
+    found: dict[str, Any] = api.get("gates", rows[0]["id"])
+    return found
+
+
+def status(api: Api, tenant: str, prompt: str) -> list[dict[str, Any]]:
+    """The newest decisions about a prompt, with how far their evaluations are."""
+    rows = api.get("gates", tenant=tenant, prompt=prompt, page_size="20")["results"]
+    return [api.get("gates", row["id"]) if row["status"] == "running" else row for row in rows]
+
+
+def exit_code(decision: dict[str, Any], *, inconclusive_passes: bool = False) -> int:
+    """0 better or released, 1 worse or refused, 3 no verdict either way. Raises ``Failed`` where none was decided."""
+    told = " ".join(decision["reasons"]) or "See its page."
+    if decision["status"] == "failed":
+        raise Failed(f"The gate could not decide: {told}", code="gate_failed")
+    if decision["status"] == "running":
+        raise Failed("The evaluation is still running: ask again with 'lobby gate'.", code="timeout")
+    if decision["status"] in ("released", "overridden"):
+        return PASSED
+    if decision["verdict"] == "worse" or (decision["verdict"] == "better" and decision["status"] == "stopped"):
+        return WORSE
+    if decision["verdict"] == "better":
+        return PASSED
+    return PASSED if inconclusive_passes else INCONCLUSIVE
+
+
+def told(decision: dict[str, Any]) -> str:
+    """For a person at a terminal."""
+    lines = [f"{decision['prompt']} version {decision['version']}: {headline(decision)}"]
+    lines += [f"  {reason}" for reason in decision["reasons"]]
+    worst = decision.get("evidence", {}).get("worst", [])
+    if worst and decision["verdict"] == "worse":
+        lines.append("  It lost most on:")
+        lines += [
+            f"    {each['example']}: {each['metric']} {each['baseline']:.3g} -> {each['candidate']:.3g}"
+            for each in worst
+        ]
+    if decision["status"] == "running":
+        progress = decision.get("progress", {})
+        lines.append(f"  {progress.get('done', 0):,} of {progress.get('total', 0):,} answers.")
+    return "\n".join(lines)
+
+
+_STATUS = {
+    "running": "being evaluated",
+    "waiting": "waits for approval",
+    "released": "released",
+    "stopped": "stopped",
+    "overridden": "released by an override",
+    "advised": "advice only",
+    "failed": "could not be decided",
+}
+
+
+def headline(decision: dict[str, Any]) -> str:
+    """Verdict and what became of it, in a few words."""
+    status = _STATUS.get(decision["status"], decision["status"])
+    return f"{decision['verdict']}, {status}" if decision["verdict"] else status
