@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lobby import gates, prompts, reports
+from lobby import datasets, gates, prompts, reports
 from lobby.api import Api, Failed
 
 FAILED, DIFFERENT = 2, 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0; 1 where ``diff`` found a difference or a gate a worse version; 2 for a failure; 3 where a gate
-    came to no verdict."""
+    """The exit code: 0; 1 where ``diff`` found a difference, an import refused rows or a gate found a worse version;
+    2 for a failure; 3 where a gate came to no verdict."""
     asked = _parser().parse_args(arguments)
     try:
         api = Api.from_environment()
@@ -35,11 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(found, ensure_ascii=False))
     else:
         for each in found:
-            print(_told(asked.verb, each))
-    return DIFFERENT if asked.verb == "diff" and any(each["diff"] for each in found) else 0
+            print(datasets.told(each) if asked.thing == "datasets" else _told(asked.verb, each))
+    return DIFFERENT if any(each.get("diff") or each.get("refused") for each in found) else 0
 
 
 def _run(api: Api, tenant: str, asked: argparse.Namespace) -> list[dict[str, Any]]:
+    if asked.thing == "datasets":
+        return [_push_dataset(api, tenant, asked)]
     if asked.verb == "pull":
         wanted = asked.prompt or prompts.slugs(api, tenant)
         if asked.version is not None and len(wanted) != 1:
@@ -96,6 +98,28 @@ def _write(path: Path, text: str) -> None:
         raise Failed(f"{path}: {error.strerror}.", code="bad_file") from None
 
 
+def _push_dataset(api: Api, tenant: str, asked: argparse.Namespace) -> dict[str, Any]:
+    mapping = None
+    if asked.map:
+        pairs = [each.rpartition("=") for each in asked.map]
+        if not all(column and mark for column, mark, _ in pairs):
+            raise Failed("Write --map as COLUMN=PART, for example --map text=input:claim.")
+        mapping = {column: part for column, _, part in pairs}
+    return datasets.push(
+        api,
+        tenant,
+        asked.file,
+        dataset=asked.dataset,
+        create=asked.create,
+        name=asked.name,
+        prompt=asked.prompt,
+        mapping=mapping,
+        freeze=asked.freeze,
+        message=asked.message,
+        quiet=asked.json,
+    )
+
+
 def _told(verb: str, found: dict[str, Any]) -> str:
     match verb:
         case "diff":
@@ -111,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lobby", description="Lobby from the command line. LOBBY_URL says where it is, LOBBY_API_KEY who asks."
     )
-    things = parser.add_subparsers(dest="thing", required=True, metavar="prompts|eval|gate")
+    things = parser.add_subparsers(dest="thing", required=True, metavar="prompts|datasets|eval|gate")
     verbs = things.add_parser("prompts", help="prompts as files of a repository").add_subparsers(
         dest="verb", required=True
     )
@@ -133,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument("prompt", nargs="*")
     pull.add_argument("-d", "--directory", type=Path, default=Path("prompts"))
     pull.add_argument("--version", type=int, help="by default the newest")
+    _add_datasets(things, common)
     _gate_parser(things, common)
     return parser
 
@@ -157,6 +182,21 @@ def _gate_parser(things: Any, common: argparse.ArgumentParser) -> None:
     run.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="how long to wait")
     status = verbs.add_parser("status", help="a prompt's gates, and how far they are", parents=[common])
     status.add_argument("--prompt", required=True)
+
+
+def _add_datasets(things: Any, common: argparse.ArgumentParser) -> None:
+    verbs = things.add_parser("datasets", help="files of examples").add_subparsers(dest="verb", required=True)
+    push = verbs.add_parser(
+        "push", help="upload and import a file; exit code 1 where rows were refused", parents=[common]
+    )
+    push.add_argument("file", type=Path, help="CSV, TSV, JSON Lines or Parquet")
+    push.add_argument("--dataset", required=True, metavar="SLUG")
+    push.add_argument("--create", action="store_true", help="make the dataset, if it is not there")
+    push.add_argument("--name", default="", help="what people call it; by default its id")
+    push.add_argument("--prompt", default="", metavar="SLUG", help="which prompt a new dataset tests")
+    push.add_argument("--map", action="append", metavar="COLUMN=PART", help="what a column is; by default as guessed")
+    push.add_argument("--freeze", action="store_true", help="freeze a version afterwards")
+    push.add_argument("-m", "--message", default="", help="what changed, and why")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("apps.tenants.api.urls")),
     path("", include("apps.models.api.urls")),
     path("", include("apps.prompts.api.urls")),
+    path("", include("apps.evaluation.api.urls")),
     path("", include("apps.gateway.api_urls")),
     path("", include("apps.evaluation.api.urls")),
     path("schema/", Schema.as_view(), name="schema"),

@@ -10,7 +10,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
-django_application = get_asgi_application()
+from portal.bodies import bounded
+
+django_application = bounded(get_asgi_application(), settings.UPLOAD_MAX_BYTES)
 
 from apps.gateway.asgi import application as gateway  # noqa: E402  after Django is set up
 from apps.gateway.asgi import is_gateway_path  # noqa: E402

@@ -37,6 +37,8 @@ NAV: tuple[NavEntry, ...] = (
     NavEntry("Models", "models:list", "layout-grid", "g m", ""),
     NavEntry("Playground", "playground:index", "message-square-text", "g p", ""),
     NavEntry("Prompts", "prompts:list", "scroll-text", "g o", ""),
+    NavEntry("Datasets", "evaluation:dataset-list", "database", "g s", ""),
+    NavEntry("Inbox", "evaluation:inbox", "inbox", "g i", ""),
     NavEntry("Examples", "playground:example-list", "star", "g e", ""),
     NavEntry("Keys", "tenants:key-list", "key-round", "g k", "Build"),
     NavEntry("Projects", "tenants:project-list", "folder-kanban", "g j", "Build"),

@@ -7,6 +7,7 @@ import re
 from django.db.models import Q
 from django.urls import reverse
 
+from apps.evaluation.selectors.datasets import DatasetQuery, search_datasets
 from apps.gateway.selectors import RequestFilters, requests_for
 from apps.models.selectors import CatalogQuery, search_models
 from apps.prompts.selectors import PromptQuery, search_prompts
@@ -26,7 +27,8 @@ def search(actor: Actor, tenant: Tenant, query: str) -> list[Item]:
     query = query.replace("\x00", "").strip()[:MOST_LETTERS]
     if len(query) < FEWEST_LETTERS:
         return []
-    found = _models(actor, tenant, query) + _prompts(actor, tenant, query) + _projects(actor, tenant, query)
+    found = _models(actor, tenant, query) + _prompts(actor, tenant, query) + _datasets(actor, tenant, query)
+    found += _projects(actor, tenant, query)
     if can(actor, "apikey.view", tenant):
         found += _keys(actor, tenant, query)
     if can(actor, "request.view", tenant) and _REQUEST_ID.fullmatch(query.lower()):
@@ -59,6 +61,20 @@ def _prompts(actor: Actor, tenant: Tenant, query: str) -> list[Item]:
             "icon": "scroll-text",
             "hint": row.slug,
             "group": "Prompts",
+        }
+        for row in rows
+    ]
+
+
+def _datasets(actor: Actor, tenant: Tenant, query: str) -> list[Item]:
+    rows = search_datasets(actor, tenant, DatasetQuery(text=query)).order_by("name")[:OF_EACH]
+    return [
+        {
+            "label": row.name,
+            "url": reverse("evaluation:dataset-detail", args=[tenant.slug, row.slug]),
+            "icon": "database",
+            "hint": row.slug,
+            "group": "Datasets",
         }
         for row in rows
     ]

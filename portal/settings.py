@@ -197,6 +197,7 @@ CELERY_BEAT_SCHEDULE = {
     "evaluation.decide_gates": {"task": "evaluation.decide_gates", "schedule": 5.0, "options": {"expires": 5.0}},
     "evaluation.wake": {"task": "evaluation.wake", "schedule": 3.0, "options": {"expires": 3.0}},
     "playground.retain": {"task": "playground.retain", "schedule": 3600.0, "options": {"expires": 3000.0}},
+    "evaluation.sweep": {"task": "evaluation.sweep", "schedule": 60.0, "options": {"expires": 50.0}},
 }
 # Beat sleeps for so long at most, and a worker with beat inside does not stop before it wakes.
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5 if PRODUCTION else 1
@@ -209,6 +210,8 @@ GATEWAY_URL = env.url("GATEWAY_URL", f"http://{_here}:{PORT}", schemes=("http", 
 EVALUATION_LEASE_SECONDS = env.int("EVALUATION_LEASE_SECONDS", 20, minimum=1, maximum=600)
 
 MLFLOW_TRACKING_URI = env.url("MLFLOW_TRACKING_URI", schemes=("http", "https"))
+# The largest file that can be uploaded to a dataset, and so the largest body that a page or the API takes.
+UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 2 * 1024**3, minimum=1024)
 ARCHIVE_URL = env.url("ARCHIVE_URL", f"file://{quote(str(DATA_DIR / 'archive'))}", schemes=("file", "s3"))
 
 AUTH_USER_MODEL = "tenants.User"

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("apps.tenants.urls")),
     path("", include("apps.models.urls")),
     path("", include("apps.prompts.urls")),
+    path("", include("apps.evaluation.urls")),
     path("", include("apps.gateway.urls")),
     path("", include("apps.evaluation.urls")),
     path("", include("apps.playground.urls")),

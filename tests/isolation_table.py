@@ -22,6 +22,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from django.core.files.uploadedfile import SimpleUploadedFile
+
 # A word in everything of the other tenant that has a name: its own slugs, which a caller may type, are without it.
 CANARY = "zqxcanary"
 
@@ -161,6 +163,24 @@ PUBLICATION_ID = Target(
     lambda world, which: {"id": world.own["publication"] if which == "own" else 999_999}, platform=True
 )
 SAID = {"messages": [{"role": "user", "content": "Sort anew."}]}
+DATASET = Target(lambda world, which: {"tenant": _tenant(which), "dataset": _pick(which, "golden", "silver", "silver")})
+DATASET_VERSION = Target(lambda world, which: {**DATASET.arguments(world, which), "number": 1})
+
+
+def _of_dataset(name: str, kind: str) -> Target:
+    thing = _by(name, kind, 999_999)
+    return Target(lambda world, which: {**DATASET.arguments(world, which), **thing.arguments(world, which)})
+
+
+DATASET_EXAMPLE, DATASET_EXAMPLE_ID = _of_dataset("pk", "golden_example"), _of_dataset("id", "golden_example")
+UPLOAD, UPLOAD_ID = _of_dataset("pk", "upload"), _of_dataset("id", "upload")
+INBOX_ITEM = Target(_by("pk", "inbox_item", 999_999).arguments, placed=True)
+
+
+def _csv(world: World, which: Which) -> dict[str, Any]:
+    return {"file": SimpleUploadedFile("new.csv", b"claim,answer\nHail,home\n", "text/csv")}
+
+
 AUDIT = _by("sequence", "audit", 999_999)
 REQUEST, REQUEST_ID = _by("id", "request", "0" * 32), _by("request_id", "request", "0" * 32)
 # What is proposed is for the platform's staff: to tenants it is as if there were none.
@@ -355,10 +375,71 @@ API |= {
     "api:comparison-list": api(POST=Act(_API_WRITERS, _pair, refers=True)),
     "api:comparison-detail": api(COMPARISON, GET=READERS),
 }
+SIGNERS = PROMPT_WRITERS | {"reviewer"}
+_EXAMPLE = {"input": {"claim": "Rain"}, "expected": "home"}
+API |= {
+    "api:dataset-list": api(
+        GET=READERS,
+        POST=to(_API_WRITERS, lambda world, which: {"tenant": _tenant(which), "slug": "new", "name": "New"}),
+    ),
+    "api:dataset-detail": api(DATASET, GET=READERS, PATCH=to(_API_WRITERS, {"name": "Other"})),
+    "api:dataset-archive": api(DATASET, POST=to(_API_WRITERS, {})),
+    "api:dataset-restore": api(DATASET, POST=to(_API_WRITERS, {})),
+    "api:example-list": api(DATASET, GET=READERS, POST=to(_API_WRITERS, _EXAMPLE)),
+    "api:example-detail": api(
+        DATASET_EXAMPLE_ID, GET=READERS, PUT=to(_API_WRITERS, _EXAMPLE), DELETE=to(_API_WRITERS, {})
+    ),
+    "api:dataset-version-list": api(DATASET, GET=READERS, POST=to(_API_WRITERS, {"message": "x"})),
+    "api:dataset-version-detail": api(DATASET_VERSION, GET=READERS),
+    # A sign-off is a person's word: no key gives it.
+    "api:dataset-version-sign-off": api(DATASET_VERSION, POST=to(SIGNERS, {"is_approval": True})),
+    "api:dataset-version-changes": api(DATASET_VERSION, GET=READERS),
+    "api:dataset-version-export": api(DATASET_VERSION, GET=READERS),
+    "api:upload-list": api(DATASET, GET=READERS, POST=Act(_API_WRITERS, _csv)),
+    "api:upload-detail": api(UPLOAD_ID, GET=READERS),
+    "api:upload-import": api(UPLOAD_ID, POST=to(_API_WRITERS, {})),
+    "api:upload-cancel": api(UPLOAD_ID, POST=to(_API_WRITERS, {})),
+}
 
 _DRAFT = {"role": "user", "content": "Sort anew."}
 
 PAGES: dict[str, Row] = {
+    "evaluation:dataset-list": page(GET=MEMBERS),
+    "evaluation:dataset-create": page(GET=PROMPT_WRITERS, POST=to(PROMPT_WRITERS, {"name": "New", "slug": "new"})),
+    "evaluation:dataset-detail": page(DATASET, GET=MEMBERS),
+    "evaluation:dataset-edit": page(DATASET, GET=PROMPT_WRITERS, POST=to(PROMPT_WRITERS, {"name": "Other"})),
+    "evaluation:dataset-archive": page(DATASET, POST=PROMPT_WRITERS),
+    "evaluation:example-create": page(
+        DATASET, GET=PROMPT_WRITERS, POST=to(PROMPT_WRITERS, {"value_claim": "Rain", "expected": "home"})
+    ),
+    "evaluation:example-detail": page(
+        DATASET_EXAMPLE, GET=MEMBERS, POST=to(PROMPT_WRITERS, {"value_claim": "Rain", "expected": "house"})
+    ),
+    "evaluation:example-remove": page(DATASET_EXAMPLE, POST=PROMPT_WRITERS),
+    "evaluation:dataset-version-list": page(DATASET, GET=MEMBERS),
+    "evaluation:dataset-version-freeze": page(DATASET, POST=to(PROMPT_WRITERS, {"message": "More"})),
+    "evaluation:dataset-version": page(DATASET_VERSION, GET=MEMBERS),
+    "evaluation:dataset-version-sign": page(DATASET_VERSION, POST=to(SIGNERS, {"word": "sign"})),
+    "evaluation:dataset-version-export": page(DATASET_VERSION, GET=MEMBERS),
+    "evaluation:upload-list": page(DATASET, GET=MEMBERS),
+    "evaluation:upload-create": page(DATASET, POST=Act(PROMPT_WRITERS, _csv)),
+    "evaluation:upload-detail": page(UPLOAD, GET=MEMBERS),
+    "evaluation:upload-progress": page(UPLOAD, GET=MEMBERS),
+    "evaluation:upload-import": page(UPLOAD, POST=to(PROMPT_WRITERS, {"part_0": "input:claim"})),
+    "evaluation:upload-cancel": page(UPLOAD, POST=PROMPT_WRITERS),
+    "evaluation:inbox": page(GET=MEMBERS),
+    "evaluation:inbox-decide": page(
+        POST=Act(
+            PROMPT_WRITERS,
+            lambda world, which: {
+                "items": _pick(which, world.own, world.foreign, {}).get("inbox_item", 999_999),
+                "dismiss": 1,
+            },
+        )
+    ),
+    "evaluation:inbox-item": page(
+        INBOX_ITEM, GET=MEMBERS, POST=to(PROMPT_WRITERS, {"value_claim": "Rain", "expected": "home"})
+    ),
     "prompts:list": page(GET=MEMBERS),
     "prompts:create": page(GET=PROMPT_WRITERS, POST=to(PROMPT_WRITERS, {"name": "New", "slug": "new"})),
     "prompts:preview": page(POST=Act(MEMBERS, lambda world, which: _DRAFT, audited=False)),

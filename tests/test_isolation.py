@@ -17,12 +17,15 @@ from urllib.parse import unquote, urlencode
 import httpx
 import pytest
 from django.core.cache import cache
+from django.core.files.base import File
 from django.db import transaction
 from django.test import Client
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 from pytest_django import DjangoDbBlocker, Settings
 
+from apps.evaluation import services as evaluation
 from apps.evaluation.models import (
     Comparison,
     Dataset,
@@ -239,6 +242,25 @@ def _furnish(
     _furnish_playground(kinds, project, admin, model, word)
     _furnish_prompts(kinds, tenant, admin, word)
     _furnish_gates(kinds, project, admin, word)
+    _furnish_datasets(kinds, tenant, admin, word)
+
+
+def _furnish_datasets(kinds: dict[str, Any], tenant: Tenant, admin: User, word: str) -> None:
+    """A dataset of two examples, of which a version holds the first; an upload that waits; an item of the inbox."""
+    actor = Actor.of_user(admin)
+    slug = "golden" if tenant.slug == "claims" else "silver"
+    dataset = evaluation.create_dataset(actor=actor, tenant=tenant, slug=slug, name=f"Set {word}", tags=[word])
+    claim = {"claim": f"Hail {word}"}
+    stored = evaluation.add_example(actor=actor, dataset=dataset, input=claim, expected=word, slice=word)
+    frozen = evaluation.freeze_version(actor=actor, dataset=dataset, message=f"First {word}")
+    evaluation.sign_off(actor=actor, version=frozen.version, is_approval=True, note=word)
+    evaluation.add_example(actor=actor, dataset=dataset, input={"claim": f"Car {word}"})
+    receiving = evaluation.begin_upload(actor=actor, dataset=dataset, file_name=f"{word}.csv")
+    receiving.write(f"claim\nStorm {word}\n".encode())
+    item = evaluation.offer_to_inbox(
+        actor=actor, tenant=tenant, source="feedback", input={"claim": word}, output=word, note=word
+    )
+    kinds |= {"golden_example": stored.example.pk, "upload": receiving.finish().pk, "inbox_item": item.pk}
 
 
 def _furnish_prompts(kinds: dict[str, Any], tenant: Tenant, admin: User, word: str) -> None:
@@ -405,6 +427,8 @@ def _send(world: World, row: Row, name: str, method: str, act: Act, role: str, w
     with transaction.atomic():
         if method == "GET":
             response = client.get(path)
+        elif any(isinstance(value, File) for value in body.values()):
+            response = client.generic(method, path, encode_multipart(BOUNDARY, body), content_type=MULTIPART_CONTENT)
         elif row.is_api:
             response = client.generic(method, path, json.dumps(body), content_type="application/json")
         else:
@@ -413,7 +437,7 @@ def _send(world: World, row: Row, name: str, method: str, act: Act, role: str, w
         acted = trail.count() > before
         transaction.set_rollback(True)
     location = response.headers.get("Location", "")
-    return Answer(response.status_code, response.content.decode(errors="replace"), location, acted)
+    return Answer(response.status_code, response.getvalue().decode(errors="replace"), location, acted)
 
 
 def _looks(answer: Answer, world: World, row: Row, act: Act, which: Which) -> tuple[int, str]:

@@ -18,7 +18,18 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.evaluation.models import Approval, Dataset, DatasetVersion, Evaluation, GateDecision
+from apps.evaluation.models import (
+    Approval,
+    Dataset,
+    DatasetVersion,
+    Evaluation,
+    Example,
+    ExampleRevision,
+    GateDecision,
+    InboxItem,
+    SignOff,
+    Upload,
+)
 from apps.gateway.models import RequestLog, Route, RouteTarget, UsageRollup
 from apps.models.models import AccessGrant, Endpoint, Model, Price, Provider
 from apps.playground.models import Answer, Conversation, Feedback, SavedExample, Turn, Vote
@@ -282,8 +293,64 @@ def gate_decisions(cast: Cast, count: int) -> None:
     )
 
 
+def datasets(cast: Cast, count: int) -> None:
+    """As many datasets; the first has as many examples, versions with sign-offs, uploads; and as many inbox items."""
+    prompts(cast, count)
+    people = list(User.objects.filter(email__endswith="@example.org").order_by("pk"))
+    tests = list(Prompt.objects.for_tenant(cast.claims).filter(slug__startswith="s").order_by("pk"))
+    rows = Dataset.objects.bulk_create(
+        [
+            Dataset(tenant=cast.claims, slug=f"d{n}", name=f"Set {n}", owner=people[n], prompt=tests[n])
+            for n in range(count)
+        ]
+    )
+    examples = Example.objects.bulk_create([Example(dataset=rows[0], key=f"k{n}") for n in range(count)])
+    revisions = ExampleRevision.objects.bulk_create(
+        [
+            ExampleRevision(example=each, number=1, input={"claim": each.key}, content_hash=each.key, source="upload")
+            for each in examples
+        ]
+    )
+    for each, revision in zip(examples, revisions, strict=True):
+        each.current = revision
+    Example.objects.unscoped("test").bulk_update(examples, ["current"])
+    versions = DatasetVersion.objects.bulk_create(
+        [
+            DatasetVersion(dataset=rows[0], number=n + 1, manifest_hash=str(n), size=1, created_by=people[n])
+            for n in range(count)
+        ]
+    )
+    SignOff.objects.bulk_create(
+        [SignOff(version=each, user=people[n], user_label=f"u{n}", is_approval=True) for n, each in enumerate(versions)]
+    )
+    Upload.objects.bulk_create(
+        [
+            Upload(dataset=rows[0], file_name=f"f{n}", format="csv", size=1, archive_key="x", created_by=people[n])
+            for n in range(count)
+        ]
+    )
+    InboxItem.objects.bulk_create(
+        [
+            InboxItem(
+                tenant=cast.claims, prompt=tests[n], source="feedback", input={"claim": f"{n}"}, content_hash=str(n),
+                created_by=people[n], decided_by=people[n], example=examples[n],
+            )
+            for n in range(count)
+        ]
+    )  # fmt: skip
+
+
 LISTS: dict[str, Builder] = {
     "api:gate-list": gate_decisions,
+    "api:dataset-list": datasets,
+    "api:example-list": datasets,
+    "api:dataset-version-list": datasets,
+    "api:upload-list": datasets,
+    "evaluation:dataset-list": datasets,
+    "evaluation:dataset-detail": datasets,
+    "evaluation:dataset-version-list": datasets,
+    "evaluation:upload-list": datasets,
+    "evaluation:inbox": datasets,
     "api:prompt-list": prompts,
     "api:prompt-version-list": prompts,
     "api:prompt-release-list": prompts,
@@ -332,6 +399,14 @@ def is_list(name: str) -> bool:
     return lists and row is not None and row.target is None and "GET" in row.acts
 
 
+OF_A_DATASET = {
+    "api:example-list",
+    "api:dataset-version-list",
+    "api:upload-list",
+    "evaluation:dataset-detail",
+    "evaluation:dataset-version-list",
+    "evaluation:upload-list",
+}
 OF_A_PROMPT = {"api:prompt-version-list", "api:prompt-release-list", "prompts:release-list"}
 
 
@@ -349,6 +424,8 @@ def test_a_list_costs_the_same_with_3_and_300_rows(cast: Cast, name: str, part: 
     client.force_login(cast[part], backend=BACKEND)
     client.post("/workspace/", {"tenant": "claims"})
     arguments = {"tenant": "claims", "prompt": "s0"} if name in OF_A_PROMPT else {}
+    if name in OF_A_DATASET:
+        arguments = {"tenant": "claims", "dataset": "d0"}
     url = reverse(name, kwargs=arguments) + QUERIES.get(name, "?page_size=200" if _takes_page_size(name) else "")
 
     def cost() -> tuple[int, list[str]]:
@@ -376,6 +453,8 @@ def _takes_page_size(name: str) -> bool:
 def _forget(cast: Cast) -> None:
     """The three rows, so that the 300 can have their names."""
     for rows in (
+        InboxItem.objects.unscoped("test"),
+        Dataset.objects.unscoped("test"),
         Prompt.objects.unscoped("test"),
         Conversation.objects.unscoped("test"),
         SavedExample.objects.unscoped("test"),

@@ -1,4 +1,4 @@
-"""Gates in the admin: to look at across tenants. Plans are set and decisions are made on their own pages."""
+"""Evaluation in the admin: to look at across tenants. What can be done to it is done on its own pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import TabularInline
 
-from apps.evaluation.models import Approval, EvaluationPlan, GateDecision, PlanMetric
+from apps.evaluation.models import (
+    Approval,
+    Dataset,
+    DatasetVersion,
+    EvaluationPlan,
+    Example,
+    ExampleRevision,
+    GateDecision,
+    InboxItem,
+    PlanMetric,
+    SignOff,
+    Upload,
+)
 from apps.tenants.admin_base import ReadOnlyAdmin
 
 
@@ -55,3 +67,63 @@ class GateDecisionAdmin(ReadOnlyAdmin[GateDecision]):
     search_fields = ["prompt__slug", "prompt__name", "tenant__slug"]
     list_select_related = ["tenant", "prompt", "version"]
     inlines = [ApprovalInline]
+
+
+@admin.register(Dataset)
+class DatasetAdmin(ReadOnlyAdmin[Dataset]):
+    view_action = "dataset.view"
+    list_display = ["name", "slug", "tenant", "prompt", "owner", "is_archived", "updated_at"]
+    list_filter = ["is_archived", "tenant"]
+    search_fields = ["name", "slug", "description"]
+    list_select_related = ["tenant", "prompt", "owner"]
+
+
+@admin.register(DatasetVersion)
+class DatasetVersionAdmin(ReadOnlyAdmin[DatasetVersion]):
+    view_action = "dataset.view"
+    list_display = ["dataset", "number", "size", "message", "created_by", "created_at"]
+    search_fields = ["dataset__name", "dataset__slug", "manifest_hash"]
+    list_select_related = ["dataset", "created_by"]
+
+
+@admin.register(Example)
+class ExampleAdmin(ReadOnlyAdmin[Example]):
+    view_action = "dataset.view"
+    list_display = ["key", "dataset", "is_removed", "created_at"]
+    search_fields = ["key", "dataset__name", "dataset__slug"]
+    list_select_related = ["dataset"]
+
+
+@admin.register(ExampleRevision)
+class ExampleRevisionAdmin(ReadOnlyAdmin[ExampleRevision]):
+    view_action = "dataset.view"
+    list_display = ["example", "number", "source", "split", "slice", "scrub", "created_by", "created_at"]
+    list_filter = ["source", "split", "scrub"]
+    search_fields = ["example__key", "content_hash", "source_ref"]
+    list_select_related = ["example", "created_by"]
+
+
+@admin.register(SignOff)
+class SignOffAdmin(ReadOnlyAdmin[SignOff]):
+    view_action = "dataset.view"
+    list_display = ["version", "user_label", "is_approval", "note", "created_at"]
+    list_filter = ["is_approval"]
+    list_select_related = ["version__dataset"]
+
+
+@admin.register(Upload)
+class UploadAdmin(ReadOnlyAdmin[Upload]):
+    view_action = "dataset.view"
+    list_display = ["file_name", "dataset", "format", "size", "status", "rows_added", "rows_refused", "created_by"]
+    list_filter = ["status", "format"]
+    search_fields = ["file_name", "dataset__name", "dataset__slug"]
+    list_select_related = ["dataset", "created_by"]
+
+
+@admin.register(InboxItem)
+class InboxItemAdmin(ReadOnlyAdmin[InboxItem]):
+    view_action = "dataset.view"
+    list_display = ["pk", "tenant", "prompt", "source", "cluster", "status", "scrub", "created_at"]
+    list_filter = ["status", "source", "scrub", "tenant"]
+    search_fields = ["source_ref", "cluster"]
+    list_select_related = ["tenant", "prompt"]

@@ -9,7 +9,7 @@ from celery import shared_task
 from apps.evaluation.models import Evaluation
 from apps.evaluation.running import store
 from apps.evaluation.running.worker import Outcome, Worker
-from apps.evaluation.services import gates, runs
+from apps.evaluation.services import gates, inbox, runs, uploads
 from apps.tenants.jobs import enqueue
 
 
@@ -59,3 +59,28 @@ def weigh(comparison_id: int) -> None:
 def decide_gates() -> None:
     """When a run has ended, and every few seconds for those whose message was lost."""
     gates.decide_gates()
+
+
+# Datasets.
+
+
+@shared_task(name=uploads.PREPARE_TASK, ignore_result=True)
+def prepare_upload(upload_pk: int) -> None:
+    uploads.prepare_upload(upload_pk)
+
+
+@shared_task(name=uploads.IMPORT_TASK, ignore_result=True)
+def import_upload(upload_pk: int) -> None:
+    uploads.run_import(upload_pk)
+
+
+@shared_task(name=inbox.SORT_TASK, ignore_result=True)
+def sort_inbox(tenant_pk: int) -> None:
+    inbox.sort_inbox(tenant_pk)
+
+
+@shared_task(name="evaluation.sweep", ignore_result=True)
+def sweep() -> None:
+    """Each minute: what a lost message, or a worker that died, left behind."""
+    uploads.sweep_uploads()
+    inbox.sort_inboxes()

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from apps.evaluation.views import comparisons, gates, plans
+from apps.evaluation.views import comparisons, datasets, examples, gates, inbox, plans, uploads, versions
 
 app_name = "evaluation"
 _prompt = "prompts/<slug:tenant>/<slug:prompt>/"
+_one = "datasets/<slug:tenant>/<slug:dataset>/"
 urlpatterns = [
     path(_prompt + "plan/", plans.plan, name="plan"),
     path(_prompt + "plan/remove/", plans.plan_remove, name="plan-remove"),
@@ -17,4 +18,26 @@ urlpatterns = [
     path("gates/<int:pk>/widen/", gates.gate_widen, name="gate-widen"),
     path("evaluations/compare/", comparisons.compare, name="compare"),
     path("evaluations/compare/weigh/", comparisons.weigh, name="weigh"),
+    path("datasets/", datasets.dataset_list, name="dataset-list"),
+    path("datasets/new/", datasets.dataset_create, name="dataset-create"),
+    path(_one, examples.dataset_detail, name="dataset-detail"),
+    path(_one + "facts/", datasets.dataset_edit, name="dataset-edit"),
+    path(_one + "archive/", datasets.dataset_archive, name="dataset-archive"),
+    path(_one + "examples/new/", examples.example_create, name="example-create"),
+    path(_one + "examples/<int:pk>/", examples.example_detail, name="example-detail"),
+    path(_one + "examples/<int:pk>/remove/", examples.example_remove, name="example-remove"),
+    path(_one + "versions/", versions.version_list, name="dataset-version-list"),
+    path(_one + "versions/freeze/", versions.version_freeze, name="dataset-version-freeze"),
+    path(_one + "versions/<int:number>/", versions.version_detail, name="dataset-version"),
+    path(_one + "versions/<int:number>/sign/", versions.version_sign, name="dataset-version-sign"),
+    path(_one + "versions/<int:number>/export/", versions.version_export, name="dataset-version-export"),
+    path(_one + "uploads/", uploads.upload_list, name="upload-list"),
+    path(_one + "uploads/new/", uploads.upload_create, name="upload-create"),
+    path(_one + "uploads/<int:pk>/", uploads.upload_detail, name="upload-detail"),
+    path(_one + "uploads/<int:pk>/progress/", uploads.upload_progress, name="upload-progress"),
+    path(_one + "uploads/<int:pk>/import/", uploads.upload_import, name="upload-import"),
+    path(_one + "uploads/<int:pk>/cancel/", uploads.upload_cancel, name="upload-cancel"),
+    path("inbox/", inbox.inbox_list, name="inbox"),
+    path("inbox/decide/", inbox.inbox_decide, name="inbox-decide"),
+    path("inbox/<int:pk>/", inbox.inbox_item, name="inbox-item"),
 ]

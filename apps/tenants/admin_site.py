@@ -96,6 +96,15 @@ SIDEBAR: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "Datasets",
+        (
+            ("Datasets", "admin:evaluation_dataset_changelist", "dataset"),
+            ("Versions", "admin:evaluation_datasetversion_changelist", "lock"),
+            ("Uploads", "admin:evaluation_upload_changelist", "upload_file"),
+            ("Inbox", "admin:evaluation_inboxitem_changelist", "inbox"),
+        ),
+    ),
+    (
         "Routing",
         (
             ("Routes", "admin:gateway_route_changelist", "alt_route"),

@@ -217,7 +217,7 @@ export function initBulk() {
     const boxes = $$("[data-select]", wrap);
     if ("selectAll" in box.dataset) boxes.forEach((each) => (each.checked = box.checked));
     const chosen = boxes.filter((each) => each.checked);
-    boxes.forEach((each) => each.closest("tr").setAttribute("aria-selected", each.checked));
+    boxes.forEach((each) => each.closest("tr")?.setAttribute("aria-selected", each.checked));
     const all = $("[data-select-all]", wrap);
     if (all) {
       all.checked = chosen.length === boxes.length && boxes.length > 0;

@@ -2,8 +2,10 @@
 
 from django.urls import path
 
-from apps.evaluation.api import gates
+from apps.evaluation.api import datasets, gates
 
+_dataset = "datasets/<str:tenant>/<str:dataset>"
+_version = f"{_dataset}/versions/<int:number>"
 urlpatterns = [
     path("prompts/<str:tenant>/<str:prompt>/plan", gates.PromptPlan.as_view(), name="prompt-plan"),
     path("gates", gates.GateList.as_view(), name="gate-list"),
@@ -14,4 +16,19 @@ urlpatterns = [
     path("gates/<int:id>/widen", gates.GateWiden.as_view(), name="gate-widen"),
     path("comparisons", gates.ComparisonList.as_view(), name="comparison-list"),
     path("comparisons/<int:id>", gates.ComparisonDetail.as_view(), name="comparison-detail"),
+    path("datasets", datasets.DatasetList.as_view(), name="dataset-list"),
+    path(_dataset, datasets.DatasetDetail.as_view(), name="dataset-detail"),
+    path(f"{_dataset}/archive", datasets.DatasetArchiving.as_view(), name="dataset-archive"),
+    path(f"{_dataset}/restore", datasets.DatasetRestoring.as_view(), name="dataset-restore"),
+    path(f"{_dataset}/examples", datasets.ExampleList.as_view(), name="example-list"),
+    path(f"{_dataset}/examples/<int:id>", datasets.ExampleDetail.as_view(), name="example-detail"),
+    path(f"{_dataset}/versions", datasets.DatasetVersionList.as_view(), name="dataset-version-list"),
+    path(_version, datasets.DatasetVersionDetail.as_view(), name="dataset-version-detail"),
+    path(f"{_version}/sign-offs", datasets.DatasetVersionSignOff.as_view(), name="dataset-version-sign-off"),
+    path(f"{_version}/changes", datasets.DatasetVersionChanges.as_view(), name="dataset-version-changes"),
+    path(f"{_version}/export", datasets.DatasetVersionExport.as_view(), name="dataset-version-export"),
+    path(f"{_dataset}/uploads", datasets.UploadList.as_view(), name="upload-list"),
+    path(f"{_dataset}/uploads/<int:id>", datasets.UploadDetail.as_view(), name="upload-detail"),
+    path(f"{_dataset}/uploads/<int:id>/import", datasets.UploadImport.as_view(), name="upload-import"),
+    path(f"{_dataset}/uploads/<int:id>/cancel", datasets.UploadCancelling.as_view(), name="upload-cancel"),
 ]

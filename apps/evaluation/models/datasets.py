@@ -109,8 +109,8 @@ class ExampleRevision(models.Model):
 
 
 class DatasetVersion(models.Model):
-    """Immutable but for its sign-offs. ``manifest_hash`` is SHA-256 over its revisions' hashes, splits and slices in
-    order; ``archive_key`` is where the same rows lie as JSON Lines in the archive."""
+    """Immutable but for its sign-offs. ``manifest_hash`` is SHA-256 over its rows in order: key, content hash, split,
+    slice and tags of each. ``archive_key`` is where the same rows lie as JSON Lines in the archive."""
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField(validators=[MinValueValidator(1)])

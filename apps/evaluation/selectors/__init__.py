@@ -1,0 +1,1 @@
+"""Reads of datasets, always for an actor."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers
 
@@ -68,13 +69,20 @@ def operation(
     paged: bool = False,
     errors: dict[int, str] | None = None,
     description: str = "",
+    files: Sequence[str] = (),
 ) -> Callable[[View], View]:
-    """Describe one method of a view. ``errors`` are those beside the ones that any operation may give."""
+    """Describe one method of a view. ``errors`` are those beside the ones that any operation may give.
+
+    ``files`` are the media types of an answer that is a file.
+    """
     refusals = {**ALWAYS, **(WITH_BODY if request is not None else {}), **(errors or {})}
     answers: dict[Any, Any] = {
         (code, CONTENT_TYPE): OpenApiResponse(Problem, description=text) for code, text in sorted(refusals.items())
     }
-    answers[status] = _page_of(response) if paged else (response or OpenApiResponse(description="Done."))
+    if files:
+        answers |= {(status, media): OpenApiTypes.BINARY for media in files}
+    else:
+        answers[status] = _page_of(response) if paged else (response or OpenApiResponse(description="Done."))
     return extend_schema(
         operation_id=name.replace("-", "_"),
         summary=summary,

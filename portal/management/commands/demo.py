@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from portal.demo.control_plane import demo_password, is_seeded, seed_control_plane
+from portal.demo.datasets import seed_datasets
 from portal.demo.gates import seed_gates
 from portal.demo.history import write_history
 from portal.demo.playground import seed_playground
@@ -36,6 +37,7 @@ class Command(BaseCommand):
             rows = seed_control_plane(now)
             seed_prompts(now)
             seed_gates(now)
+            seed_datasets(now)
             seed_playground(now)
             requests = write_history(rows, settings.SPOOL_DIR, now)
         if options["verbosity"]:

@@ -1,0 +1,97 @@
+"""``lobby datasets``: files of examples into Lobby's datasets."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from lobby.api import Api, Failed
+
+WAIT_SECONDS = 0.5
+OVER = ("done", "failed", "cancelled")
+
+
+def push(
+    api: Api,
+    tenant: str,
+    path: Path,
+    *,
+    dataset: str,
+    create: bool = False,
+    name: str = "",
+    prompt: str = "",
+    mapping: dict[str, str] | None = None,
+    freeze: bool = False,
+    message: str = "",
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Upload, import, and wait until it is done; then a version, where one is asked for."""
+    if create:
+        _create(api, tenant, dataset, name or dataset, prompt)
+    upload = api.send("datasets", tenant, dataset, "uploads", path=path)
+    upload = _until(api, tenant, dataset, upload, ("ready", *OVER), quiet=True)
+    if upload["status"] == "ready":
+        body = {} if mapping is None else {"mapping": {**upload["mapping"], **mapping}}
+        upload = api.post("datasets", tenant, dataset, "uploads", upload["id"], "import", body=body)
+        upload = _until(api, tenant, dataset, upload, OVER, quiet=quiet)
+    if upload["status"] != "done":
+        raise Failed(upload["error"] or f"The import is {upload['status']}.", code=f"import_{upload['status']}")
+    found = {
+        "dataset": dataset,
+        "file": str(path),
+        **{each: upload[f"rows_{each}"] for each in ("added", "changed", "same", "refused")},
+        "errors": upload["errors"],
+        "version": None,
+        "hash": None,
+        "frozen": False,
+    }
+    if freeze:
+        version = api.post("datasets", tenant, dataset, "versions", body={"message": message})
+        found |= {"version": version["number"], "hash": version["manifest_hash"], "frozen": version["created"]}
+    return found
+
+
+def told(found: dict[str, Any]) -> str:
+    lines = [
+        f"{found['dataset']}: {found['added']} added, {found['changed']} changed, {found['same']} the same,"
+        f" {found['refused']} refused."
+    ]
+    for each in found["errors"]:
+        where = f"line {each['line']}" + (f", {each['column']}" if each["column"] else "")
+        lines.append(f"  {where}: {each['reason']}")
+    if found["refused"] > len(found["errors"]):
+        lines.append(f"  and {found['refused'] - len(found['errors'])} more")
+    if found["version"] is not None:
+        lines.append(f"  version {found['version']}{'' if found['frozen'] else ', which was there already'}")
+    return "\n".join(lines)
+
+
+def _create(api: Api, tenant: str, dataset: str, name: str, prompt: str) -> None:
+    body: dict[str, Any] = {"tenant": tenant, "slug": dataset, "name": name}
+    if prompt:
+        body["prompt"] = prompt
+    try:
+        api.post("datasets", body=body)
+    except Failed as error:
+        if error.code != "slug_taken":  # it may be there already
+            raise
+
+
+def _until(
+    api: Api, tenant: str, dataset: str, upload: dict[str, Any], wanted: tuple[str, ...], *, quiet: bool
+) -> dict[str, Any]:
+    shows = not quiet and sys.stderr.isatty()
+    while upload["status"] not in wanted:
+        time.sleep(WAIT_SECONDS)
+        upload = api.get("datasets", tenant, dataset, "uploads", upload["id"])
+        if shows:
+            done = upload["bytes_read"] / max(upload["size"], 1)
+            if upload["rows_total"]:
+                done = upload["rows_read"] / upload["rows_total"]
+            sys.stderr.write(f"\r{done:4.0%}  {upload['rows_read']:,} rows, {upload['rows_refused']:,} refused ")
+            sys.stderr.flush()
+    if shows:
+        sys.stderr.write("\n")
+    return upload
