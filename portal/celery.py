@@ -8,11 +8,14 @@ from pathlib import Path
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
+from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 # Celery advises against root, for fear of pickles. We take JSON alone, and who starts Lobby as root knows it.
 warnings.simplefilter("ignore", SecurityWarning)
+
+TRANSPORT_ALIASES["filesystem"] = "portal.file_broker:Transport"
 
 app = Celery("lobby")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -82,8 +82,10 @@ def guess(
     left = [column for column in columns if not mapping[column]]
     missing = [name for name, schema in variables.items() if VARIABLE + name not in taken and "default" not in schema]
     has_whole = INPUT in taken or "messages" in taken
-    if len(left) == 1 and len(missing) == 1 and not has_whole:
-        take(left[0], VARIABLE + missing[0])
+    if left and len(missing) == 1 and not has_whole:
+        # The column that says most is the one that the prompt is about.
+        said = {column: sum(len(str(row.get(column) or "")) for row in rows) for column in left}
+        take(max(left, key=lambda column: said[column]), VARIABLE + missing[0])
     elif not variables and not has_whole:
         for column in left:
             take(column, VARIABLE + _name(column))
