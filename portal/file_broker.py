@@ -16,8 +16,9 @@ from kombu.transport import filesystem
 from kombu.utils.json import dumps
 
 
-class Channel(filesystem.Channel):  # type: ignore[misc]
-    def _put(self, queue: str, payload: Any, **options: Any) -> None:
+class Channel(filesystem.Channel):
+    # kombu's own classes name the message in two ways.
+    def _put(self, queue: str, payload: Any, **options: Any) -> None:  # type: ignore[override]
         name = f"{round(time.monotonic() * 1000)}_{uuid.uuid4()}.{queue}.msg"
         path = Path(self.data_folder_out) / name
         part = path.with_name(f".{name}.part")
@@ -28,5 +29,5 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
             raise ChannelError(f"The message cannot be written to {path.parent}: {error.strerror}.") from error
 
 
-class Transport(filesystem.Transport):  # type: ignore[misc]
+class Transport(filesystem.Transport):
     Channel = Channel

@@ -12,7 +12,6 @@ urlpatterns = [
     path("", include("apps.prompts.urls")),
     path("", include("apps.evaluation.urls")),
     path("", include("apps.gateway.urls")),
-    path("", include("apps.evaluation.urls")),
     path("", include("apps.playground.urls")),
     # Somebody who could change their own address could be invited in another's place: an administrator changes it.
     path("accounts/email/", page_not_found, {"exception": Http404()}),
