@@ -39,6 +39,8 @@ NAV: tuple[NavEntry, ...] = (
     NavEntry("Prompts", "prompts:list", "scroll-text", "g o", ""),
     NavEntry("Datasets", "evaluation:dataset-list", "database", "g s", ""),
     NavEntry("Inbox", "evaluation:inbox", "inbox", "g i", ""),
+    NavEntry("Evaluations", "evaluation:run-list", "flask-conical", "g l", ""),
+    NavEntry("Scorers", "evaluation:scorer-list", "scale", "g w", ""),
     NavEntry("Examples", "playground:example-list", "star", "g e", ""),
     NavEntry("Keys", "tenants:key-list", "key-round", "g k", "Build"),
     NavEntry("Projects", "tenants:project-list", "folder-kanban", "g j", "Build"),
@@ -49,6 +51,7 @@ NAV: tuple[NavEntry, ...] = (
     NavEntry("Requests", "gateway:request-list", "activity", "g r", "Operate"),
     NavEntry("Providers", "models:provider-list", "server", "g v", "Platform", staff_only=True),
     NavEntry("Health", "gateway:health", "gauge", "g y", "Platform", staff_only=True),
+    NavEntry("MLflow", "mlflow", "chart-column", "g f", "Platform", staff_only=True, external=True),
     NavEntry("Admin", "admin:index", "shield-check", "g a", "Platform", staff_only=True, external=True),
 )
 

@@ -196,6 +196,7 @@ CELERY_BEAT_SCHEDULE = {
     "gateway.retain": {"task": "gateway.retain", "schedule": 3600.0, "options": {"expires": 3000.0}},
     "evaluation.decide_gates": {"task": "evaluation.decide_gates", "schedule": 5.0, "options": {"expires": 5.0}},
     "evaluation.wake": {"task": "evaluation.wake", "schedule": 3.0, "options": {"expires": 3.0}},
+    "evaluation.log": {"task": "evaluation.log", "schedule": 20.0, "options": {"expires": 20.0}},
     "playground.retain": {"task": "playground.retain", "schedule": 3600.0, "options": {"expires": 3000.0}},
     "evaluation.sweep": {"task": "evaluation.sweep", "schedule": 60.0, "options": {"expires": 50.0}},
 }

@@ -5,6 +5,8 @@ from django.http import Http404
 from django.urls import include, path
 from django.views.defaults import page_not_found
 
+from portal.mlflow_proxy import mlflow
+
 urlpatterns = [
     path("", include("portal.page_urls")),
     path("", include("apps.tenants.urls")),
@@ -17,6 +19,8 @@ urlpatterns = [
     path("accounts/email/", page_not_found, {"exception": Http404()}),
     path("accounts/", include("allauth.urls")),
     path("api/", include("portal.api_urls")),
+    path("mlflow/", mlflow, name="mlflow"),
+    path("mlflow/<path:path>", mlflow, name="mlflow-path"),
     path("admin/", admin.site.urls),
 ]
 

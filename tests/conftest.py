@@ -12,6 +12,7 @@ import pytest
 
 from tests import servers, template
 from tests.live import LobbyFactory
+from tests.mlflow_server import MlflowServer
 
 if TYPE_CHECKING:
     from tests.cast import Cast
@@ -75,6 +76,15 @@ def redis_server(session_redis: servers.RedisServer) -> Iterator[servers.RedisSe
     session_redis.flush()
     yield session_redis
     session_redis.thaw()
+
+
+@pytest.fixture(scope="session")
+def session_mlflow() -> Iterator[MlflowServer]:
+    """A real tracking server, which a test may stop and start. Its runs are shared: look for your own."""
+    server = MlflowServer(SERVERS / "mlflow")
+    server.start()
+    yield server
+    server.remove()
 
 
 @pytest.fixture(scope="session")

@@ -302,7 +302,51 @@ API: dict[str, Row] = {
     ),
 }
 
+_RUN_SERVICE = frozenset({"developer", "scientist", "owner", "service_admin"})
+_RUN, _PAUSED, _ENDED = _by("id", "run", "nosuchrun"), _by("id", "paused", "nosuchrun"), _by("id", "ended", "nosuchrun")
+_RUN_PAGE = _by("run", "run", "nosuchrun")
+_ITEM = Target(
+    lambda world, which: {
+        **_RUN_PAGE.arguments(world, which),
+        "pk": _pick(which, world.own["item"], world.foreign["item"], 999_999),
+    }
+)
+_SCORER = Target(lambda world, which: {"tenant": _tenant(which), "scorer": _pick(which, "judge", "other", "other")})
+
+
+def _new_run(world: World, which: Which) -> dict[str, Any]:
+    dataset = _pick(which, "golden-own", f"golden-{CANARY}", "golden-none")
+    scorers = [{"scorer": _pick(which, "exact", "exact", "none")}]
+    return {**_project(which), "dataset": dataset, "scorers": scorers, "model": "acme/open:1b"}
+
+
+def _run_form(world: World, which: Which) -> dict[str, Any]:
+    return {
+        "dataset_version": "golden-own@1",
+        "scorers": world.own["scorer_version"],
+        "model": "acme/open:1b",
+        "project": "triage",
+        "repetitions": 1,
+    }
+
+
 _API_WRITERS = PROMPT_WRITERS | {"key:management"}
+_API_RUNNERS = _RUN_SERVICE | {"key:management"}
+API |= {
+    "api:evaluation-list": api(GET=READERS, POST=to(BUILDERS | {"key:management"}, _new_run)),
+    "api:evaluation-estimate": api(POST=to(_API_RUNNERS, _new_run)),
+    "api:evaluation-detail": api(_RUN, GET=READERS),
+    "api:evaluation-item-list": api(_RUN, GET=READERS),
+    "api:evaluation-pause": api(_RUN, POST=to(_API_RUNNERS, {})),
+    "api:evaluation-resume": api(_PAUSED, POST=to(_API_RUNNERS, {})),
+    "api:evaluation-cancel": api(_RUN, POST=to(_API_RUNNERS, {})),
+    "api:evaluation-retry": api(_ENDED, POST=to(_API_RUNNERS, {})),
+    "api:scorer-list": api(
+        GET=READERS,
+        POST=to(_API_RUNNERS, lambda world, which: {"tenant": _tenant(which), "kind": "contains"}),
+    ),
+    "api:scorer-detail": api(_SCORER, GET=READERS, PATCH=to(_API_RUNNERS, {"name": "Other"})),
+}
 API |= {
     "api:prompt-list": api(
         GET=READERS,
@@ -471,6 +515,28 @@ PAGES: dict[str, Row] = {
     "evaluation:gate-widen": page(CANARY_GATE, POST=to(PROMPT_WRITERS, {"percent": "100"})),
     "evaluation:compare": page(GET=NOBODY),
     "evaluation:weigh": page(POST=Act(PROMPT_WRITERS, _pair, refers=True, audited=False)),
+    "evaluation:run-list": page(GET=MEMBERS),
+    "evaluation:run-create": page(GET=_RUN_SERVICE, POST=Act(BUILDERS, _run_form)),
+    "evaluation:run-estimate": page(POST=Act(_RUN_SERVICE, _run_form, audited=False)),
+    "evaluation:run-detail": page(_RUN_PAGE, GET=MEMBERS),
+    "evaluation:run-progress": page(_RUN_PAGE, GET=MEMBERS),
+    "evaluation:run-item": page(_ITEM, GET=MEMBERS),
+    "evaluation:run-act": page(_RUN_PAGE, POST=to(_RUN_SERVICE, {"act": "pause"})),
+    "evaluation:scorer-list": page(GET=MEMBERS),
+    "evaluation:scorer-create": page(GET=_RUN_SERVICE, POST=to(_RUN_SERVICE, {"kind": "chrf"})),
+    "evaluation:scorer-defaults": page(POST=_RUN_SERVICE),
+    "evaluation:scorer-detail": page(
+        _SCORER,
+        GET=MEMBERS,
+        POST=to(_RUN_SERVICE, {"name": "Other", "parameters": '{"model": "m", "criteria": "c"}'}),
+    ),
+    "evaluation:scorer-archive": page(_SCORER, POST=_RUN_SERVICE),
+    "evaluation:judge-calibrate": page(_SCORER, POST=to(ADMINS, {"reason": "Read by three of us, and found right."})),
+    # MLflow's pages are every tenant's at once: for the platform's staff alone.
+    "mlflow": page(GET=STAFF),
+    "mlflow-path": page(
+        Target(lambda world, which: {"path": _pick(which, "health", "nowhere", "nowhere")}, platform=True), GET=STAFF
+    ),
     "portal:switch": page(
         POST=Act(MEMBERS, lambda world, which: {"tenant": _tenant(which), "project": ""}, refers=True, audited=False)
     ),

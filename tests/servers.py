@@ -71,6 +71,7 @@ class Server:
     """A server process and its directory. ``start`` returns when it answers; its port stays the same over restarts."""
 
     name = "server"
+    starts_within = STARTS_WITHIN
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -88,6 +89,11 @@ class Server:
 
     @property
     def user(self) -> str | None:
+        return None
+
+    @property
+    def environment(self) -> dict[str, str] | None:
+        """None: as the tests' own."""
         return None
 
     @property
@@ -110,8 +116,9 @@ class Server:
                 start_new_session=True,
                 preexec_fn=die_with_parent(signal.SIGQUIT),
                 cwd="/",
+                env=self.environment,
             )
-        deadline = time.monotonic() + STARTS_WITHIN
+        deadline = time.monotonic() + self.starts_within
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{self.name} did not start: {self.log.read_text(errors='replace')[-2000:]}")

@@ -31,6 +31,8 @@ from apps.evaluation.models import (
     Dataset,
     DatasetVersion,
     Evaluation,
+    EvaluationItem,
+    EvaluationMetric,
     Example,
     ExampleRevision,
     GateDecision,
@@ -88,6 +90,7 @@ class World:
     own: dict[str, Any] = field(default_factory=dict)
     foreign: dict[str, Any] = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
+    upstream: str = ""
 
     def client(self, role: str) -> Client:
         if role not in self.clients:
@@ -115,14 +118,15 @@ def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
 
 
 @pytest.fixture(autouse=True)
-def patience(settings: Settings) -> None:
+def patience(settings: Settings, world: World) -> None:
     settings.API_REQUESTS_PER_MINUTE = settings.API_FAILED_KEYS_PER_MINUTE = 10**9
+    settings.MLFLOW_TRACKING_URI = world.upstream  # any server: who may ask it is the question
 
 
 class _Lister(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = b'{"data": [{"id": "writer-9b"}]}'
-        self.send_response(200)
+        self.send_response(404 if "nowhere" in self.path else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -168,7 +172,11 @@ def _furnished(base_url: str) -> World:
         is_open=True,
     )
     endpoint = registry.create_endpoint(actor=OPERATOR, model=writer, provider=provider, upstream_model="writer-8b")
-    world = World(cast)
+    world = World(cast, upstream=base_url.removesuffix("/v1"))
+    free = registry.create_model(
+        actor=OPERATOR, slug="acme/open:1b", name="Acme Open", lifecycle="approved", is_open=True
+    )
+    registry.create_endpoint(actor=OPERATOR, model=free, provider=provider, upstream_model="open-1b")
     world.own |= {"member": cast["viewer"].pk, "model": writer.slug, "endpoint": endpoint.pk}
     world.foreign |= {"member": cast["outsider"].pk, "model": secret.slug}
     _furnish(world.own, cast.claims, cast.triage, cast["owner"], writer, provider, "own")
@@ -243,6 +251,7 @@ def _furnish(
     _furnish_prompts(kinds, tenant, admin, word)
     _furnish_gates(kinds, project, admin, word)
     _furnish_datasets(kinds, tenant, admin, word)
+    _furnish_runs(kinds, project, admin, word)
 
 
 def _furnish_datasets(kinds: dict[str, Any], tenant: Tenant, admin: User, word: str) -> None:
@@ -261,6 +270,46 @@ def _furnish_datasets(kinds: dict[str, Any], tenant: Tenant, admin: User, word: 
         actor=actor, tenant=tenant, source="feedback", input={"claim": word}, output=word, note=word
     )
     kinds |= {"golden_example": stored.example.pk, "upload": receiving.finish().pk, "inbox_item": item.pk}
+
+
+def _furnish_runs(kinds: dict[str, Any], project: Project, admin: User, word: str) -> None:
+    """A dataset of one example with two scorers, one of them a judge; and a run in each state that can be acted on."""
+    actor, tenant = Actor.of_user(admin), project.tenant
+    dataset = Dataset.objects.create(tenant=tenant, slug=f"golden-{word}", name=f"Golden {word}")
+    example = Example.objects.create(dataset=dataset, key=f"first-{word}")
+    revision = ExampleRevision.objects.create(
+        example=example, number=1, input={"q": f"What of {word}?"}, expected=word, content_hash=word, source="upload"
+    )
+    version = DatasetVersion.objects.create(dataset=dataset, number=1, manifest_hash=word, size=1)
+    VersionExample.objects.create(version=version, revision=revision, position=0)
+    exact = create_scorer(actor=actor, tenant=tenant, kind="exact-match", slug="exact", name=f"Exact {word}")
+    create_scorer(
+        actor=actor,
+        tenant=tenant,
+        kind="judge-reference",
+        slug="judge" if word == "own" else "other",
+        name=f"Judge {word}",
+        parameters={"model": f"m-{word}"},
+    )
+    scorer_version = exact.versions.get()
+    kinds["scorer_version"] = scorer_version.pk
+    for kind, status in (("run", "queued"), ("paused", "paused"), ("ended", "done")):
+        run = Evaluation.objects.create(
+            tenant=tenant,
+            project=project,
+            name=f"Run {word}",
+            model=f"m-{word}",
+            dataset_version=version,
+            status=status,
+            items_total=1,
+            created_by=admin,
+        )
+        EvaluationMetric.objects.create(evaluation=run, scorer_version=scorer_version)
+        item = EvaluationItem.objects.create(
+            evaluation=run, revision=revision, position=0, status="error", error=f"Lost {word}", output=word
+        )
+        kinds[kind] = run.public_id
+        kinds.setdefault("item", item.pk)
 
 
 def _furnish_prompts(kinds: dict[str, Any], tenant: Tenant, admin: User, word: str) -> None:

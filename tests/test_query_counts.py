@@ -23,10 +23,13 @@ from apps.evaluation.models import (
     Dataset,
     DatasetVersion,
     Evaluation,
+    EvaluationMetric,
     Example,
     ExampleRevision,
     GateDecision,
     InboxItem,
+    Scorer,
+    ScorerVersion,
     SignOff,
     Upload,
 )
@@ -340,6 +343,47 @@ def datasets(cast: Cast, count: int) -> None:
     )  # fmt: skip
 
 
+def runs(cast: Cast, count: int) -> None:
+    """As many runs of as many scorers on a dataset each, with an item; prompts to choose from, too."""
+    prompts(cast, count)
+    versions = list(PromptVersion.objects.for_tenant(cast.claims).select_related("prompt"))
+    datasets = Dataset.objects.bulk_create(
+        [Dataset(tenant=cast.claims, slug=f"d{n}", name=f"Dataset {n}") for n in range(count)]
+    )
+    frozen = DatasetVersion.objects.bulk_create(
+        [DatasetVersion(dataset=each, number=1, manifest_hash=each.slug, size=1) for each in datasets]
+    )
+    scorers = Scorer.objects.bulk_create(
+        [Scorer(tenant=cast.claims, slug=f"s{n}", name=f"Scorer {n}", kind="contains") for n in range(count)]
+    )
+    made = ScorerVersion.objects.bulk_create(
+        [
+            ScorerVersion(scorer=each, number=1, fingerprint="x", direction="higher", value_kind="binary")
+            for each in scorers
+        ]
+    )
+    rows = Evaluation.objects.bulk_create(
+        [
+            Evaluation(
+                public_id=f"run{n}",
+                tenant=cast.claims,
+                project=cast.triage,
+                name=f"Run {n}",
+                model="m",
+                prompt_version=versions[n],
+                dataset_version=frozen[n],
+                created_by=cast["owner"],
+                status="done",
+                items_total=1,
+            )
+            for n in range(count)
+        ]
+    )
+    EvaluationMetric.objects.bulk_create(
+        [EvaluationMetric(evaluation=row, scorer_version=made[n], summary={"mean": 1}) for n, row in enumerate(rows)]
+    )
+
+
 LISTS: dict[str, Builder] = {
     "api:gate-list": gate_decisions,
     "api:dataset-list": datasets,
@@ -382,6 +426,10 @@ LISTS: dict[str, Builder] = {
     "gateway:usage": usage,
     "gateway:request-list": requests,
     "gateway:route-list": routes_of_tenant,
+    "api:evaluation-list": runs,
+    "api:scorer-list": runs,
+    "evaluation:run-list": runs,
+    "evaluation:scorer-list": runs,
     "portal:home": usage,
     "portal:home-live": usage,
     "playground:index": columns,
@@ -454,6 +502,8 @@ def _forget(cast: Cast) -> None:
     """The three rows, so that the 300 can have their names."""
     for rows in (
         InboxItem.objects.unscoped("test"),
+        Evaluation.objects.unscoped("test"),
+        Scorer.objects.unscoped("test"),
         Dataset.objects.unscoped("test"),
         Prompt.objects.unscoped("test"),
         Conversation.objects.unscoped("test"),

@@ -12,12 +12,15 @@ from apps.evaluation.models import (
     Approval,
     Dataset,
     DatasetVersion,
+    Evaluation,
     EvaluationPlan,
     Example,
     ExampleRevision,
     GateDecision,
     InboxItem,
+    JudgeCalibration,
     PlanMetric,
+    Scorer,
     SignOff,
     Upload,
 )
@@ -127,3 +130,29 @@ class InboxItemAdmin(ReadOnlyAdmin[InboxItem]):
     list_filter = ["status", "source", "scrub", "tenant"]
     search_fields = ["source_ref", "cluster"]
     list_select_related = ["tenant", "prompt"]
+
+
+@admin.register(Evaluation)
+class EvaluationAdmin(ReadOnlyAdmin[Evaluation]):
+    view_action = "evaluation.view"
+    list_display = ["name", "tenant", "model", "status", "items_total", "mlflow_status", "created_by", "created_at"]
+    list_filter = ["status", "trigger", "mlflow_status", "tenant"]
+    search_fields = ["name", "public_id", "model"]
+    list_select_related = ["tenant", "created_by"]
+
+
+@admin.register(Scorer)
+class ScorerAdmin(ReadOnlyAdmin[Scorer]):
+    view_action = "evaluation.view"
+    list_display = ["name", "slug", "kind", "tenant", "owner", "is_archived", "created_at"]
+    list_filter = ["kind", "is_archived", "tenant"]
+    search_fields = ["name", "slug", "kind"]
+    list_select_related = ["tenant", "owner"]
+
+
+@admin.register(JudgeCalibration)
+class JudgeCalibrationAdmin(ReadOnlyAdmin[JudgeCalibration]):
+    view_action = "evaluation.view"
+    list_display = ["version", "source", "pairs", "kappa", "is_sufficient", "reason", "expires_at"]
+    list_filter = ["is_sufficient"]
+    list_select_related = ["version__scorer"]

@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import shared_task
 
+from apps.evaluation import mlflow_log
 from apps.evaluation.models import Evaluation
 from apps.evaluation.running import store
 from apps.evaluation.running.worker import Outcome, Worker
@@ -17,14 +18,25 @@ from apps.tenants.jobs import enqueue
 def run_evaluation(public_id: str) -> None:
     """Work on a run for a while; then it goes to the end of the queue, so that others have their turn."""
     run = store.find_run(public_id)
-    if run is not None and Worker(run).work() is Outcome.MORE:
-        enqueue(runs.RUN_TASK, public_id)
+    if run is None:
+        return
+    match Worker(run).work():
+        case Outcome.MORE:
+            enqueue(runs.RUN_TASK, public_id)
+        case Outcome.ENDED:
+            enqueue("evaluation.log")
 
 
 @shared_task(name="evaluation.wake", ignore_result=True)
 def wake() -> None:
     """Every few seconds: runs that no worker has held for a while are taken up again."""
     runs.wake_runs()
+
+
+@shared_task(name="evaluation.log", ignore_result=True)
+def log_to_mlflow() -> None:
+    """When a run has ended, and now and then for what MLflow was away for."""
+    mlflow_log.log_finished_runs()
 
 
 # Gates.

@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from apps.evaluation.views import comparisons, datasets, examples, gates, inbox, plans, uploads, versions
+from apps.evaluation.views import comparisons, datasets, examples, gates, inbox, plans, runs, scorers, uploads, versions
 
 app_name = "evaluation"
 _prompt = "prompts/<slug:tenant>/<slug:prompt>/"
 _one = "datasets/<slug:tenant>/<slug:dataset>/"
+_run = "evaluations/runs/<slug:run>/"
+_scorer = "scorers/<slug:tenant>/<slug:scorer>/"
 urlpatterns = [
     path(_prompt + "plan/", plans.plan, name="plan"),
     path(_prompt + "plan/remove/", plans.plan_remove, name="plan-remove"),
@@ -40,4 +42,17 @@ urlpatterns = [
     path("inbox/", inbox.inbox_list, name="inbox"),
     path("inbox/decide/", inbox.inbox_decide, name="inbox-decide"),
     path("inbox/<int:pk>/", inbox.inbox_item, name="inbox-item"),
+    path("evaluations/", runs.run_list, name="run-list"),
+    path("evaluations/new/", runs.run_create, name="run-create"),
+    path("evaluations/new/estimate/", runs.run_estimate, name="run-estimate"),
+    path(_run, runs.run_detail, name="run-detail"),
+    path(_run + "progress/", runs.run_progress, name="run-progress"),
+    path(_run + "act/", runs.run_act, name="run-act"),
+    path(_run + "items/<int:pk>/", runs.run_item, name="run-item"),
+    path("scorers/", scorers.scorer_list, name="scorer-list"),
+    path("scorers/new/", scorers.scorer_create, name="scorer-create"),
+    path("scorers/defaults/", scorers.scorer_defaults, name="scorer-defaults"),
+    path(_scorer, scorers.scorer_detail, name="scorer-detail"),
+    path(_scorer + "archive/", scorers.scorer_archive, name="scorer-archive"),
+    path(_scorer + "calibrate/", scorers.judge_calibrate, name="judge-calibrate"),
 ]

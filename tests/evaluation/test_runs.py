@@ -207,3 +207,20 @@ runs.cancel_run(actor=ada, run=run_named(run))
         run=run,
     )
     assert woken == [True, False]
+
+
+def test_recorded_answers_are_scored_without_a_call(world: RunsWorld) -> None:
+    """What people thought of an answer is not shown to whoever judges it."""
+    calls = len(world.world.fake.attempts())
+    examples = [
+        {"input": {"question": "How many?", "answer": answer}, "expected": {"rating": rating, "reference": "two"}}
+        for answer, rating in (("two", "good"), ("three", "bad"))
+    ]
+    run = started(world, examples, model="recorded")
+    assert world.work(run) == "ended"
+    facts = world.facts(run)
+    assert facts["status"] == "done"
+    assert [item["output"] for item in facts["items"]] == ["two", "three"]
+    assert [score[4] for score in facts["scores"] if score[2] == "exact-match"] == [1.0, 0.0]
+    assert len(world.world.fake.attempts()) == calls
+    assert facts["spent"] == 0

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from apps.evaluation.api import datasets, gates
+from apps.evaluation.api import datasets, gates, runs
 
 _dataset = "datasets/<str:tenant>/<str:dataset>"
 _version = f"{_dataset}/versions/<int:number>"
+_run = "evaluations/<str:id>"
 urlpatterns = [
     path("prompts/<str:tenant>/<str:prompt>/plan", gates.PromptPlan.as_view(), name="prompt-plan"),
     path("gates", gates.GateList.as_view(), name="gate-list"),
@@ -31,4 +32,14 @@ urlpatterns = [
     path(f"{_dataset}/uploads/<int:id>", datasets.UploadDetail.as_view(), name="upload-detail"),
     path(f"{_dataset}/uploads/<int:id>/import", datasets.UploadImport.as_view(), name="upload-import"),
     path(f"{_dataset}/uploads/<int:id>/cancel", datasets.UploadCancelling.as_view(), name="upload-cancel"),
+    path("evaluations", runs.RunList.as_view(), name="evaluation-list"),
+    path("evaluations/estimate", runs.RunEstimate.as_view(), name="evaluation-estimate"),
+    path(_run, runs.RunDetail.as_view(), name="evaluation-detail"),
+    path(f"{_run}/pause", runs.RunPause.as_view(), name="evaluation-pause"),
+    path(f"{_run}/resume", runs.RunResume.as_view(), name="evaluation-resume"),
+    path(f"{_run}/cancel", runs.RunCancel.as_view(), name="evaluation-cancel"),
+    path(f"{_run}/retry", runs.RunRetry.as_view(), name="evaluation-retry"),
+    path(f"{_run}/items", runs.ItemList.as_view(), name="evaluation-item-list"),
+    path("scorers", runs.ScorerList.as_view(), name="scorer-list"),
+    path("scorers/<str:tenant>/<str:scorer>", runs.ScorerDetail.as_view(), name="scorer-detail"),
 ]

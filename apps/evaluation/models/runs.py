@@ -54,6 +54,7 @@ class Evaluation(models.Model):
     spent_picousd = models.BigIntegerField(default=0)
     code_version = models.CharField(max_length=64, blank=True)
     mlflow_status = models.CharField(max_length=10, choices=MlflowStatus.choices, default=MlflowStatus.PENDING)
+    mlflow_claimed_at = models.DateTimeField(null=True, blank=True, help_text="When a worker began to log it.")
     mlflow_experiment_id = models.CharField(max_length=64, blank=True)
     mlflow_run_id = models.CharField(max_length=64, blank=True)
     created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from apps.evaluation.models import Evaluation, EvaluationItem, Score, VersionExample
 from apps.evaluation.running.scoring import Metric, Result, Reused, Work
-from apps.evaluation.running.subjects import NotAskable, Subject, output_of
+from apps.evaluation.running.subjects import RECORDED, NotAskable, Subject, output_of
 from apps.evaluation.scorers import Output, Sample, ToolCall
 from apps.evaluation.types import ItemStatus, RunStatus, ScoreStatus
 
@@ -106,8 +106,23 @@ def prepare(
             assert sample is not None
             said = item.revision.input.get("messages") if isinstance(item.revision.input, dict) else None
             body = subject.body(sample, item.repetition, said)
+            recorded = subject.recorded(item.revision) if subject.is_recorded else ""
         except NotAskable as problem:
             works.append(Work(item.pk, item.repetition, None, {}, "", problem=problem))
+            continue
+        if subject.is_recorded and not item.request_id:
+            works.append(
+                Work(
+                    item.pk,
+                    item.repetition,
+                    sample,
+                    {},
+                    "",
+                    output=Output(text=recorded),
+                    reused=Reused(RECORDED, (), 0),
+                    unscored=unscored,
+                )
+            )
             continue
         answered = output_of(item, expects_json=subject.expects_json) if item.request_id else None
         call_hash = subject.call_hash(body, item.repetition)

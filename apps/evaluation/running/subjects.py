@@ -6,13 +6,17 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from apps.evaluation.models import Evaluation, EvaluationItem, ExampleRevision
 from apps.evaluation.scorers import Failure, Message, Output, Sample, ToolCall
 from apps.prompts.errors import VariablesInvalid
 from apps.prompts.models import PromptVersion
 from apps.prompts.rendering import Template
+
+# In the place of a model's name: no model is asked, each example brings the answer that was given once.
+RECORDED: Final = "recorded"
+ANSWER: Final = "answer"
 
 
 class NotAskable(Exception):
@@ -44,16 +48,32 @@ class Subject:
 
     def sample(self, revision: ExampleRevision, baseline: Output | None = None) -> Sample:
         """The example as scorers see it. Raises ``NotAskable``."""
-        variables, messages = self._split(revision.input)
+        given, expected = revision.input, revision.expected
+        if self.is_recorded:
+            given = {name: value for name, value in given.items() if name != ANSWER}
+            # What people thought of the answer is not for whoever judges it.
+            expected = expected.get("reference") if isinstance(expected, dict) else None
+        variables, messages = self._split(given)
         return Sample(
             id=str(revision.example_id),
             messages=tuple(messages),
             variables=variables,
-            expected=expected_of(revision.expected),
+            expected=expected_of(expected),
             context=tuple(map(str, revision.context)),
             tags=tuple(map(str, revision.tags)),
             baseline=baseline,
         )
+
+    @property
+    def is_recorded(self) -> bool:
+        return self.template is None and self.model == RECORDED
+
+    def recorded(self, revision: ExampleRevision) -> str:
+        """The answer that the example brings. Raises ``NotAskable``."""
+        answer = revision.input.get(ANSWER)
+        if not isinstance(answer, str):
+            raise NotAskable("no_recorded_answer", f"The example's input has no text {ANSWER!r}.")
+        return answer
 
     def _split(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Message]]:
         said = [_message(each) for each in given.get("messages") or [] if isinstance(each, Mapping)]

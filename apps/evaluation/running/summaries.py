@@ -50,7 +50,7 @@ def summary_of(run: Evaluation, metric: EvaluationMetric, answered: int) -> dict
     if not means:
         return summary | {"mean": None, "low": None, "high": None}
     kind = metric.scorer_version.value_kind
-    low, high = interval(means, is_binary=kind == ValueKind.BINARY and run.repetitions == 1)
+    low, high = interval(means, is_binary=kind == ValueKind.BINARY)
     return summary | {"mean": math.fsum(means) / len(means), "low": low, "high": high}
 
 

@@ -11,6 +11,7 @@ from django.db.models.functions import Cast, Length
 from django.utils import timezone
 
 from apps.evaluation.models import DatasetVersion, EvaluationItem, ScorerVersion, VersionExample
+from apps.evaluation.running.subjects import RECORDED
 from apps.evaluation.scorers import Need, registry
 from apps.evaluation.types import ItemStatus
 from apps.gateway.models import Route
@@ -72,6 +73,8 @@ def estimate(
     each_ms = past["ms"] or USUAL_MS
     cost = _cost(model, input_tokens, output_tokens)
     calls, milliseconds = items, items * float(each_ms)
+    if model == RECORDED:
+        calls, milliseconds, cost = 0, 0.0, 0
     for version in scorers:
         judges = _judge_calls(version)
         if judges is None:

@@ -24,7 +24,7 @@ from apps.evaluation.models import (
 )
 from apps.evaluation.models.runs import new_public_id
 from apps.evaluation.running import store
-from apps.evaluation.running.subjects import NotAskable, make_subject
+from apps.evaluation.running.subjects import RECORDED, NotAskable, make_subject
 from apps.evaluation.running.worker import end
 from apps.evaluation.scorers import registry
 from apps.evaluation.services.estimates import Estimate, estimate
@@ -35,7 +35,7 @@ from apps.prompts.models import PromptVersion
 from apps.prompts.types import Parameters
 from apps.tenants import audit, validation
 from apps.tenants.access import ROLE_ACTIONS, Actor, require
-from apps.tenants.errors import Conflict
+from apps.tenants.errors import Conflict, PermissionDenied
 from apps.tenants.jobs import enqueue
 from apps.tenants.models import ApiKey, Membership, Project, User
 from apps.tenants.types import Role
@@ -92,11 +92,12 @@ def start_run(
 
     Raises:
         RunRefused: something of the plan does not fit; ``field`` names it.
+        PermissionDenied: nobody is there for whom the models could be called.
     """
     project = plan.project
     require(actor, "evaluation.run", project.tenant, project, what="run an evaluation")
-    plan = _checked(actor, plan)
     user, api_key = _caller(actor, project, caller)
+    plan = _checked(actor, plan)
     figures = _estimate(plan)
     run = Evaluation.objects.create(
         tenant=project.tenant,
@@ -208,8 +209,8 @@ def retry_errors(*, actor: Actor, run: Evaluation) -> Evaluation:
     if not left:
         raise Conflict("The run has no errors.", code="nothing_to_retry")
     run.status, run.error, run.finished_at, run.beat_at = RunStatus.QUEUED, "", None, None
-    run.mlflow_status = MlflowStatus.PENDING
-    run.save(update_fields=["status", "error", "finished_at", "beat_at", "mlflow_status"])
+    run.mlflow_status, run.mlflow_claimed_at = MlflowStatus.PENDING, None
+    run.save(update_fields=["status", "error", "finished_at", "beat_at", "mlflow_status", "mlflow_claimed_at"])
     audit.record(actor, "evaluation.retried", run, {"items": failed, "scores": again}, run.tenant)
     _wake(run)
     return run
@@ -249,7 +250,7 @@ def _caller(actor: Actor, project: Project, caller: User | None) -> tuple[User |
     calling = [role for role in Role.values if "model.call" in ROLE_ACTIONS[Role(role)]]
     members = Membership.objects.for_tenant(project.tenant).filter(user=user, role__in=calling, user__is_active=True)
     if user is None or not members.exists():
-        raise RunRefused(
+        raise PermissionDenied(
             f"A run calls models for a member of {project.tenant.name} who may call them.",
             code="no_caller",
             remedy="Have a developer, data scientist or tenant admin start it.",
@@ -312,6 +313,8 @@ def _check_model(actor: Actor, plan: RunPlan, model: str) -> None:
     tenant = plan.project.tenant
     if not model:
         raise RunRefused("Choose a model: the prompt's version names none.", field="model")
+    if model == RECORDED and plan.prompt_version is None:
+        return
     if callable_models_for(actor, tenant, plan.project).filter(slug=model).exists():
         return
     if routes_for(actor).filter(Q(tenant=tenant) | Q(tenant=None), slug=model, is_enabled=True).exists():
@@ -335,7 +338,10 @@ def _check_first_example(plan: RunPlan, model: str, parameters: Mapping[str, Any
             f"The dataset's version has no examples{f' of the split {split}' if split else ''}.", field="dataset"
         )
     try:
-        make_subject(plan.prompt_version, model, parameters, plan.seed).sample(first.revision)
+        subject = make_subject(plan.prompt_version, model, parameters, plan.seed)
+        subject.sample(first.revision)
+        if subject.is_recorded:
+            subject.recorded(first.revision)
     except NotAskable as problem:
         raise RunRefused(
             f"The first example does not fit: {problem.message}",
@@ -374,7 +380,7 @@ def _estimate(plan: RunPlan) -> Estimate:
 
 
 def _name_of(plan: RunPlan) -> str:
-    what = plan.model
+    what = "Recorded answers" if plan.model == RECORDED else plan.model
     if plan.prompt_version is not None:
         what = f"{plan.prompt_version.prompt.name} v{plan.prompt_version.number}"
     return f"{what} on {plan.dataset_version.dataset.name} v{plan.dataset_version.number}"[:200]

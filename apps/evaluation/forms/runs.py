@@ -1,0 +1,128 @@
+"""A run in three choices: what, on which dataset, with which scorers."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+
+from apps.evaluation.models import ScorerVersion
+from apps.evaluation.running.subjects import RECORDED
+from apps.evaluation.selectors import runs as selectors
+from apps.evaluation.services.runs import MetricChoice, RunPlan
+from apps.evaluation.types import Split
+from apps.gateway.routing.selectors import routes_for
+from apps.models.selectors import callable_models_for
+from apps.models.types import ModelKind
+from apps.prompts.models import PromptVersion
+from apps.tenants.access import Actor
+from apps.tenants.models import Project, Tenant
+from apps.tenants.money import to_picousd
+from apps.tenants.selectors import projects_for
+
+NO_PROMPT = "The model alone, with the examples' own messages"
+
+
+class RunForm(forms.Form):
+    """``plan()`` is what a valid form asks for."""
+
+    prompt_version = forms.ChoiceField(label="Prompt", required=False)
+    model = forms.ChoiceField(required=False, help_text="Left open: the model that the prompt's version names.")
+    dataset_version = forms.ChoiceField(label="Dataset")
+    split = forms.ChoiceField(
+        required=False, choices=[("", "All examples"), *Split.choices], help_text="Prompts are tuned on development."
+    )
+    scorers = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
+    project = forms.ChoiceField(help_text="Its limits and budgets apply, and its ledger shows the calls.")
+    name = forms.CharField(required=False, max_length=200, help_text="Left open: what it is made of.")
+    repetitions = forms.IntegerField(
+        min_value=1, max_value=20, initial=1, help_text="Each example so many times, to see how far answers vary."
+    )
+    seed = forms.IntegerField(required=False, min_value=0, max_value=2**31 - 1000)
+    budget = forms.DecimalField(
+        label="Budget in US dollars",
+        required=False,
+        min_value=Decimal("0.000001"),
+        max_digits=18,
+        decimal_places=6,
+        help_text="It pauses before it costs more.",
+    )
+    reuse = forms.BooleanField(
+        label="Take answers again that the same call was given before",
+        required=False,
+        initial=True,
+    )
+
+    def __init__(self, *args: Any, actor: Actor, tenant: Tenant, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._projects = {row.slug: row for row in projects_for(actor, tenant, "evaluation.run").filter(is_active=True)}
+        self._datasets = {
+            f"{row.dataset.slug}@{row.number}": row for row in selectors.dataset_versions_for(actor, tenant)
+        }
+        self._scorers = {str(row.pk): row for row in selectors.newest_scorer_versions(actor, tenant)}
+        versions = PromptVersion.objects.for_actor(actor).filter(prompt__tenant=tenant, prompt__is_archived=False)
+        self._prompts = {
+            f"{row.prompt.slug}@{row.number}": row
+            for row in versions.select_related("prompt__tenant").order_by("prompt__name", "-number")
+        }
+        self._choices(
+            "prompt_version", [("", NO_PROMPT), *((key, _prompt_label(row)) for key, row in self._prompts.items())]
+        )
+        models = callable_models_for(actor, tenant).filter(kind=ModelKind.CHAT).order_by("name")
+        routes = routes_for(actor).filter(is_enabled=True)
+        names = [(model.slug, model.name) for model in models]
+        names += [(route.slug, f"{route.name} (route)") for route in routes if route.tenant_id in (None, tenant.pk)]
+        self._choices(
+            "model", [("", "The prompt's own"), *names, (RECORDED, "None: the answers that the examples bring")]
+        )
+        self._choices(
+            "dataset_version",
+            [
+                (key, f"{row.dataset.name}, version {row.number} ({row.size:,} examples)")
+                for key, row in self._datasets.items()
+            ],
+        )
+        self._choices("scorers", [(key, row.scorer.name) for key, row in self._scorers.items()])
+        self._choices("project", [(slug, row.name) for slug, row in self._projects.items()])
+
+    def _choices(self, name: str, choices: list[tuple[str, str]]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices
+
+    @property
+    def lacks(self) -> str:
+        """What has to be there first; empty where nothing is wanting."""
+        if not self._projects:
+            return "project"
+        if not self._datasets:
+            return "dataset"
+        return "" if self._scorers else "scorers"
+
+    @property
+    def scorer_rows(self) -> list[tuple[ScorerVersion, bool]]:
+        """(version, whether it is chosen)."""
+        chosen = set(map(str, self["scorers"].value() or []))
+        return [(row, key in chosen) for key, row in self._scorers.items()]
+
+    def plan(self) -> RunPlan:
+        said = self.cleaned_data
+        project: Project = self._projects[said["project"]]
+        return RunPlan(
+            project=project,
+            dataset_version=self._datasets[said["dataset_version"]],
+            metrics=[MetricChoice(self._scorers[key]) for key in said["scorers"]],
+            prompt_version=self._prompts.get(said["prompt_version"]),
+            model=said["model"],
+            split=said["split"],
+            repetitions=said["repetitions"],
+            seed=said["seed"],
+            name=said["name"],
+            budget_picousd=None if said["budget"] is None else to_picousd(said["budget"]),
+            reuses_answers=said["reuse"],
+        )
+
+
+def _prompt_label(version: PromptVersion) -> str:
+    return f"{version.prompt.name}, version {version.number}"

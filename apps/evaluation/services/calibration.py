@@ -1,0 +1,159 @@
+"""How far a judge agrees with people: measured on ratings, or set by the judge's owner, with a reason, for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.evaluation.models import Evaluation, JudgeCalibration, Score, ScorerVersion
+from apps.evaluation.running.subjects import RECORDED
+from apps.evaluation.selectors.scorers import is_judge
+from apps.evaluation.types import ScoreStatus, ValueKind
+from apps.tenants import audit, validation
+from apps.tenants.access import Actor, require
+from apps.tenants.errors import Invalid, PermissionDenied
+
+VALID_FOR: Final = timedelta(days=90)
+OVERRIDE_FOR: Final = timedelta(days=30)
+# What a gate asks of a judge: so many ratings, and an agreement whose interval lies above this.
+LEAST_PAIRS: Final = 30
+LEAST_KAPPA: Final = 0.4
+WORDS: Final[Mapping[str, float]] = {
+    **dict.fromkeys(("pass", "passed", "yes", "good", "right", "correct", "true", "up", "ok"), 1.0),
+    **dict.fromkeys(("fail", "failed", "no", "bad", "wrong", "incorrect", "false", "down"), 0.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One answer that both a person and the judge rated. ``judge`` is None where the judge's verdict was an error."""
+
+    human: float
+    judge: float | None
+    slice: str = ""
+
+
+@transaction.atomic
+def calibrate_judge(
+    *, actor: Actor, version: ScorerVersion, ratings: Sequence[Rating], source: str
+) -> JudgeCalibration:
+    """Measure the judge on ``ratings``; ``source`` says whose they are. Raises ``Invalid`` where they do not suffice to
+    say anything."""
+    tenant = version.scorer.tenant
+    require(actor, "evaluation.run", tenant, what="calibrate a judge")
+    if not is_judge(version.scorer.kind):
+        raise Invalid(f"{version.scorer.name} asks no model for its opinion: it needs no calibration.")
+    rated = [each for each in ratings if each.judge is not None]
+    errors = len(ratings) - len(rated)
+    if not rated:
+        raise Invalid("Nothing was rated by both a person and the judge.", code="no_ratings")
+    from apps.evaluation.statistics import calibration as statistics
+
+    labels = sorted({each.human for each in rated} | {each.judge for each in rated if each.judge is not None})
+    ordered = version.value_kind == ValueKind.ORDINAL
+    measured = statistics.calibrate(
+        [
+            statistics.Rated(each.human, each.judge, (each.slice,) if each.slice else ())
+            for each in rated
+            if each.judge is not None
+        ],
+        labels,
+        weights="quadratic" if ordered else "unweighted",
+        judge_errors=errors,
+    )
+    kappa = measured.kappa
+    row = JudgeCalibration.objects.create(
+        version=version,
+        source=validation.clean_text(source, field="source", maximum=300),
+        pairs=kappa.items,
+        kappa=kappa.value,
+        kappa_low=None if kappa.interval is None else kappa.interval.low,
+        kappa_high=None if kappa.interval is None else kappa.interval.high,
+        accuracy=kappa.agreement,
+        baseline_accuracy=measured.baseline_agreement,
+        by_slice={name: _told(each) for name, each in measured.by_slice.items()},
+        is_sufficient=measured.holds(least_kappa=LEAST_KAPPA, least_items=LEAST_PAIRS),
+        created_by=actor.user,
+        expires_at=timezone.now() + VALID_FOR,
+    )
+    _record(actor, row, {"kappa": kappa.value, "pairs": kappa.items, "sufficient": row.is_sufficient})
+    return row
+
+
+@transaction.atomic
+def override_calibration(*, actor: Actor, version: ScorerVersion, reason: str) -> JudgeCalibration:
+    """Have gates rely on the judge all the same, for a month. For the judge's owner, or a tenant admin."""
+    scorer = version.scorer
+    require(actor, "evaluation.run", scorer.tenant, what="vouch for a judge")
+    if not is_judge(scorer.kind):
+        raise Invalid(f"{scorer.name} asks no model for its opinion: it needs no calibration.")
+    may = actor.tenants_allowing("gate.override")
+    is_owner = actor.user is not None and scorer.owner_id == actor.user.pk
+    if not is_owner and may is not None and scorer.tenant_id not in may:
+        raise PermissionDenied(
+            f"Only the owner of {scorer.name} may vouch for it.", remedy="Ask its owner, or a tenant admin."
+        )
+    reason = " ".join(validation.clean_text(reason, field="reason", maximum=500).split())
+    if len(reason) < 10:
+        raise Invalid("Say why, in a sentence: whoever reads the gate's decision will see it.", field="reason")
+    row = JudgeCalibration.objects.create(
+        version=version,
+        source=f"Vouched for by {actor.label}"[:300],
+        is_sufficient=True,
+        reason=reason,
+        created_by=actor.user,
+        expires_at=timezone.now() + OVERRIDE_FOR,
+    )
+    _record(actor, row, {"reason": reason})
+    return row
+
+
+def ratings_of_run(run: Evaluation, version: ScorerVersion) -> list[Rating]:
+    """A run over a labelled dataset: what people had said of each answer (the example's expected rating) beside the
+    judge's score of it."""
+    if run.model != RECORDED:
+        raise Invalid(
+            "That run asked a model: people have rated other answers than those it gave.",
+            field="run",
+            remedy="Run the judge over recorded answers.",
+        )
+    scores = Score.objects.unscoped("of a run that its caller reached").filter(
+        item__evaluation=run, scorer_version=version
+    )
+    found = []
+    for score in scores.select_related("item__revision").order_by("item__position", "item__repetition"):
+        human = rating_from(score.item.revision.expected)
+        if human is not None:
+            judge = score.value if score.status == ScoreStatus.OK else None
+            found.append(Rating(human, judge, score.item.revision.slice))
+    return found
+
+
+def rating_from(value: Any) -> float | None:
+    """A person's rating as a number: itself, or the usual words for yes and no; None where it is neither."""
+    if isinstance(value, dict):
+        value = value.get("rating")
+    if isinstance(value, bool | int | float):
+        return float(value)
+    return WORDS.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def _told(kappa: Any) -> dict[str, Any]:
+    return {
+        "kappa": kappa.value,
+        "low": None if kappa.interval is None else kappa.interval.low,
+        "high": None if kappa.interval is None else kappa.interval.high,
+        "accuracy": kappa.agreement,
+        "pairs": kappa.items,
+    }
+
+
+def _record(actor: Actor, row: JudgeCalibration, told: Mapping[str, Any]) -> None:
+    scorer = row.version.scorer
+    told = {"scorer": scorer.slug, "version": row.version.number, **told}
+    audit.record(actor, "judge.vouched_for" if row.reason else "judge.calibrated", scorer, told, scorer.tenant)

@@ -1,0 +1,108 @@
+"""Scorers as a tenant sets them up, their versions, and how far a judge agrees with people."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.evaluation.models import Scorer, ScorerVersion
+from apps.evaluation.scorers.errors import ParametersInvalid
+from apps.evaluation.selectors import scorers as selectors
+from apps.evaluation.services import calibration, scorers
+from apps.evaluation.services.calibration import Rating
+from apps.tenants.errors import Conflict, Invalid, PermissionDenied
+from tests.cast import Cast
+
+
+def judge(cast: Cast, by: str = "scientist") -> ScorerVersion:
+    made = scorers.create_scorer(
+        actor=cast.actor(by), tenant=cast.claims, kind="judge-reference", parameters={"model": "m"}
+    )
+    return made.versions.select_related("scorer__tenant").get()
+
+
+def test_other_parameters_make_a_version_and_the_same_ones_none(cast: Cast) -> None:
+    actor = cast.actor("scientist")
+    made = scorers.create_scorer(actor=actor, tenant=cast.claims, kind="contains", parameters={"texts": ["yes"]})
+    first = made.versions.get()
+    assert (first.number, first.direction, first.value_kind, first.low, first.high) == (1, "higher", "binary", 0, 1)
+    assert scorers.update_scorer(actor=actor, scorer=made, name="Says yes").pk == first.pk
+    second = scorers.update_scorer(actor=actor, scorer=made, parameters={"texts": ["yes", "no"], "mode": "all"})
+    assert second.number == 2
+    assert scorers.current_version(actor=actor, scorer=made) == second
+    with pytest.raises(Conflict, match="Version 1"):
+        scorers.update_scorer(actor=actor, scorer=made, parameters={"texts": ["yes"]})
+    with pytest.raises(ParametersInvalid, match="mode"):
+        scorers.update_scorer(actor=actor, scorer=made, parameters={"mode": "perhaps"})
+    with pytest.raises(TypeError, match="never changes"):
+        second.save()
+
+
+def test_a_version_of_older_code_is_followed_by_one_of_the_present(cast: Cast) -> None:
+    actor = cast.actor("scientist")
+    made = scorers.create_scorer(actor=actor, tenant=cast.claims, kind="exact-match")
+    ScorerVersion.objects.for_tenant(cast.claims).update(fingerprint="of an earlier code")
+    assert scorers.current_version(actor=actor, scorer=made).number == 2
+
+
+def test_the_usual_set_is_made_once(cast: Cast) -> None:
+    actor = cast.actor("developer")
+    made = scorers.ensure_default_scorers(actor=actor, tenant=cast.claims)
+    assert len(made) == len(scorers.DEFAULT_KINDS)
+    assert scorers.ensure_default_scorers(actor=actor, tenant=cast.claims) == []
+    with pytest.raises(PermissionDenied):
+        scorers.ensure_default_scorers(actor=cast.actor("viewer"), tenant=cast.claims)
+    scorers.archive_scorer(actor=actor, scorer=made[0])
+    assert Scorer.objects.for_tenant(cast.claims).filter(is_archived=True).count() == 1
+
+
+def test_a_judge_is_measured_beside_the_commonest_answer_and_by_slice(cast: Cast) -> None:
+    version = judge(cast)
+    agree = [Rating(float(n % 2), float(n % 2), "short" if n < 20 else "long") for n in range(40)]
+    row = calibration.calibrate_judge(
+        actor=cast.actor("scientist"), version=version, ratings=[*agree, Rating(1.0, None)], source="Ours"
+    )
+    assert (row.pairs, row.kappa, row.accuracy, row.baseline_accuracy) == (40, 1.0, 1.0, 0.5)
+    assert row.is_sufficient
+    assert row.by_slice.keys() == {"short", "long"}
+    assert selectors.calibration_of(version) == row
+    # One that always says yes is right most often here, and has told nothing.
+    lazy = [Rating(float(n % 5 > 0), 1.0) for n in range(50)]
+    row = calibration.calibrate_judge(actor=cast.actor("scientist"), version=version, ratings=lazy, source="Ours again")
+    assert row.accuracy == row.baseline_accuracy == 0.8
+    assert not row.is_sufficient
+    assert selectors.calibration_of(version) == row, "the newest counts"
+
+
+def test_too_few_ratings_or_none_do_not_suffice(cast: Cast) -> None:
+    version = judge(cast)
+    actor = cast.actor("scientist")
+    few = [Rating(float(n % 2), float(n % 2)) for n in range(10)]
+    row = calibration.calibrate_judge(actor=actor, version=version, ratings=few, source="Few")
+    assert not row.is_sufficient
+    with pytest.raises(Invalid, match="Nothing was rated"):
+        calibration.calibrate_judge(actor=actor, version=version, ratings=[Rating(1.0, None)], source="None")
+    plain = scorers.create_scorer(actor=actor, tenant=cast.claims, kind="exact-match").versions.get()
+    with pytest.raises(Invalid, match="asks no model"):
+        calibration.calibrate_judge(actor=actor, version=plain, ratings=few, source="Few")
+
+
+def test_only_its_owner_or_an_admin_vouches_for_a_judge_and_says_why(cast: Cast) -> None:
+    version = judge(cast, by="scientist")
+    with pytest.raises(PermissionDenied, match="Only the owner"):
+        calibration.override_calibration(actor=cast.actor("developer"), version=version, reason="I like it a lot.")
+    with pytest.raises(Invalid, match="Say why"):
+        calibration.override_calibration(actor=cast.actor("scientist"), version=version, reason="ok")
+    row = calibration.override_calibration(
+        actor=cast.actor("scientist"), version=version, reason="Three of us read 50 verdicts."
+    )
+    assert row.is_sufficient
+    assert selectors.calibration_of(version) == row
+    calibration.override_calibration(actor=cast.actor("owner"), version=version, reason="So did I, the others.")
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [("pass", 1.0), ("No", 0.0), (True, 1.0), (4, 4.0), ({"rating": 2}, 2.0), ("perhaps", None), (None, None)],
+)
+def test_a_persons_rating_is_a_number_or_a_usual_word(said: object, number: float | None) -> None:
+    assert calibration.rating_from(said) == number
