@@ -50,7 +50,7 @@ PROJECT_CHANGERS = frozenset({"developer", "owner", "service_admin", "key:manage
 PROMPT_WRITERS = frozenset({"developer", "scientist", "owner", "service_admin"})
 PROMPT_SLUGS = {"claims": "sorting", "lending": "weighing"}
 
-PLAN_DATASET = "golden"
+PLAN_DATASET = "planned"
 
 T = TypeVar("T")
 World = Any  # tests.test_isolation.World: what the cast has, own and foreign
