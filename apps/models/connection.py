@@ -243,16 +243,25 @@ def _of_refusal(provider: Provider, error: ProviderError, response: httpx.Respon
 
 
 def _of_credential(provider: Provider, words: str, said: str) -> Report:
-    no_access = ("accessdenied", "not authorized", "don't have access", "permission_denied", "permission_error")
-    if provider.kind in AWS_KINDS and any(each in words for each in no_access) and "token" not in words:
-        return Report(
-            Outcome.NO_ACCESS,
-            "The credential is known, but may not call this model.",
-            "Allow bedrock:InvokeModel (or sagemaker:InvokeEndpoint) for it in IAM, and for Bedrock request access to"
-            " the model in this region.",
-            "model",
-            said,
-        )
+    no_access = (
+        "accessdenied",
+        "not authorized",
+        "don't have access",
+        "does not have access",
+        "permission_denied",
+        "permissiondenied",
+        "permission_error",
+        "model_not_found",
+    )
+    if any(each in words for each in no_access) and not (provider.kind in AWS_KINDS and "token" in words):
+        remedy = "Allow it this model in the account at the provider, or enter a credential that may call it."
+        if provider.kind in AWS_KINDS:
+            remedy = (
+                "Allow bedrock:InvokeModel (or sagemaker:InvokeEndpoint) for it in IAM, and for Bedrock request access"
+                " to the model in this region."
+            )
+        title = "The credential is known, but may not call this model."
+        return Report(Outcome.NO_ACCESS, title, remedy, "model", said)
     if "expired" in words:
         remedy = "Make a new one and enter it."
         return Report(Outcome.WRONG_KEY, "The credential has expired.", remedy, "credential", said)

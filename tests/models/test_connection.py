@@ -70,6 +70,9 @@ def test_without_a_model_the_list_is_read(raw_server: RawServer) -> None:
     [
         (401, failure(f"Incorrect API key provided: {KEY}", "invalid_api_key"), Outcome.WRONG_KEY, "credential"),
         (403, failure("Forbidden"), Outcome.WRONG_KEY, "credential"),
+        (403, failure("Project has no access to it", "model_not_found"), Outcome.NO_ACCESS, "model"),
+        (403, failure("Your key may not", type="permission_error"), Outcome.NO_ACCESS, "model"),
+        (403, failure("Refused", "PERMISSION_DENIED"), Outcome.NO_ACCESS, "model"),
         (400, failure("API key not valid. Please pass a valid API key."), Outcome.WRONG_KEY, "credential"),
         (404, failure("The model `writer` does not exist", "model_not_found"), Outcome.WRONG_MODEL, "model"),
         (404, failure("model: writer", type="not_found_error"), Outcome.WRONG_MODEL, "model"),
