@@ -3,7 +3,8 @@
     GatewayError
     |-- Unauthenticated       401  who are you
     |-- Forbidden             403  the key may not do this at all
-    |   `-- LicenceNotAccepted     the model's licence waits for an admin of the tenant
+    |   |-- LicenceNotAccepted     the model's licence waits for an admin of the tenant
+    |   `-- ResidencyForbids       every endpoint runs outside the tenant's regions
     |-- ModelNotFound         404  unknown or not granted: both look alike
     |-- InvalidRequest        400  the caller's mistake, with the parameter's path
     |-- LimitExceeded         429  a rate limit or a budget
@@ -75,6 +76,10 @@ class Forbidden(GatewayError):
 
 class LicenceNotAccepted(Forbidden):
     code = "licence_not_accepted"
+
+
+class ResidencyForbids(Forbidden):
+    code = "residency"
 
 
 class ModelNotFound(GatewayError):

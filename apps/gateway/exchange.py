@@ -17,7 +17,14 @@ from apps.gateway import responses_memory
 from apps.gateway.admission import Admission, admit, enter
 from apps.gateway.answer import Answer, Receive, Send, as_gateway_error
 from apps.gateway.books import Books, new_id
-from apps.gateway.errors import GatewayError, InvalidRequest, LimitExceeded, Unavailable, UpstreamFailed
+from apps.gateway.errors import (
+    GatewayError,
+    InvalidRequest,
+    LimitExceeded,
+    ResidencyForbids,
+    Unavailable,
+    UpstreamFailed,
+)
 from apps.gateway.fronts.base import Front, Parsed
 from apps.gateway.fronts.messages import estimated_count
 from apps.gateway.prompts import Served
@@ -148,7 +155,7 @@ class Exchange:
                     param="model",
                     code="operation_not_served",
                 )
-            raise _nothing_to_ask(plan, selection)
+            raise nothing_to_ask(plan, selection)
         hedges = plan.route is not None and plan.route.hedge_after is not None
         self._admission = admission = await admit(
             self._runtime,
@@ -271,7 +278,7 @@ class Exchange:
         if denied is not None:
             raise denied
         if not unsaid:
-            raise _nothing_to_ask(plan, select(plan, self._runtime.health, self._serves, asking))
+            raise nothing_to_ask(plan, select(plan, self._runtime.health, self._serves, asking))
         names = ", ".join(f"'{name}'" for name in unsaid)
         raise InvalidRequest(
             f"'{plan.slug}' cannot take {names}, and strict was asked for.",
@@ -358,9 +365,11 @@ def _decided(plan: Plan, selection: Selection, asking: Asking) -> dict[str, Any]
     return facts
 
 
-def _nothing_to_ask(plan: Plan, selection: Selection) -> GatewayError:
+def nothing_to_ask(plan: Plan, selection: Selection) -> GatewayError:
     """Why no endpoint may be asked now; for how long, where that will pass by itself."""
     reasons = "; ".join(f"{label}: {why}" for label, why in selection.left_out) or "it has none"
+    if plan.barred:
+        return ResidencyForbids(f"No endpoint of '{plan.slug}' runs where the tenant's data may go ({reasons}).")
     if not selection.blocked:
         return Unavailable(f"No endpoint may serve '{plan.slug}' now ({reasons}).", code="no_endpoint")
     seconds = min(blocked.seconds for blocked in selection.blocked)

@@ -23,7 +23,7 @@ PROMPT_CODES = frozenset(
 )
 LIMIT_CODES = frozenset({"rate_limit_exceeded", "request_over_limit"})
 BUDGET_CODES = frozenset({"budget_exceeded"})
-ROUTE_CODES = frozenset({"no_endpoint", "endpoints_unhealthy"})
+ROUTE_CODES = frozenset({"no_endpoint", "endpoints_unhealthy", "residency"})
 COUNTER_CODES = frozenset({"counters_unavailable", "unavailable"})
 LEDGER_CODES = frozenset({"ledger_unavailable"})
 _REFUSED_BEFORE_THE_LIMITS = MODEL_CODES | ROUTE_CODES

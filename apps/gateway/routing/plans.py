@@ -90,6 +90,7 @@ class Plan:
     left_out: tuple[tuple[str, str], ...]  # (endpoint, why)
     capped: bool  # a hard budget or a token limit depends on the bound of the answer
     route: RouteFacts | None = None
+    barred: bool = False  # the tenant's regions alone leave nobody, which no waiting changes
     fallbacks: dict[Purpose, tuple[Candidate, ...]] = field(default_factory=dict)
 
     def shadow(self) -> Plan | None:
@@ -115,7 +116,7 @@ def make_plan(snapshot: Snapshot, principal: Principal, slug: str) -> Plan:
     access = _access(snapshot, principal, model)
     if access is None:
         raise not_found(slug)
-    kept, left_out = _endpoints(model, principal.tenant)
+    kept, left_out, elsewhere = _endpoints(model, principal.tenant)
     covering, budgets = _covering(snapshot, principal, (slug,)), _budgets(snapshot, principal)
     return Plan(
         slug=slug,
@@ -128,6 +129,7 @@ def make_plan(snapshot: Snapshot, principal: Principal, slug: str) -> Plan:
         candidates=tuple(Candidate(endpoint, model) for endpoint in kept),
         left_out=left_out,
         capped=_is_capped(covering, budgets),
+        barred=0 < elsewhere == len(left_out) and not kept,
     )
 
 
@@ -159,20 +161,24 @@ def _access(snapshot: Snapshot, principal: Principal, model: ModelFacts) -> _Acc
 
 def _endpoints(
     model: ModelFacts, tenant: TenantFacts, only: int = 0
-) -> tuple[list[EndpointFacts], tuple[tuple[str, str], ...]]:
-    """The model's endpoints (or the one) that are switched on and stand where the tenant's data may go."""
-    kept, left_out = [], []
+) -> tuple[list[EndpointFacts], tuple[tuple[str, str], ...], int]:
+    """The model's endpoints (or the one) that are switched on and stand where the tenant's data may go.
+
+    Then those left out, and how many of them only because they run elsewhere.
+    """
+    kept, left_out, elsewhere = [], [], 0
     for endpoint in sorted(model.endpoints, key=lambda endpoint: (endpoint.priority, endpoint.id)):
         if only and endpoint.id != only:
             continue
         if not endpoint.is_enabled:
             left_out.append((endpoint.label, endpoint.why_off))
         elif tenant.regions and endpoint.region not in tenant.regions and not endpoint.simulated:
+            elsewhere += 1
             allowed = ", ".join(sorted(tenant.regions))
             left_out.append((endpoint.label, f"runs in {endpoint.region or 'an unknown region'}; allowed: {allowed}"))
         else:
             kept.append(endpoint)
-    return kept, tuple(left_out)
+    return kept, tuple(left_out), elsewhere
 
 
 def _covering(snapshot: Snapshot, principal: Principal, names: Iterable[str]) -> list[LimitFacts]:
@@ -197,6 +203,7 @@ class _RoutePlan:
         self._route = route
         self._left_out: list[tuple[str, str]] = []
         self._unlicensed: ModelFacts | None = None
+        self._elsewhere = self._off = 0
 
     def make(self) -> Plan:
         snapshot, principal, route = self._snapshot, self._principal, self._route
@@ -218,8 +225,11 @@ class _RoutePlan:
                 self._unlicensed = model
                 self._left_out.append((model.slug, "its licence has not been accepted"))
                 continue
-            kept, left_out = _endpoints(model, principal.tenant, target.endpoint_id)
+            kept, left_out, elsewhere = _endpoints(model, principal.tenant, target.endpoint_id)
             self._left_out += left_out
+            if target.purpose == Purpose.NORMAL:
+                self._elsewhere += elsewhere
+                self._off += len(left_out) - elsewhere
             by_purpose.setdefault(target.purpose, []).extend((target, model, access, each) for each in kept)
         return self._plan(by_purpose)
 
@@ -256,6 +266,7 @@ class _RoutePlan:
             left_out=tuple(self._left_out),
             capped=_is_capped(every, budgets),
             route=route,
+            barred=self._elsewhere > 0 and not self._off and not normal,
             fallbacks=candidates,
         )
 

@@ -38,6 +38,7 @@ ERROR_CODES = [
     ("budget_exceeded", "Budget"),
     ("model_not_found", "Model not granted"),
     ("no_endpoint", "No endpoint"),
+    ("residency", "No endpoint in its regions"),
     ("upstream_unreachable", "Provider unreachable"),
     ("upstream_timeout_first_byte", "Provider too slow"),
     ("upstream_disconnected", "Provider broke off"),

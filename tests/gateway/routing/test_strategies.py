@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.gateway.errors import LicenceNotAccepted, ModelNotFound
+from apps.gateway.exchange import nothing_to_ask
 from apps.gateway.routing.facts import RequestFacts
 from apps.gateway.routing.health import Health, Leave
 from apps.gateway.routing.plans import Candidate, Plan, make_plan
@@ -157,6 +158,28 @@ def test_data_stays_where_it_may_go_fallbacks_and_shadows_included(
     assert len(plan.left_out) == sum(region != "eu" for region in regions)
     for chain in (Purpose.FALLBACK_CONTEXT, Purpose.FALLBACK_POLICY):
         assert all(each.endpoint.region == "eu" for each in fallbacks(plan, chain, Health(), serves, asking()).order)
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "error"),
+    [
+        ((endpoint(1, region="us"), endpoint(2)), (403, "residency")),
+        (
+            (endpoint(1, region="us"), replace(endpoint(2, region="eu"), is_enabled=False, why_off="off; allowed: eu")),
+            (503, "no_endpoint"),
+        ),
+        ((), (503, "no_endpoint")),
+    ],
+)
+@pytest.mark.parametrize("slug", ["m1", "r"])
+def test_regions_that_leave_nobody_are_a_refusal_and_no_outage(
+    endpoints: Any, error: tuple[int, str], slug: str
+) -> None:
+    facts = snapshot(model(1, *endpoints), routes=(route(target(1, "m1")),))
+    plan = make_plan(facts, principal(replace(TENANT, regions=frozenset({"eu"}))), slug)
+    refused = nothing_to_ask(plan, select(plan, Health(), serves, asking()))
+    assert (refused.status, refused.code) == error
+    assert "it has none" in refused.message or "allowed: eu" in refused.message
 
 
 @pytest.mark.parametrize("purpose", list(Purpose))
