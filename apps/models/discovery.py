@@ -268,6 +268,8 @@ def _register(actor: Actor, candidate: Candidate, known: Provider | None) -> Pro
     provider = Provider.objects.select_for_update().get(pk=known.pk)
     if not provider.from_environment:
         return provider  # somebody's own provider has the name; what they entered stands
+    if provider.kind == candidate.kind and (region := provider.settings.get("region")):
+        values["settings"] = {"region": region, **candidate.settings}  # no variable tells where it runs, save AWS's
     if provider.missing_since is not None:
         values |= {"is_enabled": True, "missing_since": None}
     if apply_changes(provider, values):

@@ -67,6 +67,14 @@ _REGION = Setting(
     wanted="Write it as eu-central-1.",
     example="eu-central-1",
 )
+_PLACE = Setting(
+    "region",
+    "Region where it runs",
+    "Tenants with allowed regions can use it only if it is one of theirs: without a region they cannot.",
+    pattern=r"[a-z0-9-]{2,30}",
+    wanted="Write it as eu-central-1, as the tenants' allowed regions are written.",
+    example="eu-central-1",
+)
 _ACCESS_KEY = Setting(
     "access_key_id",
     "Access key id",
@@ -208,6 +216,7 @@ _KINDS: tuple[KindFacts, ...] = (
         credential_label="API key",
         credential_help="From platform.openai.com, API keys. It begins with sk-.",
         sources=_KEY,
+        settings=(_PLACE,),
         endpoint_settings=_OPENAI_ENDPOINT,
         list_prices="openai",
     ),
@@ -222,7 +231,7 @@ _KINDS: tuple[KindFacts, ...] = (
         credential_label="Key",
         credential_help="Key 1 or key 2 of the resource, under Keys and Endpoint.",
         sources=_KEY,
-        settings=(_API_VERSION,),
+        settings=(_PLACE, _API_VERSION),
         endpoint_settings=(_API_VERSION,),
         list_prices="azure",
     ),
@@ -237,6 +246,7 @@ _KINDS: tuple[KindFacts, ...] = (
         credential_label="API key",
         credential_help="From console.anthropic.com, API keys. It begins with sk-ant-.",
         sources=_KEY,
+        settings=(_PLACE,),
         endpoint_settings=(_THINKING, _SAMPLING),
         list_prices="anthropic",
     ),
@@ -305,6 +315,7 @@ _KINDS: tuple[KindFacts, ...] = (
         credential_label="API key",
         credential_help="From aistudio.google.com, Get API key.",
         sources=_KEY,
+        settings=(_PLACE,),
         list_prices="google",
     ),
     KindFacts(
@@ -318,6 +329,7 @@ _KINDS: tuple[KindFacts, ...] = (
         credential_label="API key",
         credential_help="Whatever the server expects as a bearer token.",
         sources=(CredentialSource.NONE, *_KEY),
+        settings=(_PLACE,),
         endpoint_settings=(*_OPENAI_ENDPOINT, _TOP_K),
     ),
     KindFacts(

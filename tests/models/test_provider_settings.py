@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,38 @@ def test_an_endpoint_is_in_its_providers_region_and_covers_its_settings(
     with pytest.raises(Invalid) as refused:
         update_endpoint(actor=operator, endpoint=endpoint, settings={"region": "us-west-2"})
     assert refused.value.field == "settings"
+
+
+def test_endpoints_follow_their_providers_region_save_those_set_apart(db: None, operator: Actor, model: Model) -> None:
+    provider = create_provider(actor=operator, slug="ours", name="Ours", base_url="https://192.0.43.7/v1")
+    make = partial(create_endpoint, actor=operator, model=model, provider=provider)
+    make(upstream_model="plain")
+    make(upstream_model="apart", region="us-east-1")
+    make(upstream_model="both")
+    make(upstream_model="both", region="eu-central-1")
+    provider = update_provider(actor=operator, provider=provider, settings={"region": "eu-central-1"})
+    assert sorted(provider.endpoints.values_list("upstream_model", "region")) == [
+        ("apart", "us-east-1"),
+        ("both", ""),
+        ("both", "eu-central-1"),
+        ("plain", "eu-central-1"),
+    ]
+    assert make(provider=provider, upstream_model="later").region == "eu-central-1"
+
+
+def test_a_provider_from_the_environment_is_told_its_region_and_nothing_else(db: None, operator: Actor) -> None:
+    provider = Provider.objects.create(
+        slug="openai",
+        name="OpenAI",
+        kind="openai",
+        base_url="https://api.openai.com/v1",
+        from_environment=True,
+        credential_source="environment",
+        credential_env="OPENAI_API_KEY",
+    )
+    assert update_provider(actor=operator, provider=provider, settings={"region": "us"}).settings == {"region": "us"}
+    with pytest.raises(DomainError):
+        update_provider(actor=operator, provider=provider, base_url="https://192.0.43.7/v1")
 
 
 def test_defaults_reach_the_adapter() -> None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
 
 from apps.models.credentials import check_environment_name, check_secret, check_secret_name, keyring, origin_of
 from apps.models.errors import CredentialInvalid, CredentialNeeded, CredentialUnavailable
 from apps.models.models import Provider
 from apps.models.provider_settings import KINDS, address_of, clean_provider_settings
-from apps.models.types import SANDBOX_URL, CredentialSource, ProviderKind
+from apps.models.types import AWS_KINDS, SANDBOX_URL, CredentialSource, ProviderKind
 from apps.models.urls_guard import check_new_url
 from apps.tenants import audit, validation
 from apps.tenants.access import Actor, require
@@ -96,6 +97,8 @@ def update_provider(
     values = _clean(provider, changes)
     if provider.from_environment and set(values) - {"name"}:
         fixed = {field for field in values if field != "name" and values[field] != getattr(provider, field)}
+        if "settings" in fixed and _differ_by_region_alone(provider, values["settings"]):
+            fixed.discard("settings")  # where it runs is in no variable
         if fixed or secret:
             raise Conflict(
                 f"{provider.name} is registered from the environment.",
@@ -103,6 +106,7 @@ def update_provider(
                 remedy="Change the environment variable and restart.",
             )
     old_origin, old_source = origin_of(provider.base_url), provider.credential_source
+    old_region = provider.settings.get("region", "")
     changed = apply_changes(provider, values)
     moved = origin_of(provider.base_url) != old_origin
     source = provider.credential_source
@@ -117,7 +121,10 @@ def update_provider(
     elif source != CredentialSource.DATABASE and provider.credential_encrypted:
         apply_changes(provider, {"credential_encrypted": ""})
     if changed or secret:
-        audit.record(actor, "provider.updated", provider, {**_for_audit(changed), "new_key": bool(secret)})
+        facts = {**_for_audit(changed), "new_key": bool(secret)}
+        if moved_endpoints := _move_endpoints(provider, old_region):
+            facts["endpoints_moved"] = moved_endpoints
+        audit.record(actor, "provider.updated", provider, facts)
         control_plane_changed()
     return provider
 
@@ -201,6 +208,22 @@ def _set_enabled(actor: Actor, provider: Provider, value: bool, action: str) -> 
         audit.record(actor, action, provider, {})
         control_plane_changed()
     return provider
+
+
+def _differ_by_region_alone(provider: Provider, settings: dict[str, str]) -> bool:
+    """Never of AWS, whose region is an address."""
+    old, new = ({**each, "region": ""} for each in (provider.settings, settings))
+    return provider.kind not in AWS_KINDS and old == new
+
+
+def _move_endpoints(provider: Provider, old_region: str) -> int:
+    """Those in the provider's old region follow it, save where there is such an endpoint in the new one already."""
+    region = provider.settings.get("region", "")
+    if region == old_region:
+        return 0
+    twins = provider.endpoints.filter(model=OuterRef("model"), upstream_model=OuterRef("upstream_model"), region=region)
+    staying = list(provider.endpoints.filter(Exists(twins), region=old_region).values_list("pk", flat=True))
+    return provider.endpoints.filter(region=old_region).exclude(pk__in=staying).update(region=region)
 
 
 def _clean(provider: Provider, changes: ProviderChanges) -> dict[str, Any]:
