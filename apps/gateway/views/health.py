@@ -19,7 +19,7 @@ _ORDER = {"open": 0, "half_open": 1, "cooling": 2, "failing": 3, "healthy": 4, "
 # The badge of each state, and its words.
 _SHOWN = {
     "open": ("down", "Open"),
-    "half_open": ("degraded", "Probing"),
+    "half_open": ("degraded", "Waiting for a call to try it"),
     "cooling": ("degraded", "Limited"),
     "failing": ("degraded", "Failing"),
     "healthy": ("healthy", "Healthy"),
@@ -55,7 +55,7 @@ class EndpointLine:
         if self.state == "open":
             return f"{status.reason or 'it failed'}; tried again in {status.open_for:.0f} s".capitalize()
         if self.state == "half_open":
-            return "One call decides whether it is used again"
+            return "The next call decides whether it is used again"
         if self.state == "cooling":
             return f"The provider limits Lobby for {status.cool_for:.0f} s more"
         return ""

@@ -195,7 +195,8 @@ def _add_endpoint(request: HttpRequest, actor: Actor, provider: Provider, form: 
     slug = data["slug"] or data["upstream_model"]
     try:
         with transaction.atomic():
-            model = Model.objects.filter(slug=slug).first() or services.create_model(
+            known = Model.objects.filter(slug=slug).first()
+            model = known or services.create_model(
                 actor=actor, slug=slug, name=slug, kind=data["kind"], lifecycle=Lifecycle.PROPOSED
             )
             services.create_endpoint(
@@ -208,7 +209,10 @@ def _add_endpoint(request: HttpRequest, actor: Actor, provider: Provider, form: 
     except DomainError as error:
         form.add_refusal(error)
         return False
-    messages.success(request, f"{model} is registered as {model.get_lifecycle_display().lower()}.")
+    if known is None:
+        messages.success(request, f"{model} is registered as {model.get_lifecycle_display().lower()}.")
+    else:
+        messages.success(request, f"{model} has another endpoint, at {provider}.")
     return True
 
 
