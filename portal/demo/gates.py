@@ -6,29 +6,26 @@ made of them is not: the gates were decided by the same code that decides real o
 
 from __future__ import annotations
 
-import hashlib
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from apps.evaluation.content import clean_content
 from apps.evaluation.models import (
-    Dataset,
     DatasetVersion,
     Evaluation,
     EvaluationItem,
     EvaluationMetric,
-    Example,
-    ExampleRevision,
     GateDecision,
     Score,
     ScorerVersion,
-    VersionExample,
 )
 from apps.evaluation.running.summaries import summarise
-from apps.evaluation.services import gates
+from apps.evaluation.services import create_dataset, freeze_version, gates
+from apps.evaluation.services.examples import Incoming, Provenance, store
 from apps.evaluation.services.plans import PlanFacts, PlannedMetric, set_plan, told
 from apps.evaluation.services.scorers import create_scorer
-from apps.evaluation.types import ItemStatus, RunStatus, Scrub, Source, Trigger
+from apps.evaluation.types import ItemStatus, RunStatus, Source, Trigger
 from apps.prompts import services as prompts
 from apps.prompts.models import Prompt, PromptVersion
 from apps.tenants.access import Actor
@@ -91,7 +88,7 @@ def seed_gates(now: datetime) -> None:
     mei = people["Mei"]
     tenant = Tenant.objects.for_actor(mei).get(slug=cast.TENANTS[0].slug)
     project = Project.objects.for_tenant(tenant).get(slug="triage-dev")
-    data = _dataset(tenant, mei, now)
+    data = _dataset(tenant, mei)
     scorer = create_scorer(actor=mei, tenant=tenant, kind="exact-match", slug="right-urgency", name="Right urgency")
     prompt = prompts.create_prompt(
         actor=mei,
@@ -140,47 +137,21 @@ def seed_gates(now: datetime) -> None:
         GateDecision.objects.unscoped(WHY).filter(pk=decision.pk).update(created_at=moment, decided_at=moment)
 
 
-def _dataset(tenant: Tenant, owner: Actor, now: datetime) -> DatasetVersion:
-    row = Dataset.objects.create(
+def _dataset(tenant: Tenant, owner: Actor) -> DatasetVersion:
+    row = create_dataset(
+        actor=owner,
         tenant=tenant,
         slug="urgency-golden",
         name="Urgency, golden set",
         description="Claims that two handlers sorted alike.",
-        owner=owner.user,
     )
-    examples = Example.objects.bulk_create([Example(dataset=row, key=f"claim-{n:03}") for n in range(EXAMPLES)])
-    revisions = []
-    for n, example in enumerate(examples):
+    incoming = []
+    for n in range(EXAMPLES):
         text, urgency, kind = CLAIMS[n % len(CLAIMS)]
-        revisions.append(
-            ExampleRevision(
-                example=example,
-                number=1,
-                input={"claim": f"{text} (claim {n + 1})."},
-                expected=urgency,
-                slice=kind,
-                content_hash=hashlib.sha256(f"{text} {n}".encode()).hexdigest(),
-                source=Source.PERSON,
-                scrub=Scrub.NOT_NEEDED,
-                created_by=owner.user,
-            )
-        )
-    ExampleRevision.objects.bulk_create(revisions)
-    slices = {kind: sum(each.slice == kind for each in revisions) for _, _, kind in CLAIMS}
-    version = DatasetVersion.objects.create(
-        dataset=row,
-        number=1,
-        message="The first 120",
-        manifest_hash=hashlib.sha256("".join(each.content_hash for each in revisions).encode()).hexdigest(),
-        size=EXAMPLES,
-        slices=slices,
-        splits={"test": EXAMPLES},
-        created_by=owner.user,
-    )
-    VersionExample.objects.bulk_create(
-        [VersionExample(version=version, revision=revision, position=n) for n, revision in enumerate(revisions)]
-    )
-    return version
+        content = clean_content(input={"claim": f"{text} (claim {n + 1})."}, expected=urgency, slice=kind)
+        incoming.append(Incoming(f"claim-{n:03}", content))
+    store(row, incoming, Provenance(Source.PERSON, owner.user))
+    return freeze_version(actor=owner, dataset=row, message="The first 120").version
 
 
 def _version(people: dict[str, Actor], prompt: Prompt, number: int, said: Told, now: datetime) -> PromptVersion:

@@ -9,6 +9,7 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.fields import empty
 
 from apps.evaluation.content import LONGEST_NAME, LONGEST_TAG, MOST_TAGS
 from apps.evaluation.models import Dataset, DatasetVersion, Upload
@@ -21,9 +22,10 @@ from apps.tenants.serializers import SLUG
 WHAT_INPUT = 'Values by name, or {"messages": [...]} as in the chat completions API.'
 
 
-@extend_schema_field({"description": "Any JSON value."})
+@extend_schema_field({"description": "Any JSON value; null is one."})
 class JsonValue(serializers.JSONField):
-    pass
+    def run_validation(self, data: Any = empty) -> Any:
+        return None if data is None else super().run_validation(data)
 
 
 class DatasetOut(Output):
@@ -83,7 +85,7 @@ class ExampleChanges(Input):
     """Everything that the example is to say from now on: what is left out is empty."""
 
     input = JsonObject(help_text=WHAT_INPUT)
-    expected = JsonValue(required=False, allow_null=True)
+    expected = JsonValue(required=False)
     context = serializers.ListField(child=Text(max_length=1_000_000), max_length=100, required=False)  # type: ignore[assignment]
     tags = Texts(most=MOST_TAGS, longest=LONGEST_TAG, required=False)
     slice = Text(max_length=LONGEST_NAME, required=False, allow_blank=True)

@@ -33,6 +33,7 @@ MOST_AT_ONCE = 200
 # What is clustered together: newer items first. Each pair of them is compared.
 MOST_SORTED = 2_000
 MOST_COMPARED = 5_000
+MOST_CHARACTERS = 5_000
 
 
 @transaction.atomic
@@ -250,10 +251,10 @@ def sort_inbox(tenant_pk: int) -> int:
     for item in items:
         by_prompt.setdefault(item.prompt_id, []).append(item)
     for prompt_pk, group in by_prompt.items():
-        texts = [_said(item) for item in group]
-        names = clusters(texts)
+        texts = [plain_text(item.input)[:MOST_CHARACTERS] for item in group]
+        names = clusters([f"{text} {item.note}" for text, item in zip(texts, group, strict=True)])
         known = _known(tenant_pk, prompt_pk)
-        twins = nearest(texts, [example.current.text if example.current else "" for example in known])
+        twins = nearest(texts, [_asked(example) for example in known])
         check = leak_check_of(group[0].prompt)
         for item, name, twin in zip(group, names, twins, strict=True):
             item.cluster = name
@@ -268,8 +269,8 @@ def sort_inbox(tenant_pk: int) -> int:
     return len(items)
 
 
-def _said(item: InboxItem) -> str:
-    return " ".join([plain_text(item.input)[:5_000], item.note])
+def _asked(example: Example) -> str:
+    return "" if example.current is None else plain_text(example.current.input)[:MOST_CHARACTERS]
 
 
 def _known(tenant_pk: int, prompt_pk: int | None) -> list[Example]:

@@ -36,8 +36,8 @@ class Command(BaseCommand):
         with transaction.atomic():
             rows = seed_control_plane(now)
             seed_prompts(now)
-            seed_gates(now)
             seed_datasets(now)
+            seed_gates(now)
             seed_playground(now)
             requests = write_history(rows, settings.SPOOL_DIR, now)
         if options["verbosity"]:
