@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
+from dataclasses import replace
 from types import FrameType
 from typing import Any, cast
 from urllib.parse import unquote
@@ -230,6 +231,7 @@ class GatewayApplication:
         started = time.monotonic()
         front = fronts.find(path)
         assert front is not None
+        principal = replace(principal, by_lobby=True)
         try:
             if self.runtime is None:
                 raise Unavailable("The gateway does not run in this process.")

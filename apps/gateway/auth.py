@@ -125,11 +125,11 @@ def _by_job(shown: str, snapshot: Snapshot, now: float) -> Principal:
         if facts.principal.project.id != token.project_id:
             raise Forbidden("The API key that started this job is of another project.", code="job_ended")
         check_active(facts.principal)
-        return replace(facts.principal, label=f"{facts.principal.label}, {token.purpose}")
+        return replace(facts.principal, label=f"{facts.principal.label}, {token.purpose}", by_lobby=True)
     user = snapshot.users.get(token.user_id)
     for project in user.projects if user is not None else ():
         if project.id == token.project_id and user is not None:
-            return Principal(project=project, user_id=user.id, label=f"{user.label}, {token.purpose}")
+            return Principal(project=project, user_id=user.id, label=f"{user.label}, {token.purpose}", by_lobby=True)
     raise Forbidden(
         "Whoever started this job may no longer call models in its project, or the project is not in service.",
         code="job_ended",

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from apps.gateway import responses_memory
+from apps.gateway import content_log, responses_memory
 from apps.gateway.admission import Admission, admit, enter
 from apps.gateway.answer import Answer, Receive, Send, as_gateway_error
 from apps.gateway.books import Books, new_id
@@ -171,13 +171,23 @@ class Exchange:
         self._books.admission = admission
         self._answer.admitted = admission.admitted
         self._relay = Relay(
-            self._runtime, self._principal, self._parsed, admission, self._books, self._answer, self._receive
+            self._runtime,
+            self._principal,
+            self._parsed,
+            admission,
+            self._books,
+            self._answer,
+            self._receive,
+            None if self._shadow_of else self._recorder(plan),
         )
         if estimates:
             await self._estimate()
         else:
             self._mirror(plan)
             await self._route(plan, selection, asking)
+
+    def _recorder(self, plan: Plan) -> content_log.Recorder | None:
+        return content_log.recorder(self._principal, self._parsed, plan.slug, self._books.prompt, self._request_id)
 
     def _mirror(self, plan: Plan) -> None:
         """Send the request to the route's shadow, too, if it is in the sample. It is a request of its own, with its own

@@ -42,6 +42,9 @@ settlements_waiting = Gauge(
     "lobby_settlements_waiting", "Settlements that the spool did not take yet.", registry=registry
 )
 
+contents_lost = Counter(
+    "lobby_contents_lost_total", "Samples of what requests say that could not be kept.", ["why"], registry=registry
+)
 close_failures = Counter(
     "lobby_upstream_close_failures_total",
     "Upstream connections that failed while being closed.",

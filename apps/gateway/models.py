@@ -249,6 +249,40 @@ class RequestLog(models.Model):
         return self.request_id
 
 
+class RequestContent(models.Model):
+    """What a sampled request said and was answered, redacted before it was written; until its tenant's retention.
+
+    ``model_slug`` is what the caller named: a model or a route. ``messages`` are ``{"role", "content"}`` in plain text.
+    """
+
+    request_id = models.CharField(max_length=32)
+    at = models.DateTimeField()
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
+    project = models.ForeignKey("tenants.Project", on_delete=models.CASCADE, related_name="+")
+    model_slug = models.CharField(max_length=200)
+    prompt = _reference("prompts.Prompt", db_index=False)
+    prompt_version = models.PositiveIntegerField(null=True, blank=True, help_text="Its number.")
+    label = models.CharField(max_length=50, blank=True, help_text="By which the caller named the prompt's version.")
+    environment = models.CharField(max_length=10)
+    messages = models.JSONField()
+    answer = models.TextField(blank=True)
+    tool_calls = models.JSONField(default=list, blank=True)
+    finish_reason = models.CharField(max_length=40, blank=True)
+    redactions = models.JSONField(default=list, blank=True, help_text="What was replaced, by kind.")
+
+    objects = TenantScopedManager(view="request.view", project="project_id")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["request_id"], name="content_request_unique")]
+        indexes = [
+            models.Index(fields=["tenant", "at"], name="content_tenant_at"),
+            models.Index(fields=["prompt", "at"], name="content_prompt_at", condition=models.Q(prompt__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return self.request_id
+
+
 class StoredResponse(models.Model):
     """A response of the Responses API that its project can go on from or read again, until it expires.
 

@@ -15,6 +15,7 @@ from apps.gateway import metrics, responses_memory
 from apps.gateway.admission import Admission
 from apps.gateway.answer import Answer, Receive
 from apps.gateway.books import Attempt, Books
+from apps.gateway.content_log import Recorder
 from apps.gateway.errors import InvalidRequest
 from apps.gateway.fronts.base import Parsed
 from apps.gateway.routing.attempts import Race
@@ -78,6 +79,7 @@ class Relay:
         books: Books,
         answer: Answer,
         receive: Receive,
+        recorder: Recorder | None = None,
     ) -> None:
         self._runtime = runtime
         self._principal = principal
@@ -86,6 +88,7 @@ class Relay:
         self._books = books
         self._answer = answer
         self._receive = receive
+        self._recorder = recorder
         self._unsaid = books.prompt.unsaid if books.prompt is not None else ()
         self.race: Race | None = None
         self.tried: set[int] = set()  # endpoints
@@ -182,6 +185,8 @@ class Relay:
                 await self._keep(answer.body)
                 self._answer.headers += self._books.figures()
                 await self._answer.whole(answer.body, answer.content_type)
+                if self._recorder is not None:
+                    self._recorder.whole(call, answer.body)
         except ProviderError as error:
             conceal_in(error, endpoint.target.credential)
             self._books.settle_failed(attempt, error, reached=response is not None)
@@ -254,6 +259,8 @@ class Relay:
                 self._books.first_byte(attempt)
                 watch.phase("idle", attempt.endpoint.idle_timeout)
             watch.pause()
+            if self._recorder is not None:
+                self._recorder.add(held + out)
             await self._answer.stream(held + out)
             held = b""
             watch.touch()
@@ -274,6 +281,9 @@ class Relay:
         await self._books.close(Outcome.OK, 200)
         await self._keep(out)
         await self._answer.stream(held + out, last=True)
+        if self._recorder is not None:
+            self._recorder.add(held + out)
+            self._recorder.streamed(call)
         await _read_trailer(stream)
 
     async def _watch_caller(self, watch: Watch) -> None:

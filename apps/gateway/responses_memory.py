@@ -110,7 +110,7 @@ async def keep(principal: Principal, parsed: Parsed, answered: bytes) -> None:
     request = parsed.request
     if not isinstance(request, ResponsesRequest) or request.store is False:
         return
-    body = _response_of(answered, streamed=request.streams)
+    body = response_of(answered, streamed=request.streams)
     if body is None:
         return
     try:
@@ -123,7 +123,7 @@ async def keep(principal: Principal, parsed: Parsed, answered: bytes) -> None:
         log.warning("response_not_kept", error=type(error).__name__)
 
 
-def _response_of(answered: bytes, *, streamed: bool) -> bytes | None:
+def response_of(answered: bytes, *, streamed: bool) -> bytes | None:
     """The response itself; None where the stream did not end with one."""
     if not streamed:
         return answered

@@ -44,6 +44,7 @@ class ProjectFacts:
     is_active: bool
     strict: bool  # a parameter that an upstream cannot take is an error
     tenant: TenantFacts
+    content_share: float = 0.0  # of its requests, how many are kept with what they say
 
     @property
     def label(self) -> str:
@@ -52,13 +53,17 @@ class ProjectFacts:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls: a project, by one of its keys or by a member. ``models`` is None when nothing narrows them."""
+    """Who calls: a project, by one of its keys or by a member. ``models`` is None when nothing narrows them.
+
+    ``by_lobby``: the call is one of Lobby's own, a job's or the playground's, and no sample of how the project is used.
+    """
 
     project: ProjectFacts
     api_key_id: int = 0
     user_id: int = 0
     models: frozenset[str] | None = None
     label: str = ""
+    by_lobby: bool = False
 
     @property
     def tenant(self) -> TenantFacts:

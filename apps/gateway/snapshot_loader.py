@@ -113,6 +113,7 @@ def _projects(tenants: dict[int, TenantFacts]) -> dict[int, ProjectFacts]:
             environment=project.environment,
             is_active=project.is_active,
             strict=project.strict_parameters,
+            content_share=project.content_percent / 100,
             tenant=tenants[project.tenant_id],
         )
         for project in Project.objects.unscoped(WHY).order_by("pk")

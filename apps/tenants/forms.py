@@ -116,6 +116,18 @@ class ProjectForm(forms.Form):
         label="Refuse parameters that a model cannot take",
         help_text="Otherwise they are dropped, and named in the answer's header x-lobby-dropped-params.",
     )
+    content_percent = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=100,
+        initial=0,
+        label="Keep what requests say, in %",
+        help_text="Monitors score these samples. Personal data is replaced before anything is kept, and a request with "
+        "“store”: false is never kept. For a tenant admin to decide; 0 keeps nothing.",
+    )
+
+    def clean_content_percent(self) -> int:
+        return self.cleaned_data["content_percent"] or 0
 
 
 class ProjectEditForm(ProjectForm):
@@ -195,6 +207,7 @@ def project_initial(project: Project) -> dict[str, Any]:
         "environment": project.environment,
         "description": project.description,
         "strict_parameters": project.strict_parameters,
+        "content_percent": project.content_percent,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -103,6 +103,11 @@ class Project(models.Model):
     environment = models.CharField(max_length=10, choices=Environment.choices, default=Environment.DEV)
     strict_parameters = models.BooleanField(
         default=False, help_text="Refuse a call with a parameter that the model cannot take, rather than drop it."
+    )
+    content_percent = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(100)],
+        help_text="Of its requests, how many are kept with what they say, redacted, for monitors; 0: none.",
     )
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -69,6 +69,7 @@ class ProjectOut(Output):
     description = serializers.CharField()
     environment = serializers.ChoiceField(Environment.choices)
     strict_parameters = serializers.BooleanField()
+    content_percent = serializers.IntegerField()
     is_active = serializers.BooleanField(help_text="False once archived.")
     created_at = Moment()
 
@@ -79,6 +80,12 @@ class ProjectChanges(Input):
     environment = Choice(Environment.choices, required=False)
     strict_parameters = serializers.BooleanField(
         required=False, help_text="Refuse a call with a parameter that the model cannot take, rather than drop it."
+    )
+    content_percent = Whole(
+        min_value=0,
+        max_value=100,
+        required=False,
+        help_text="Of its requests, how many are kept with what they say, redacted, for monitors. For tenant admins.",
     )
 
 

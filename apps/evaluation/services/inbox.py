@@ -12,11 +12,11 @@ from django.utils import timezone
 from apps.evaluation.content import Content, checked, clean_content, clean_label, plain_text
 from apps.evaluation.errors import ExampleInvalid
 from apps.evaluation.models import Dataset, Example, InboxItem
-from apps.evaluation.redaction import Redactor
 from apps.evaluation.selectors.datasets import duplicates_of, leak_check_of
 from apps.evaluation.services.datasets import open_for_changes
 from apps.evaluation.services.examples import Incoming, Provenance, schemas_of, store
 from apps.evaluation.types import InboxStatus, Scrub, Source, Split
+from apps.gateway.redaction import Redactor
 from apps.prompts.models import Prompt
 from apps.tenants import audit, validation
 from apps.tenants.access import Actor, require

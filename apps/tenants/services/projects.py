@@ -19,6 +19,7 @@ class ProjectFacts(TypedDict, total=False):
     description: str
     environment: str
     strict_parameters: bool
+    content_percent: int
 
 
 class ProjectChanges(ProjectFacts, total=False):
@@ -35,6 +36,10 @@ def _clean(changes: ProjectChanges) -> dict[str, Any]:
         values["environment"] = validation.clean_choice(changes["environment"], Environment, field="environment")
     if "strict_parameters" in changes:
         values["strict_parameters"] = bool(changes["strict_parameters"])
+    if "content_percent" in changes:
+        values["content_percent"] = validation.clean_number(
+            changes["content_percent"], field="content_percent", minimum=0, maximum=100
+        )
     if unknown := set(changes) - set(values):
         raise Invalid(f"{', '.join(sorted(unknown))} cannot be changed here.", field=min(unknown))
     return values
@@ -57,9 +62,12 @@ def create_project(*, actor: Actor, tenant: Tenant, slug: str, name: str, **fact
 
 @transaction.atomic
 def update_project(*, actor: Actor, project: Project, **changes: Unpack[ProjectChanges]) -> Project:
+    """Whether what its requests say is kept (``content_percent``) is for a tenant admin to decide."""
     require(actor, "project.update", project.tenant, project, what="change this project")
     values = _clean(changes)
     project = _locked(project)
+    if values.get("content_percent", project.content_percent) != project.content_percent:
+        require(actor, "tenant.update", project.tenant, what="decide whether what requests say is kept")
     if changed := apply_changes(project, values):
         audit.record(actor, "project.updated", project, changed, project.tenant)
         control_plane_changed()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.evaluation.redaction import Redactor
+from apps.gateway.redaction import Redactor
 
 
 @pytest.mark.parametrize(
