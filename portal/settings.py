@@ -197,6 +197,9 @@ CELERY_BEAT_SCHEDULE = {
     "evaluation.decide_gates": {"task": "evaluation.decide_gates", "schedule": 5.0, "options": {"expires": 5.0}},
     "evaluation.wake": {"task": "evaluation.wake", "schedule": 3.0, "options": {"expires": 3.0}},
     "evaluation.log": {"task": "evaluation.log", "schedule": 20.0, "options": {"expires": 20.0}},
+    "evaluation.monitor": {"task": "evaluation.monitor", "schedule": 15.0, "options": {"expires": 15.0}},
+    "evaluation.alert": {"task": "evaluation.alert", "schedule": 15.0, "options": {"expires": 15.0}},
+    "evaluation.retain": {"task": "evaluation.retain", "schedule": 3600.0, "options": {"expires": 3000.0}},
     "playground.retain": {"task": "playground.retain", "schedule": 3600.0, "options": {"expires": 3000.0}},
     "evaluation.sweep": {"task": "evaluation.sweep", "schedule": 60.0, "options": {"expires": 50.0}},
 }

@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from apps.evaluation.models import Evaluation, EvaluationItem, EvaluationMetric, Score
 from apps.evaluation.running import store
-from apps.evaluation.types import MlflowStatus, RunStatus
+from apps.evaluation.types import MlflowStatus, RunStatus, Trigger
 from apps.tenants.money import to_usd
 
 WHY: Final = "finished runs of every tenant are logged"
@@ -136,6 +136,8 @@ def _experiment(mlflow: Any, run: Evaluation) -> str:
 
     version = run.prompt_version
     subject = f"prompt {version.prompt.slug}" if version is not None else f"model {run.model}"
+    if run.trigger == Trigger.MONITOR:
+        subject = run.dataset_version.dataset.slug.replace("-", " ", 1)
     name = f"{run.tenant.slug}: {subject}"
     tags = {"lobby.tenant": run.tenant.slug, "lobby.model": run.model}
     if version is not None:
@@ -276,6 +278,8 @@ def _rows(run: Evaluation, scorers: list[int]) -> Iterator[list[Any]]:
         .prefetch_related(Prefetch("scores", Score.objects.unscoped(WHY)))
         .order_by("position", "repetition")
     )
+    # What production requests said goes when the tenant's retention says so, of which MLflow knows nothing.
+    tells = run.trigger != Trigger.MONITOR
     for item in items.iterator(500):
         values = {score.scorer_version_id: score.value for score in item.scores.all()}
         yield [
@@ -283,9 +287,9 @@ def _rows(run: Evaluation, scorers: list[int]) -> Iterator[list[Any]]:
             item.repetition,
             item.revision.slice,
             item.status,
-            json.dumps(item.revision.input, ensure_ascii=False)[:LONGEST_TEXT],
+            json.dumps(item.revision.input, ensure_ascii=False)[:LONGEST_TEXT] if tells else "",
             json.dumps(item.revision.expected, ensure_ascii=False)[:LONGEST_TEXT],
-            item.output[:LONGEST_TEXT],
+            item.output[:LONGEST_TEXT] if tells else "",
             item.is_reused,
             item.duration_ms,
             item.input_tokens,

@@ -10,7 +10,9 @@ from apps.evaluation import mlflow_log
 from apps.evaluation.models import Evaluation
 from apps.evaluation.running import store
 from apps.evaluation.running.worker import Outcome, Worker
-from apps.evaluation.services import gates, inbox, runs, uploads
+from apps.evaluation.sampling import forget_expired
+from apps.evaluation.services import alerts, checks, gates, inbox, runs, uploads
+from apps.evaluation.types import Trigger
 from apps.tenants.jobs import enqueue
 
 
@@ -49,7 +51,7 @@ def gate_new_version(*, version_id: int, **_: Any) -> None:
 
 def gate_may_be_decided(*, evaluation: Evaluation, **_: Any) -> None:
     """A receiver, after a run has ended."""
-    enqueue("evaluation.decide_gates")
+    enqueue("evaluation.monitor" if evaluation.trigger == Trigger.MONITOR else "evaluation.decide_gates")
 
 
 @shared_task(name="evaluation.gate_version", ignore_result=True)
@@ -71,6 +73,28 @@ def weigh(comparison_id: int) -> None:
 def decide_gates() -> None:
     """When a run has ended, and every few seconds for those whose message was lost."""
     gates.decide_gates()
+
+
+# Monitors.
+
+
+@shared_task(name="evaluation.monitor", ignore_result=True)
+def monitor() -> None:
+    """When a monitor's run has ended, and every few seconds: what is due is opened, what is scored is decided."""
+    checks.decide_checks()
+    checks.open_due_checks()
+
+
+@shared_task(name=alerts.ALERT_TASK, ignore_result=True)
+def alert() -> None:
+    """When there is an alert, and every few seconds for those that did not arrive."""
+    alerts.deliver_alerts()
+
+
+@shared_task(name="evaluation.retain", ignore_result=True)
+def retain() -> None:
+    """Each hour: samples of which the request is no longer kept go."""
+    forget_expired()
 
 
 # Datasets.

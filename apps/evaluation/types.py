@@ -149,3 +149,51 @@ class ComparisonStatus(models.TextChoices):
     WAITING = "waiting", "Being weighed"
     DONE = "done", "Done"
     FAILED = "failed", "Could not be compared"
+
+
+class MonitorWindow(models.IntegerChoices):
+    """Minutes."""
+
+    QUARTER = 15, "Every 15 minutes"
+    HOUR = 60, "Every hour"
+    SIX_HOURS = 360, "Every 6 hours"
+    DAY = 1440, "Every day"
+
+
+class Baseline(models.TextChoices):
+    """What a monitor compares with. ``RELEASE``: the answers of the version that the label meant before, or of the
+    main version beside a canary."""
+
+    PERIOD = "period", "A period that was good"
+    RELEASE = "release", "The version released before"
+
+
+class ControlChart(models.TextChoices):
+    SHEWHART = "shewhart", "Each check by itself (Shewhart)"
+    EWMA = "ewma", "Moving average of the checks (EWMA)"
+
+
+class CheckKind(models.TextChoices):
+    CHECK = "check", "Check"
+    BASELINE = "baseline", "Baseline"
+
+
+class CheckVerdict(models.TextChoices):
+    """Empty until it is decided. ``READY`` is a baseline's."""
+
+    IN = "in", "In control"
+    OUT = "out", "Out of control"
+    INSUFFICIENT = "insufficient", "Too few to tell"
+    FAILED = "failed", "Could not be checked"
+    READY = "ready", "Ready"
+
+
+class AlertChannel(models.TextChoices):
+    MAIL = "mail", "Mail"
+    WEBHOOK = "webhook", "Webhook"
+
+
+class AlertStatus(models.TextChoices):
+    WAITING = "waiting", "Being delivered"
+    SENT = "sent", "Delivered"
+    FAILED = "failed", "Given up"

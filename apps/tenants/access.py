@@ -42,8 +42,10 @@ VIEWING = frozenset(
     }
 )
 WRITING_PROMPTS = frozenset({"prompt.edit", "prompt.release"})
-# Datasets, scorers, runs and plans; who approves a gate's decision is never the version's author (see its service).
-EVALUATING = frozenset({"dataset.edit", "dataset.sign_off", "evaluation.run", "evaluation.plan", "gate.approve"})
+# Datasets, scorers, runs, plans, monitors; who approves a gate's decision is never the version's author (its service).
+EVALUATING = frozenset(
+    {"dataset.edit", "dataset.sign_off", "evaluation.run", "evaluation.plan", "evaluation.monitor", "gate.approve"}
+)
 USING_KEYS = frozenset({"apikey.view", "apikey.create", "apikey.revoke_own", "request.view", "model.call"})
 ROLE_ACTIONS: Mapping[Role, frozenset[str]] = {
     Role.VIEWER: VIEWING,
@@ -142,6 +144,7 @@ WHO_CAN = {
     "dataset.sign_off": "a reviewer, developer, data scientist or tenant admin",
     "evaluation.run": "a developer, data scientist or tenant admin",
     "evaluation.plan": "a developer, data scientist or tenant admin",
+    "evaluation.monitor": "a developer, data scientist or tenant admin",
     "gate.approve": "a developer, data scientist or tenant admin",
     "apikey.revoke_own": "the key's creator or a tenant admin",
 }

@@ -17,7 +17,14 @@ from statsmodels.stats.proportion import proportion_confint
 
 from apps.evaluation.statistics.agreement import cohens_kappa, confusion
 from apps.evaluation.statistics.calibration import Rated, calibrate
-from apps.evaluation.statistics.control import ewma, mean_limits, proportion_limits
+from apps.evaluation.statistics.control import (
+    Summary,
+    ewma,
+    mean_limits,
+    newest_point,
+    proportion_limits,
+    summary_of,
+)
 from apps.evaluation.statistics.krippendorff import alpha_interval, krippendorffs_alpha
 from apps.evaluation.statistics.multiplicity import holm
 from apps.evaluation.statistics.noise import minimum_detectable_change, minimum_detectable_effect, noise_floor
@@ -195,6 +202,42 @@ def test_limits_agree_with_the_handbooks_example() -> None:
     assert proportion_limits(0.01, 20).low == 0.0
     assert mean_limits(10, 2, 4).holds(12.9)
     assert not mean_limits(10, 2, 4).holds(13.1)
+
+
+def test_a_share_is_held_to_the_handbooks_limits() -> None:
+    # NIST/SEMATECH e-Handbook of Statistical Methods, 6.3.3.2: wafers of 50 chips, of which 23.13 % are defective.
+    told = proportion_limits(0.2313, 50)
+    assert (round(told.low, 4), round(told.high, 4)) == (0.0524, 0.4102)
+    known = Summary(10**9, 0.2313, math.sqrt(0.2313 * (1 - 0.2313)))
+
+    def point(defective: int) -> tuple[bool, float]:
+        sample = summary_of([1.0] * defective + [0.0] * (50 - defective), is_share=True)
+        assert sample is not None
+        found = newest_point([sample], known, moving=False, sigmas=3, is_share=True)
+        assert found.limits.high == pytest.approx(told.high, abs=1e-6)
+        return found.holds, found.value
+
+    assert [point(each)[0] for each in (2, 3, 20, 21)] == [False, True, True, False]
+
+
+def test_limits_allow_for_a_baseline_that_was_itself_sampled() -> None:
+    # As wide as three standard errors of a difference of means: with equal samples sqrt(2) times those of a known mean.
+    sample, baseline = Summary(50, 0.7, 0.2), Summary(50, 0.7, 0.2)
+    found = newest_point([sample], baseline, moving=False, sigmas=3, is_share=False).limits
+    assert found.high - found.centre == pytest.approx(3 * 0.2 * math.sqrt(2 / 50))
+    moved = newest_point([sample] * 200, baseline, moving=True, sigmas=3, is_share=False).limits
+    assert moved.high - moved.centre == pytest.approx(3 * 0.2 * math.sqrt(1 / 50 / 9 + 1 / 50))  # weight 0.2
+    # Never a failure so far: one in fifty is no alarm, a handful is.
+    perfect = summary_of([1.0] * 100, is_share=True)
+    assert perfect is not None
+    assert summary_of([], is_share=True) is None
+
+    def holds(failures: int) -> bool:
+        now = summary_of([1.0] * (50 - failures) + [0.0] * failures, is_share=True)
+        assert now is not None
+        return newest_point([now], perfect, moving=False, sigmas=3, is_share=True).holds
+
+    assert [holds(each) for each in (0, 1, 5)] == [True, True, False]
 
 
 def test_bradley_terry_agrees_with_a_logistic_regression() -> None:

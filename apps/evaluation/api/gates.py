@@ -41,7 +41,7 @@ class _Naming(ApiView):
     """What a body names by its slug."""
 
     def dataset(self, tenant: Tenant, slug: str) -> Dataset:
-        row = Dataset.objects.for_actor(self.actor).filter(tenant=tenant, slug=slug).first()
+        row = Dataset.objects.for_actor(self.actor).filter(tenant=tenant, slug=slug, monitor=None).first()
         if row is None:
             raise Invalid(f"There is no dataset {slug[:60]!r}.", field="dataset", code="not_found")
         return row

@@ -101,7 +101,7 @@ class PlanForm(forms.Form):
     def __init__(self, data: Any = None, *, prompt: Prompt, plan: EvaluationPlan | None) -> None:
         super().__init__(data, initial=_initial(plan))
         tenant = prompt.tenant
-        self._choose("dataset", Dataset.objects.for_tenant(tenant).filter(is_archived=False))
+        self._choose("dataset", Dataset.objects.for_tenant(tenant).filter(is_archived=False, monitor=None))
         self._choose("project", Project.objects.for_tenant(tenant).filter(is_active=True))
         self.scorers = list(Scorer.objects.for_tenant(tenant).filter(is_archived=False).select_related("tenant"))
         self.rows = self._rows(plan)

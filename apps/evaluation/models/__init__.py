@@ -1,4 +1,4 @@
-"""Evaluation's tables: datasets, scorers, runs and gates."""
+"""Evaluation's tables: datasets, scorers, runs, gates and monitors."""
 
 from apps.evaluation.models.comparisons import Comparison
 from apps.evaluation.models.datasets import (
@@ -12,6 +12,7 @@ from apps.evaluation.models.datasets import (
     VersionExample,
 )
 from apps.evaluation.models.gates import Approval, EvaluationPlan, GateDecision, PlanMetric
+from apps.evaluation.models.monitors import Monitor, MonitorAlert, MonitorCheck
 from apps.evaluation.models.runs import Evaluation, EvaluationItem, EvaluationMetric, Score
 from apps.evaluation.models.scorers import JudgeCalibration, Scorer, ScorerVersion
 
@@ -29,6 +30,9 @@ __all__ = [
     "GateDecision",
     "InboxItem",
     "JudgeCalibration",
+    "Monitor",
+    "MonitorAlert",
+    "MonitorCheck",
     "PlanMetric",
     "Score",
     "Scorer",

@@ -19,7 +19,7 @@ from apps.evaluation.models import Evaluation, EvaluationItem, Score, VersionExa
 from apps.evaluation.running.scoring import Metric, Result, Reused, Work
 from apps.evaluation.running.subjects import RECORDED, NotAskable, Subject, output_of
 from apps.evaluation.scorers import Output, Sample, ToolCall
-from apps.evaluation.types import ItemStatus, RunStatus, ScoreStatus
+from apps.evaluation.types import ItemStatus, RunStatus, ScoreStatus, Source
 
 WHY = "a worker runs an evaluation, for whoever started it"
 MADE_AT_ONCE = 500
@@ -106,11 +106,13 @@ def prepare(
             assert sample is not None
             said = item.revision.input.get("messages") if isinstance(item.revision.input, dict) else None
             body = subject.body(sample, item.repetition, said)
-            recorded = subject.recorded(item.revision) if subject.is_recorded else ""
+            recorded = subject.recorded(item.revision) if subject.is_recorded else None
         except NotAskable as problem:
             works.append(Work(item.pk, item.repetition, None, {}, "", problem=problem))
             continue
-        if subject.is_recorded and not item.request_id:
+        if recorded is not None and not item.request_id:
+            is_request = item.revision.source == Source.REQUEST
+            calls = tuple({"name": each.name, "arguments": each.arguments} for each in recorded.tool_calls)
             works.append(
                 Work(
                     item.pk,
@@ -118,8 +120,12 @@ def prepare(
                     sample,
                     {},
                     "",
-                    output=Output(text=recorded),
-                    reused=Reused(RECORDED, (), 0),
+                    output=recorded,
+                    reused=Reused(
+                        item.revision.source_ref[:64] if is_request else RECORDED,
+                        calls,
+                        recorded.cost_picodollars or 0,
+                    ),
                     unscored=unscored,
                 )
             )

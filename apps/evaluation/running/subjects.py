@@ -68,12 +68,25 @@ class Subject:
     def is_recorded(self) -> bool:
         return self.template is None and self.model == RECORDED
 
-    def recorded(self, revision: ExampleRevision) -> str:
-        """The answer that the example brings. Raises ``NotAskable``."""
+    def recorded(self, revision: ExampleRevision) -> Output:
+        """The answer that the example brings: a text, or an object with the ``text`` and what it took. Raises
+        ``NotAskable``."""
         answer = revision.input.get(ANSWER)
-        if not isinstance(answer, str):
+        if isinstance(answer, str):
+            return Output(text=answer)
+        if not isinstance(answer, Mapping) or not isinstance(answer.get("text"), str):
             raise NotAskable("no_recorded_answer", f"The example's input has no text {ANSWER!r}.")
-        return answer
+        calls = [each for each in _list(answer.get("tool_calls")) if isinstance(each, Mapping)]
+        return Output(
+            text=answer["text"],
+            tool_calls=tuple(ToolCall(str(each.get("name", "")), str(each.get("arguments", ""))) for each in calls),
+            finish_reason=str(answer.get("finish_reason") or "")[:40],
+            latency_ms=_count(answer.get("duration_ms")),
+            first_token_ms=_count(answer.get("first_token_ms")),
+            cost_picodollars=_count(answer.get("cost_picousd")),
+            input_tokens=_count(answer.get("input_tokens")),
+            output_tokens=_count(answer.get("output_tokens")),
+        )
 
     def _split(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Message]]:
         said = [_message(each) for each in given.get("messages") or [] if isinstance(each, Mapping)]
@@ -166,6 +179,14 @@ def parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None
 
 
 def _message(each: Mapping[str, Any]) -> Message:

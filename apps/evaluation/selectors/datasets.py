@@ -42,7 +42,8 @@ class ExampleQuery:
 
 
 def datasets_for(actor: Actor, tenant: Tenant | None = None) -> QuerySet[Dataset]:
-    rows = Dataset.objects.for_actor(actor).select_related("tenant", "owner", "prompt")
+    """Those of monitors are no datasets of anybody's: they say what production requests said."""
+    rows = Dataset.objects.for_actor(actor).filter(monitor=None).select_related("tenant", "owner", "prompt")
     return rows if tenant is None else rows.filter(tenant=tenant)
 
 

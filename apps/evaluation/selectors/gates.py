@@ -9,6 +9,7 @@ from typing import Final
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Sum
 
 from apps.evaluation.models import Approval, Comparison, Evaluation, EvaluationItem, EvaluationPlan, GateDecision
+from apps.evaluation.selectors.runs import without_requests
 from apps.evaluation.types import OPEN_GATES, GateStatus, ItemStatus, MetricRole, ReleasePolicy
 from apps.prompts.models import Prompt, PromptVersion
 from apps.prompts.release_rules import Refusal
@@ -100,7 +101,7 @@ def comparison_of(baseline: Evaluation, candidate: Evaluation) -> Comparison | N
 
 
 def get_evaluation_for(actor: Actor, public_id: str, action: str = "") -> Evaluation:
-    rows = Evaluation.objects.for_actor(actor, action).select_related(
+    rows = without_requests(actor, Evaluation.objects.for_actor(actor, action)).select_related(
         "tenant", "project", "prompt_version__prompt", "dataset_version__dataset"
     )
     run = rows.filter(public_id=public_id).first()

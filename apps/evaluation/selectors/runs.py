@@ -18,7 +18,7 @@ from apps.evaluation.models import (
     Score,
     ScorerVersion,
 )
-from apps.evaluation.types import LIVE_RUNS, Direction, ItemStatus, RunStatus, ScoreStatus, ValueKind
+from apps.evaluation.types import LIVE_RUNS, Direction, ItemStatus, RunStatus, ScoreStatus, Trigger, ValueKind
 from apps.tenants.access import Actor
 from apps.tenants.errors import NotFound
 from apps.tenants.models import Tenant
@@ -67,7 +67,7 @@ class ItemQuery:
 
 
 def runs_for(actor: Actor, tenant: Tenant | None = None) -> QuerySet[Evaluation]:
-    rows = Evaluation.objects.for_actor(actor).select_related(
+    rows = without_requests(actor, Evaluation.objects.for_actor(actor)).select_related(
         "tenant", "project", "prompt_version__prompt__tenant", "dataset_version__dataset__tenant", "created_by"
     )
     metrics = EvaluationMetric.objects.unscoped(WHY).select_related("scorer_version__scorer")
@@ -75,8 +75,17 @@ def runs_for(actor: Actor, tenant: Tenant | None = None) -> QuerySet[Evaluation]
     return rows if tenant is None else rows.filter(tenant=tenant)
 
 
+def without_requests(actor: Actor, rows: QuerySet[Evaluation]) -> QuerySet[Evaluation]:
+    """Runs of monitors say what production requests said: they are for people who may read requests."""
+    if actor.api_key_id is not None:
+        return rows.exclude(trigger=Trigger.MONITOR)
+    allowed = actor.tenants_allowing("request.view")
+    return rows if allowed is None else rows.filter(~Q(trigger=Trigger.MONITOR) | Q(tenant__in=allowed))
+
+
 def search_runs(actor: Actor, tenant: Tenant, query: RunQuery = RunQuery()) -> QuerySet[Evaluation]:
-    rows = runs_for(actor, tenant)
+    """Those of monitors are on the monitors' pages."""
+    rows = runs_for(actor, tenant).exclude(trigger=Trigger.MONITOR)
     for word in query.text.split()[:8]:
         rows = rows.filter(Q(name__icontains=word) | Q(model__icontains=word) | Q(public_id=word))
     if query.status in RunStatus.values:
@@ -96,7 +105,7 @@ def prompts_evaluated(actor: Actor, tenant: Tenant) -> list[tuple[str, str]]:
 
 
 def datasets_evaluated(actor: Actor, tenant: Tenant) -> list[tuple[str, str]]:
-    rows = Evaluation.objects.for_actor(actor).filter(tenant=tenant)
+    rows = Evaluation.objects.for_actor(actor).filter(tenant=tenant).exclude(trigger=Trigger.MONITOR)
     names = rows.order_by().values_list("dataset_version__dataset__slug", "dataset_version__dataset__name").distinct()
     return sorted(names[:OFFERED], key=lambda pair: pair[1].lower())
 
@@ -186,7 +195,7 @@ def slices_of(run: Evaluation) -> list[str]:
 def dataset_versions_for(actor: Actor, tenant: Tenant) -> QuerySet[DatasetVersion]:
     """What a run may be on: the versions of the datasets in use, newest first in each."""
     rows = DatasetVersion.objects.for_actor(actor).filter(
-        dataset__tenant=tenant, dataset__is_archived=False, size__gt=0
+        dataset__tenant=tenant, dataset__is_archived=False, dataset__monitor=None, size__gt=0
     )
     return rows.select_related("dataset__tenant").order_by("dataset__name", "-number")
 

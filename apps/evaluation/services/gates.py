@@ -178,7 +178,7 @@ def _open(
     for earlier in GateDecision.objects.unscoped(WHY).filter(version=version).order_by("-pk")[:20]:
         if earlier.status != GateStatus.FAILED and _question(earlier.policy) == _question(facts):
             return earlier
-    if unfit := _unfit_judges([scorer for scorer, row in metrics if row.role != MetricRole.WATCH]):
+    if unfit := unfit_judges([scorer for scorer, row in metrics if row.role != MetricRole.WATCH]):
         raise Invalid(unfit[0], field="metrics", code="judge_not_calibrated", remedy=unfit[1])
     choices = [MetricChoice(scorer, row.role, row.margin) for scorer, row in metrics]
     other = None
@@ -255,7 +255,7 @@ def _reusable(
     return None
 
 
-def _unfit_judges(versions: list[ScorerVersion]) -> tuple[str, str] | None:
+def unfit_judges(versions: list[ScorerVersion]) -> tuple[str, str] | None:
     """(why, what to do) of the first judge whose agreement with people is not known well enough."""
     for version in versions:
         made = registry.make(version.scorer.kind, version.parameters)

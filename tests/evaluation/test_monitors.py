@@ -1,0 +1,442 @@
+"""Monitors: samples of what was answered are scored, compared with a baseline, told of, and a canary goes back."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from apps.evaluation import sampling, webhooks
+from apps.evaluation.models import Dataset, Evaluation, EvaluationItem, Monitor, MonitorAlert, MonitorCheck
+from apps.evaluation.running import store
+from apps.evaluation.running.worker import Worker
+from apps.evaluation.selectors.datasets import datasets_for
+from apps.evaluation.selectors.runs import get_run_for, search_runs
+from apps.evaluation.services import alerts, checks, monitors
+from apps.evaluation.services.monitors import MonitorFacts
+from apps.evaluation.types import Baseline, CheckKind, ControlChart
+from apps.gateway.models import RequestContent
+from apps.gateway.services.contents import ContentFacts, Said, keep_content
+from apps.prompts import services as prompts
+from apps.prompts.models import Prompt
+from apps.prompts.selectors import label_state_of, weights_of
+from apps.tenants.access import Actor
+from apps.tenants.errors import DomainError, Invalid, NotFound, PermissionDenied
+from apps.tenants.models import AuditEntry
+from apps.tenants.services import update_project
+from tests.cast import Cast
+from tests.evaluation.gating import scorer
+from tests.fakes.smtp_sink import smtp_sink
+from tests.fakes.webhook_receiver import webhook_receiver
+
+pytestmark = pytest.mark.django_db
+GOOD, REFUSED = "Hail: pay for the two skylights.", "I'm sorry, but I can't help with that."
+
+
+@dataclass
+class Watch:
+    """A prompt of two versions; the first is live, the second a canary with a tenth of the calls."""
+
+    cast: Cast
+    prompt: Prompt
+    count: int = 0
+
+    def answered(self, version: int, *answers: str, ago: timedelta = timedelta(minutes=5), label: str = "live") -> None:
+        for answer in answers:
+            self.count += 1
+            facts = ContentFacts(
+                request_id=f"{self.count:032x}",
+                at=timezone.now() - ago,
+                tenant_id=self.cast.claims.pk,
+                project_id=self.cast.triage.pk,
+                environment="prod",
+                model_slug="acme",
+                prompt_id=self.prompt.pk,
+                prompt_version=version,
+                label=label,
+            )
+            keep_content(facts, [Said("user", f"Claim {self.count}: hail.")], Said("assistant", answer))
+
+    def release(self, weights: dict[int, int]) -> None:
+        prompts.release_versions(
+            actor=self.cast.actor("developer"), prompt=self.prompt, environment="prod", label="live", weights=weights
+        )
+
+    @property
+    def weights(self) -> dict[int, int]:
+        state = label_state_of(self.prompt, "prod", "live")
+        return {} if state is None else weights_of(state.release)
+
+    def facts(self, **given: Any) -> MonitorFacts:
+        whole: dict[str, Any] = {
+            "name": "Refusals",
+            "project": self.cast.triage,
+            "prompt": self.prompt,
+            "scorers": [self.scorer],
+            "baseline": Baseline.RELEASE,
+            "sample_size": 30,
+            "rolls_back": True,
+        }
+        return MonitorFacts(**(whole | given))
+
+    def monitor(self, **given: Any) -> Monitor:
+        return monitors.create_monitor(
+            actor=self.cast.actor("scientist"), tenant=self.cast.claims, facts=self.facts(**given)
+        )
+
+    def __post_init__(self) -> None:
+        self.scorer = scorer(self.cast, "refusal")
+
+
+@pytest.fixture
+def watch(cast: Cast) -> Watch:
+    update_project(actor=cast.actor("owner"), project=cast.triage, content_percent=100)
+    actor = cast.actor("developer")
+    prompt = prompts.create_prompt(actor=actor, tenant=cast.claims, slug="triage", name="Claims triage")
+    for text in ("Sort.", "Sort well."):
+        content = {"messages": [{"role": "user", "content": text}], "model": "acme"}
+        prompts.save_version(actor=actor, prompt=prompt, content=content)
+    made = Watch(cast, prompt)
+    made.release({1: 100})
+    made.release({1: 90, 2: 10})
+    return made
+
+
+def check(watch: Watch, monitor: Monitor) -> MonitorCheck:
+    """Of the hour until now, opened, scored and decided."""
+    made = monitors.check_now(actor=watch.cast.actor("scientist"), monitor=monitor)
+    work()
+    made.refresh_from_db()
+    return made
+
+
+def work() -> None:
+    for run in Evaluation.objects.unscoped("test").filter(status="queued"):
+        found = store.find_run(run.public_id)
+        assert found is not None
+        Worker(found).work()
+    checks.decide_checks()
+
+
+def at_minute(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
+    monkeypatch.setattr(timezone, "now", lambda: moment)
+
+
+def test_a_canary_that_refuses_goes_back_by_itself_with_the_evidence(watch: Watch) -> None:
+    watch.answered(1, *[GOOD] * 60)
+    watch.answered(2, *[GOOD] * 20, *[REFUSED] * 10)
+    monitor = watch.monitor()
+    made = check(watch, monitor)
+    assert made.verdict == "out", made.reasons
+    [row] = made.statistics
+    assert (row["version"], row["is_canary"], row["n"], row["mean"]) == (2, True, 30, pytest.approx(1 / 3))
+    assert row["centre"] == 0 < row["high"] < row["mean"]
+    assert made.arms == [{"version": 2, "percent": 10, "is_canary": True, "found": 30, "sampled": 30}]
+    assert watch.weights == {1: 100}
+    assert made.rollback is not None
+    assert (made.rollback.decision, made.rollback.actor_label) == ("rollback", "monitor refusals")
+    assert "Refusal of version 2 is at 33.3%, above its limit" in made.rollback.reason
+    assert made.baseline is not None
+    assert (made.baseline.verdict, made.baseline.reference, made.baseline.statistics[0]["n"]) == ("ready", "v1", 60)
+    actions = set(AuditEntry.objects.for_tenant(watch.cast.claims).values_list("action", flat=True))
+    assert {"monitor.created", "monitor.check_asked", "monitor.out_of_control", "prompt.rolled_back"} <= actions
+    # The scores are a run's like any other, over answers as they were given: nothing is asked again, nothing is paid.
+    run = made.evaluation
+    assert run is not None
+    assert (run.trigger, run.model, run.spent_picousd, run.items_total) == ("monitor", "recorded", 0, 30)
+    items = EvaluationItem.objects.unscoped("test").filter(evaluation=run)
+    assert {item.request_id for item in items} <= {f"{n:032x}" for n in range(61, 91)}
+    # Decided once, whoever looks again.
+    checks.decide_checks()
+    assert watch.prompt.releases.count() == 3
+
+
+def test_in_control_nothing_happens_and_the_baseline_is_not_scored_again(watch: Watch) -> None:
+    watch.answered(1, *[GOOD] * 57, *[REFUSED] * 3)
+    watch.answered(2, *[GOOD] * 28, *[REFUSED] * 2)
+    monitor = watch.monitor(recipients=[watch.cast["owner"]])
+    first = check(watch, monitor)
+    assert (first.verdict, first.reasons, watch.weights) == ("in", [], {1: 90, 2: 10})
+    MonitorCheck.objects.unscoped("test").filter(pk=first.pk).update(until=first.until - timedelta(minutes=1))
+    second = check(watch, monitor)
+    assert second.pk != first.pk
+    assert second.baseline_id == first.baseline_id
+    assert not MonitorAlert.objects.unscoped("test").exists()
+
+
+def test_each_window_is_checked_once_whoever_looks(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now()
+    end = checks.window_end(now, 60) + timedelta(hours=1)
+    watch.answered(1, *[GOOD] * 60)
+    watch.answered(2, *[GOOD] * 30)
+    monitor = watch.monitor()
+    assert checks.open_due_checks() == 0, "its first window is open"
+    at_minute(monkeypatch, end + timedelta(seconds=30))
+    assert checks.open_due_checks() == 0, "its last answers may not be written yet"
+    at_minute(monkeypatch, end + timedelta(seconds=61))
+    assert [checks.open_due_checks(), checks.open_due_checks()] == [1, 0]
+    # A worker that was killed in between is as if it had not begun: the row says what is due.
+    Monitor.objects.unscoped("test").update(next_at=now)
+    assert checks.open_due_checks() == 1
+    rows = MonitorCheck.objects.unscoped("test").filter(monitor=monitor, kind=CheckKind.CHECK)
+    assert [(row.since, row.until) for row in rows] == [(end - timedelta(hours=1), end)]
+    at_minute(monkeypatch, end + timedelta(hours=5, seconds=90))  # what passed meanwhile is not made up for
+    assert [checks.open_due_checks(), checks.open_due_checks(), rows.all().count()] == [1, 0, 2]
+    monitors.pause_monitor(actor=watch.cast.actor("scientist"), monitor=monitor)
+    at_minute(monkeypatch, end + timedelta(hours=9))
+    assert checks.open_due_checks() == 0
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ((60, 0), "No requests kept in the window; at least 20 are needed."),
+        ((60, 19), "19 requests kept in the window; at least 20 are needed."),
+        ((19, 30), "The baseline: 19 requests that version 1 answered were kept; at least 20 are needed."),
+    ],
+)
+def test_too_little_tells_nothing_and_costs_nothing(watch: Watch, answers: tuple[int, int], told: str) -> None:
+    watch.answered(1, *[GOOD] * answers[0])
+    watch.answered(2, *[REFUSED] * answers[1])
+    made = check(watch, watch.monitor())
+    assert (made.verdict, made.reasons, made.evaluation) == ("insufficient", [told], None)
+    assert watch.weights == {1: 90, 2: 10}
+
+
+def test_only_what_was_asked_by_the_label_of_a_project_that_agreed_is_sampled(watch: Watch) -> None:
+    watch.answered(2, *[GOOD] * 30, label="")
+    watch.answered(2, *[GOOD] * 30, ago=timedelta(hours=3))
+    watch.answered(2, *[GOOD] * 25)
+    monitor = watch.monitor()
+    now = timezone.now()
+    assert sampling.draw(monitor, now - timedelta(hours=1), now, 2, 100).found == 25
+    update_project(actor=watch.cast.actor("owner"), project=watch.cast.triage, content_percent=0)
+    assert sampling.draw(monitor, now - timedelta(hours=1), now, 2, 100).found == 0
+
+
+def test_a_period_is_the_baseline_of_a_model_and_a_moving_average_sees_a_drift(watch: Watch) -> None:
+    now = timezone.now()
+    watch.answered(1, *([GOOD] * 9 + [REFUSED]) * 10, ago=timedelta(days=2))
+    period = {"baseline_since": now - timedelta(days=3), "baseline_until": now - timedelta(days=1)}
+    shared = {"prompt": None, "model": "acme", "baseline": Baseline.PERIOD, "rolls_back": False, **period}
+    by_itself = watch.monitor(name="By itself", **shared)
+    moving = watch.monitor(name="Moving", chart=ControlChart.EWMA, **shared)
+    verdicts = []
+    for back in range(8, 0, -1):  # a share of 25 % in place of 10 %, hour after hour
+        until = now - timedelta(hours=2 * back)
+        watch.answered(1, *([GOOD] * 3 + [REFUSED]) * 7, ago=timedelta(hours=2 * back, minutes=5))
+        for monitor in (by_itself, moving):
+            checks.open_check(checks.locked(monitor.pk), until - timedelta(hours=1), until)
+        work()
+        rows = MonitorCheck.objects.unscoped("test").filter(until=until).order_by("monitor__name")
+        verdicts.append([row.verdict for row in rows])
+    assert [each[0] for each in verdicts] == ["in"] * 8
+    assert verdicts[0][1] == "in"
+    assert verdicts[-1][1] == "out"
+
+
+def test_a_label_that_was_released_anew_is_left_alone(watch: Watch) -> None:
+    watch.answered(1, *[GOOD] * 60)
+    watch.answered(2, *[REFUSED] * 30)
+    made = monitors.check_now(actor=watch.cast.actor("scientist"), monitor=watch.monitor())
+    watch.release({1: 50, 2: 50})
+    work()
+    made.refresh_from_db()
+    assert (made.verdict, made.rollback, watch.weights) == ("out", None, {1: 50, 2: 50})
+    assert "released anew" in made.reasons[-1]
+
+
+def test_a_whole_release_is_compared_with_the_one_before_and_not_rolled_back(watch: Watch) -> None:
+    watch.answered(1, *[GOOD] * 60)
+    watch.answered(2, *[REFUSED] * 30)
+    watch.release({2: 100})
+    made = check(watch, watch.monitor())
+    assert (made.verdict, made.rollback, watch.weights) == ("out", None, {2: 100})
+    assert made.reasons[-1] == "Nothing was rolled back: it is no canary that is out of control."
+
+
+def test_a_run_that_cannot_go_on_is_told_and_ended(watch: Watch) -> None:
+    watch.answered(1, *[GOOD] * 60)
+    watch.answered(2, *[GOOD] * 30)
+    made = monitors.check_now(actor=watch.cast.actor("scientist"), monitor=watch.monitor())
+    Evaluation.objects.unscoped("test").filter(monitor_check=made).update(
+        status="paused", error="The budget of the project is used up."
+    )
+    work()
+    made.refresh_from_db()
+    assert made.verdict == "failed"
+    assert "The budget of the project is used up." in made.reasons[0]
+    assert made.evaluation is not None
+    assert made.evaluation.status == "cancelled"
+
+
+# Alerts.
+
+
+def test_each_address_is_told_once_and_tried_until_it_is_delivered(
+    watch: Watch, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    watch.answered(1, *[GOOD] * 60)
+    watch.answered(2, *[REFUSED] * 30)
+    with smtp_sink() as sink, webhook_receiver() as receiver:
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", sink.port
+        monitor = watch.monitor(recipients=[watch.cast["owner"]], webhook_url=receiver.url)
+        made = check(watch, monitor)
+        sink.refuses, receiver.statuses = True, [500]
+        assert alerts.deliver_alerts() == 0
+        assert alerts.deliver_alerts() == 0, "it waits before it tries again"
+        assert delivery(made) == [
+            ("mail", "waiting", 1, "The mail server: SMTPRecipientsRefused."),
+            ("webhook", "waiting", 1, "It answered with the status 500."),
+        ]
+        sink.refuses = False
+        later = timezone.now() + timedelta(minutes=1)
+        at_minute(monkeypatch, later)
+        assert alerts.deliver_alerts() == 2
+        assert alerts.deliver_alerts() == 0
+        assert [row[1:3] for row in delivery(made)] == [("sent", 2), ("sent", 2)]
+        [mail] = sink.mails
+        assert mail["To"] == "owner@example.com"
+        assert mail["Subject"] == "Lobby: Refusals is out of control, and its canary was rolled back"
+        assert made.evaluation is not None
+        assert made.evaluation.public_id in mail.get_content()
+        (first, _), (headers, body) = receiver.received
+        assert first["webhook-id"] == headers["webhook-id"], "by which a receiver knows it again"
+        secret = base64.b64decode(webhooks.secret_of(monitor).removeprefix("whsec_"))
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        mac = base64.b64encode(hmac.digest(secret, signed, "sha256")).decode()
+        assert headers["webhook-signature"] == f"v1,{mac}"
+        told = json.loads(body)["data"]
+        assert (told["monitor"], told["rolled_back"], told["out_of_control"][0]["value"]) == ("refusals", True, 1.0)
+        assert "hail" not in body.decode()
+
+
+def delivery(made: MonitorCheck) -> list[tuple[str, str, int, str]]:
+    rows = MonitorAlert.objects.unscoped("test").filter(monitor_check=made).order_by("channel")
+    return [(row.channel, row.status, row.tries, row.error) for row in rows]
+
+
+def test_an_alert_is_given_up_after_days_shown_and_sent_again_on_demand(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.answered(1, *[GOOD] * 60)
+    watch.answered(2, *[REFUSED] * 30)
+    with webhook_receiver() as receiver:
+        made = check(watch, watch.monitor(webhook_url=receiver.url))
+        receiver.statuses = [500]
+        at_minute(monkeypatch, timezone.now() + timedelta(days=4))
+        alerts.deliver_alerts()
+        assert [row[1] for row in delivery(made)] == ["failed"]
+        assert alerts.deliver_alerts() == 0
+        [row] = MonitorAlert.objects.unscoped("test").select_related("monitor_check__monitor__tenant")
+        with pytest.raises(PermissionDenied):
+            alerts.retry_alert(actor=watch.cast.actor("viewer"), alert=row)
+        alerts.retry_alert(actor=watch.cast.actor("scientist"), alert=row)
+        assert alerts.deliver_alerts() == 1
+
+
+def test_a_worker_that_holds_an_alert_keeps_others_from_it_until_its_lease_ends(watch: Watch) -> None:
+    watch.answered(1, *[GOOD] * 60)
+    watch.answered(2, *[REFUSED] * 30)
+    with webhook_receiver() as receiver:
+        check(watch, watch.monitor(webhook_url=receiver.url))
+        rows = MonitorAlert.objects.unscoped("test")
+        rows.update(leased_until=timezone.now() + timedelta(seconds=30))
+        assert alerts.deliver_alerts() == 0
+        rows.update(leased_until=timezone.now() - timedelta(seconds=1))  # it was killed
+        assert alerts.deliver_alerts() == 1
+
+
+# What it may be, and who may see it.
+
+
+def _foreign(watch: Watch) -> dict[str, Any]:
+    return {"recipients": [watch.cast["outsider"]]}
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("scorers", lambda watch: {"scorers": [scorer(watch.cast, "exact-match")]}),
+        ("scorers", lambda watch: {"scorers": []}),
+        ("recipients", _foreign),
+        ("project", lambda watch: {"project": watch.cast.loans}),
+        ("minimum_sample", lambda watch: {"minimum_sample": 31}),
+        ("sigmas", lambda watch: {"sigmas": float("nan")}),
+        ("window_minutes", lambda watch: {"window_minutes": 7}),
+        ("baseline_since", lambda watch: {"baseline": Baseline.PERIOD}),
+        ("rolls_back", lambda watch: {"prompt": None, "model": "acme", "baseline": Baseline.PERIOD}),
+        ("model", lambda watch: {"model": "acme"}),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_its_field(
+    watch: Watch, field: str, given: Callable[[Watch], dict[str, Any]]
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        watch.monitor(**given(watch))
+    assert refused.value.field == field
+
+
+def test_webhooks_go_nowhere_that_the_guard_forbids(watch: Watch, settings: Settings) -> None:
+    settings.LOBBY_ALLOWED_PRIVATE_HOSTS = []
+    for url in (
+        "http://127.0.0.1/x",
+        "https://169.254.169.254/latest",
+        "https://user@example.org/",
+        "ftp://x.example/",
+    ):
+        with pytest.raises(DomainError):
+            watch.monitor(webhook_url=url)
+
+
+def test_what_requests_said_is_for_those_who_may_read_requests(watch: Watch) -> None:
+    cast = watch.cast
+    watch.answered(1, *[GOOD] * 60)
+    watch.answered(2, *[GOOD] * 30)
+    made = check(watch, watch.monitor())
+    assert made.evaluation is not None
+    public_id = made.evaluation.public_id
+    assert get_run_for(cast.actor("developer"), public_id).trigger == "monitor"
+    for part in ("viewer", "reviewer", "outsider"):
+        with pytest.raises(NotFound):
+            get_run_for(cast.actor(part), public_id)
+    cast.key("management", "management:read")
+    with pytest.raises(NotFound):
+        get_run_for(Actor.of_api_key(cast.key_rows["management"]), public_id)
+    assert not search_runs(cast.actor("developer"), cast.claims).exists()
+    assert Dataset.objects.unscoped("test").filter(monitor__isnull=False).exists()
+    assert not datasets_for(cast.actor("owner"), cast.claims).exists()
+    for act in (
+        lambda actor: monitors.create_monitor(actor=actor, tenant=cast.claims, facts=watch.facts(name="Another")),
+        lambda actor: monitors.check_now(actor=actor, monitor=made.monitor),
+        lambda actor: monitors.pause_monitor(actor=actor, monitor=made.monitor),
+    ):
+        with pytest.raises(PermissionDenied):
+            act(cast.actor("viewer"))
+        with pytest.raises(NotFound):
+            act(cast.actor("outsider"))
+
+
+def test_a_sample_lives_as_long_as_what_it_was_taken_from(watch: Watch) -> None:
+    watch.answered(1, *[GOOD] * 60)
+    watch.answered(2, *[GOOD] * 30)
+    made = check(watch, watch.monitor())
+    assert made.evaluation is not None
+    items = EvaluationItem.objects.unscoped("test").filter(evaluation=made.evaluation)
+    assert sampling.forget_expired() == 0
+    RequestContent.objects.unscoped("test").filter(request_id=items[0].request_id).delete()
+    assert sampling.forget_expired() == 1
+    assert items.count() == 29
+    RequestContent.objects.unscoped("test").all().delete()
+    assert sampling.forget_expired() == 89
+    made.refresh_from_db()
+    assert (items.count(), made.verdict, made.statistics[0]["n"]) == (0, "in", 30)
