@@ -330,6 +330,20 @@ def _run_form(world: World, which: Which) -> dict[str, Any]:
     }
 
 
+_MONITOR = Target(lambda world, which: {"tenant": _tenant(which), "monitor": "quality"})
+_WATCHING = {
+    "name": "New",
+    "scorers": ["watching"],
+    "model": "acme/open:1b",
+    "baseline_since": "2026-01-01T00:00:00Z",
+    "baseline_until": "2026-01-02T00:00:00Z",
+}
+
+
+def _new_monitor(world: World, which: Which) -> dict[str, Any]:
+    return _WATCHING | _project(which)
+
+
 _API_WRITERS = PROMPT_WRITERS | {"key:management"}
 _API_RUNNERS = _RUN_SERVICE | {"key:management"}
 API |= {
@@ -341,6 +355,16 @@ API |= {
     "api:evaluation-resume": api(_PAUSED, POST=to(_API_RUNNERS, {})),
     "api:evaluation-cancel": api(_RUN, POST=to(_API_RUNNERS, {})),
     "api:evaluation-retry": api(_ENDED, POST=to(_API_RUNNERS, {})),
+    "api:monitor-list": api(GET=READERS, POST=to(PROMPT_WRITERS, _new_monitor)),
+    "api:monitor-detail": api(
+        _MONITOR,
+        GET=READERS,
+        PUT=Act(PROMPT_WRITERS, lambda world, which: _WATCHING | {"project": _project(which)["project"]}),
+    ),
+    "api:monitor-pause": api(_MONITOR, POST=to(PROMPT_WRITERS, {})),
+    "api:monitor-resume": api(_MONITOR, POST=to(PROMPT_WRITERS, {})),
+    "api:monitor-secret": api(_MONITOR, GET=PROMPT_WRITERS),
+    "api:monitor-check-list": api(_MONITOR, GET=READERS, POST=to(PROMPT_WRITERS, {})),
     "api:scorer-list": api(
         GET=READERS,
         POST=to(_API_RUNNERS, lambda world, which: {"tenant": _tenant(which), "kind": "contains"}),

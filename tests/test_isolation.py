@@ -38,6 +38,7 @@ from apps.evaluation.models import (
     GateDecision,
     VersionExample,
 )
+from apps.evaluation.services.monitors import MonitorFacts, check_now, create_monitor
 from apps.evaluation.services.plans import PlanFacts, PlannedMetric, set_plan
 from apps.evaluation.services.scorers import create_scorer
 from apps.gateway import services as gateway
@@ -291,6 +292,19 @@ def _furnish_runs(kinds: dict[str, Any], project: Project, admin: User, word: st
         name=f"Judge {word}",
         parameters={"model": f"m-{word}"},
     )
+    watching = create_scorer(actor=actor, tenant=tenant, kind="refusal", slug="watching", name=f"Watching {word}")
+    now = timezone.now()
+    facts = MonitorFacts(
+        name=f"Quality {word}",
+        project=project,
+        scorers=[watching],
+        model="acme/open:1b",
+        baseline_since=now - timedelta(days=2),
+        baseline_until=now - timedelta(days=1),
+        recipients=[admin],
+    )
+    monitor = create_monitor(actor=actor, tenant=tenant, facts=facts, slug="quality")
+    check_now(actor=actor, monitor=monitor)
     scorer_version = exact.versions.get()
     kinds["scorer_version"] = scorer_version.pk
     for kind, status in (("run", "queued"), ("paused", "paused"), ("ended", "done")):

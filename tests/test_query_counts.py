@@ -28,6 +28,9 @@ from apps.evaluation.models import (
     ExampleRevision,
     GateDecision,
     InboxItem,
+    Monitor,
+    MonitorAlert,
+    MonitorCheck,
     Scorer,
     ScorerVersion,
     SignOff,
@@ -384,6 +387,42 @@ def runs(cast: Cast, count: int) -> None:
     )
 
 
+def monitors(cast: Cast, count: int) -> None:
+    """As many monitors with a check and an alert each, and as many checks of the first one."""
+    runs(cast, count)
+    prompts_made = list(Prompt.objects.for_tenant(cast.claims))
+    rows = [
+        Monitor(
+            tenant=cast.claims,
+            slug="first" if n == 0 else f"m{n}",
+            name=f"Monitor {n}",
+            project=cast.triage,
+            dataset=dataset,
+            prompt=prompts_made[n],
+            environment="prod",
+            label="live",
+            updated_by=cast["owner"],
+        )
+        for n, dataset in enumerate(Dataset.objects.for_tenant(cast.claims).order_by("pk"))
+    ]
+    made = Monitor.objects.bulk_create(rows)
+    scorer = Scorer.objects.for_tenant(cast.claims).order_by("pk")[0]
+    for each in made:
+        each.scorers.add(scorer)
+        each.recipients.add(cast["owner"])
+    evaluations = list(Evaluation.objects.for_tenant(cast.claims).order_by("pk"))
+    now = timezone.now()
+    checks = MonitorCheck.objects.bulk_create(
+        [
+            MonitorCheck(
+                monitor=made[0], since=now, until=now + timedelta(hours=n), evaluation=evaluations[n], verdict="in"
+            )
+            for n in range(count)
+        ]
+    )
+    MonitorAlert.objects.bulk_create([MonitorAlert(monitor_check=each, channel="mail", address="a") for each in checks])
+
+
 LISTS: dict[str, Builder] = {
     "api:gate-list": gate_decisions,
     "api:dataset-list": datasets,
@@ -428,6 +467,8 @@ LISTS: dict[str, Builder] = {
     "gateway:route-list": routes_of_tenant,
     "api:evaluation-list": runs,
     "api:scorer-list": runs,
+    "api:monitor-list": monitors,
+    "api:monitor-check-list": monitors,
     "evaluation:run-list": runs,
     "evaluation:scorer-list": runs,
     "portal:home": usage,
@@ -474,6 +515,8 @@ def test_a_list_costs_the_same_with_3_and_300_rows(cast: Cast, name: str, part: 
     arguments = {"tenant": "claims", "prompt": "s0"} if name in OF_A_PROMPT else {}
     if name in OF_A_DATASET:
         arguments = {"tenant": "claims", "dataset": "d0"}
+    if name == "api:monitor-check-list":
+        arguments = {"tenant": "claims", "monitor": "first"}
     url = reverse(name, kwargs=arguments) + QUERIES.get(name, "?page_size=200" if _takes_page_size(name) else "")
 
     def cost() -> tuple[int, list[str]]:
@@ -502,6 +545,7 @@ def _forget(cast: Cast) -> None:
     """The three rows, so that the 300 can have their names."""
     for rows in (
         InboxItem.objects.unscoped("test"),
+        Monitor.objects.unscoped("test"),
         Evaluation.objects.unscoped("test"),
         Scorer.objects.unscoped("test"),
         Dataset.objects.unscoped("test"),

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -424,6 +425,42 @@ def test_what_requests_said_is_for_those_who_may_read_requests(watch: Watch) -> 
             act(cast.actor("viewer"))
         with pytest.raises(NotFound):
             act(cast.actor("outsider"))
+
+
+def test_the_api_sets_a_monitor_up_has_it_check_and_tells_what_it_found(watch: Watch, client: Client) -> None:
+    watch.answered(1, *[GOOD] * 60)
+    watch.answered(2, *[REFUSED] * 30)
+    client.force_login(watch.cast["scientist"], backend="django.contrib.auth.backends.ModelBackend")
+
+    def call(method: str, path: str = "", body: dict[str, Any] | None = None) -> Any:
+        sent = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+        answer = getattr(client, method)(f"/api/monitors{path}", **sent)
+        assert answer.status_code < 300, answer.content
+        return answer.json()
+
+    body = {
+        "name": "Refusals",
+        "project": "triage",
+        "prompt": "triage",
+        "scorers": ["refusal"],
+        "baseline": "release",
+        "window_minutes": 15,
+        "sample_size": 30,
+        "recipients": ["owner@example.com"],
+        "rolls_back": True,
+    }
+    made = call("post", body=body | {"tenant": "claims"})
+    assert {name: made[name] for name in body} == body
+    assert (made["label"], made["environment"], made["is_paused"]) == ("live", "prod", False)
+    assert call("put", "/claims/refusals", body | {"sigmas": 2.5})["sigmas"] == 2.5
+    assert call("post", "/claims/refusals/pause")["is_paused"] is True
+    assert call("post", "/claims/refusals/resume")["is_paused"] is False
+    assert call("get", "/claims/refusals/secret")["secret"].startswith("whsec_")
+    assert call("post", "/claims/refusals/checks")["verdict"] == ""
+    work()
+    [told] = call("get", "/claims/refusals/checks?verdict=out")["results"]
+    assert (told["rolled_back"], told["statistics"][0]["mean"], told["alerts"][0]["status"]) == (True, 1.0, "waiting")
+    assert [each["slug"] for each in call("get", "?tenant=claims")["results"]] == ["refusals"]
 
 
 def test_a_sample_lives_as_long_as_what_it_was_taken_from(watch: Watch) -> None:

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from apps.evaluation.api import datasets, gates, runs
+from apps.evaluation.api import datasets, gates, monitors, runs
 
 _dataset = "datasets/<str:tenant>/<str:dataset>"
 _version = f"{_dataset}/versions/<int:number>"
 _run = "evaluations/<str:id>"
+_monitor = "monitors/<str:tenant>/<str:monitor>"
 urlpatterns = [
     path("prompts/<str:tenant>/<str:prompt>/plan", gates.PromptPlan.as_view(), name="prompt-plan"),
     path("gates", gates.GateList.as_view(), name="gate-list"),
@@ -40,6 +41,12 @@ urlpatterns = [
     path(f"{_run}/cancel", runs.RunCancel.as_view(), name="evaluation-cancel"),
     path(f"{_run}/retry", runs.RunRetry.as_view(), name="evaluation-retry"),
     path(f"{_run}/items", runs.ItemList.as_view(), name="evaluation-item-list"),
+    path("monitors", monitors.MonitorList.as_view(), name="monitor-list"),
+    path(_monitor, monitors.MonitorDetail.as_view(), name="monitor-detail"),
+    path(f"{_monitor}/pause", monitors.MonitorPause.as_view(), name="monitor-pause"),
+    path(f"{_monitor}/resume", monitors.MonitorResume.as_view(), name="monitor-resume"),
+    path(f"{_monitor}/secret", monitors.MonitorSecret.as_view(), name="monitor-secret"),
+    path(f"{_monitor}/checks", monitors.MonitorChecks.as_view(), name="monitor-check-list"),
     path("scorers", runs.ScorerList.as_view(), name="scorer-list"),
     path("scorers/<str:tenant>/<str:scorer>", runs.ScorerDetail.as_view(), name="scorer-detail"),
 ]

@@ -96,7 +96,7 @@ class Migration(migrations.Migration):
                 (
                     "dataset",
                     models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="monitor", to="evaluation.dataset"
+                        on_delete=django.db.models.deletion.RESTRICT, related_name="monitor", to="evaluation.dataset"
                     ),
                 ),
                 (

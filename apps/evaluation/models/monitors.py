@@ -42,7 +42,7 @@ class Monitor(models.Model):
     slug = models.SlugField(max_length=50)
     name = models.CharField(max_length=200)
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
-    dataset = models.OneToOneField(Dataset, on_delete=models.PROTECT, related_name="monitor")
+    dataset = models.OneToOneField(Dataset, on_delete=models.RESTRICT, related_name="monitor")
     prompt = models.ForeignKey(Prompt, null=True, blank=True, on_delete=models.CASCADE, related_name="monitors")
     environment = models.CharField(max_length=10, choices=Environment.choices, blank=True)
     label = models.SlugField(max_length=50, blank=True)
