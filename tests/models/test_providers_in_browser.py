@@ -69,7 +69,8 @@ def test_a_provider_is_onboarded_tried_and_disabled(
         expect(report).to_have_attribute("data-outcome", "wrong_region")
 
         page.get_by_label("Kind").select_option("openai_compatible")
-        expect(page.get_by_label("Region")).to_have_count(0)
+        expect(page.get_by_label("Role to assume")).to_have_count(0)
+        page.get_by_label("Region").fill("")
         page.get_by_label("Where its credential is kept").select_option("database")
         expect(page.get_by_label("API key")).to_be_visible()
         assert "canary" not in page.url

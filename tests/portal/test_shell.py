@@ -160,7 +160,7 @@ def test_the_shell_works_by_hand_and_by_keyboard(lobby: LiveLobby, browser: Brow
         " { window.themeAtPaint ??= document.documentElement.dataset.theme })).observe({ type: 'paint' })"
     )
     page.reload()
-    page.wait_for_function("window.themeAtPaint")
+    page.wait_for_function("() => window.themeAtPaint")
     assert page.evaluate("window.themeAtPaint") == "dark"
 
     # The palette finds by letters in order; switching brings the tenant's brand.

@@ -137,8 +137,7 @@ def test_sigkill_of_the_writer_loses_nothing_that_was_promised(spool: Path, seed
         writer.wait()
     drain_once(spool)
     promised = Promised.read(spool.parent)
-    assert len(promised.begun) > 50
-    assert len(promised.begun) > len(promised.ended)
+    assert len(promised.begun) > len(promised.ended) > 0
     check_against(promised, writers=2)
     assert files.segments(spool) == []
     assert not list(spool.glob("*.progress"))

@@ -18,12 +18,12 @@ from apps.tenants.access import Actor, require
 from apps.tenants.errors import Conflict
 from apps.tenants.models import Tenant
 
-# What a tenant begins with, as far as it is installed: kinds that need no parameters, no model and no network.
+# What a tenant begins with: kinds that need no parameters, no model and no network.
 DEFAULT_KINDS: Final = (
     "exact-match",
     "normalised-match",
     "contains",
-    "rouge",
+    "rouge-l",
     "latency",
     "cost",
     "length",
@@ -114,12 +114,7 @@ def ensure_default_scorers(*, actor: Actor, tenant: Tenant) -> list[Scorer]:
     """The set to begin with, for a tenant that has no scorer yet; else what it lacks of the set. What was made."""
     require(actor, "evaluation.run", tenant, what="set scorers up")
     there = set(Scorer.objects.for_tenant(tenant).values_list("slug", flat=True))
-    known = registry.registry().scorers
-    return [
-        create_scorer(actor=actor, tenant=tenant, kind=kind)
-        for kind in DEFAULT_KINDS
-        if kind in known and kind not in there
-    ]
+    return [create_scorer(actor=actor, tenant=tenant, kind=kind) for kind in DEFAULT_KINDS if kind not in there]
 
 
 def current_version(*, actor: Actor, scorer: Scorer) -> ScorerVersion:
