@@ -367,7 +367,13 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "PREPROCESSING_HOOKS": ["apps.tenants.rest.schema.only_the_api"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": STATIC_URL + "img/favicon.svg",
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "displayRequestDuration": True, "filter": True},
+    # Closed at first: open, over a hundred operations hide which areas there are.
+    "SWAGGER_UI_SETTINGS": {
+        "deepLinking": True,
+        "displayRequestDuration": True,
+        "filter": True,
+        "docExpansion": "none",
+    },
     "REDOC_DIST": "SIDECAR",
 }
 UNFOLD: dict[str, Any] = {

@@ -88,6 +88,7 @@ def test_both_pages_read_in_a_browser(live_lobby: LobbyFactory, chromium: str) -
         page.on("request", lambda request: asked.add(request.url))
         page.goto(f"{lobby.url}/api/docs/")
         page.get_by_role("heading", name="Lobby management API").wait_for()
+        page.locator("#operations-tag-Keys").click()
         page.locator("#operations-Keys-create_key").click()
         page.get_by_text("The answer holds the key itself").first.wait_for()
         page.goto(f"{lobby.url}/api/redoc/")
