@@ -47,7 +47,7 @@ NAV: tuple[NavEntry, ...] = (
     NavEntry("Members", "tenants:member-list", "users", "g t", "Build"),
     NavEntry("API docs", "api:docs", "book-open", "g d", "Build", external=True),
     NavEntry("Usage", "gateway:usage", "chart-column", "g u", "Operate"),
-    NavEntry("Routes", "gateway:route-list", "route", "g o", "Operate"),
+    NavEntry("Routes", "gateway:route-list", "route", "g n", "Operate"),
     NavEntry("Requests", "gateway:request-list", "activity", "g r", "Operate"),
     NavEntry("Providers", "models:provider-list", "server", "g v", "Platform", staff_only=True),
     NavEntry("Health", "gateway:health", "gauge", "g y", "Platform", staff_only=True),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from portal.context_processors import NAV
 from tests.live import LiveLobby, LobbyFactory
 
 pytestmark = pytest.mark.browser
@@ -200,6 +201,11 @@ def test_text_is_readable_and_pages_fit_from_360_to_1920(lobby: LiveLobby, brows
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"scrolls sideways at {width}"
     assert complaints == []
+
+
+def test_no_two_places_share_a_key() -> None:
+    keys = [entry.keys for entry in NAV]
+    assert len(keys) == len(set(keys))
 
 
 def test_the_sidebar_of_a_phone_opens_and_closes(lobby: LiveLobby, browser: Browser) -> None:
