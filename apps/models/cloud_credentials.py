@@ -95,9 +95,11 @@ def fetch_credential(source: CloudSource) -> tuple[str, float | None]:
         return aws_key(frozen.access_key, frozen.secret_key, frozen.token or ""), None
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        raise CredentialUnavailable(f"AWS refused it: {code or 'no reason given'}.") from None
+        raise CredentialUnavailable(f"AWS refused to give the credential: {code or 'no reason given'}.") from None
     except BotoCoreError as error:
-        raise CredentialUnavailable(f"AWS cannot be asked for it ({type(error).__name__}).") from None
+        raise CredentialUnavailable(
+            f"AWS cannot be asked for the credential. It said: {str(error).rstrip('.')[:200]}."
+        ) from None
 
 
 def aws_key(access_key: str, secret_key: str, token: str = "") -> str:

@@ -7,7 +7,6 @@ the provider is only asked for its list, which tries address and credential. Not
 from __future__ import annotations
 
 import socket
-import ssl
 import time
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -22,10 +21,20 @@ from apps.models.errors import CredentialError, DiscoveryFailed, UrlRefused
 from apps.models.models import Provider
 from apps.models.provider_settings import KINDS, address_of, clean_endpoint_settings, merged
 from apps.models.providers.adapters import make_adapters
-from apps.models.providers.base import Adapter, ProviderError, Target, Unreadable, UpstreamCall
+from apps.models.providers.base import Adapter, ProviderError, Target, Unreadable, UpstreamCall, no_words
 from apps.models.providers.concealing import conceal
 from apps.models.types import AWS_KINDS, ModelKind, ProviderKind
-from apps.models.upstream_listing import REFUSED, UNREACHED, UNRESOLVED, Place, guess_kind, read_listing
+from apps.models.upstream_listing import (
+    NO_TLS,
+    REFUSED,
+    UNREACHED,
+    UNRESOLVED,
+    UNTRUSTED,
+    Place,
+    guess_kind,
+    read_listing,
+    unreached,
+)
 from apps.models.urls_guard import check_url, resolve
 from apps.tenants import validation
 from apps.tenants.access import Actor, require
@@ -52,7 +61,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``field`` is the input to look at; ``said`` what the provider answered, without the credential."""
+    """``field`` is the input to look at; ``said`` the provider's own words, without the credential: empty without any.
+
+    Title and remedy are whole sentences: what is wrong, and what to do.
+    """
 
     outcome: Outcome
     title: str
@@ -93,9 +105,11 @@ def try_connection(
         else:
             listing = read_listing(Place(provider.kind, provider.base_url, credential, provider.settings))
             count = len(listing.models)
-            report = Report(Outcome.OK, f"Connected: it lists {count} model{'' if count == 1 else 's'} for this key.")
+            report = Report(Outcome.OK, f"Connected: it lists {count} model{'' if count == 1 else 's'}.")
     except CredentialError as error:
-        report = Report(Outcome.WRONG_KEY, "There is no credential to show.", error.message, "credential")
+        report = Report(
+            Outcome.WRONG_KEY, "Lobby has no credential to show this provider.", error.message, "credential"
+        )
     except UrlRefused as error:
         report = Report(Outcome.WRONG_ADDRESS, "Lobby may not call this address.", error.message, "base_url")
     except DiscoveryFailed as error:
@@ -120,25 +134,22 @@ def _call(provider: Provider, credential: str | None, upstream_model: str, endpo
         request = adapter.prepare(target, call, attempt_id="connection-test").request
         response, body = _send(request)
     except Unreadable as error:
-        return Report(Outcome.FAILED, "The test could not be written for this provider.", said=error.message)
+        return Report(Outcome.FAILED, "The test could not be written for this provider.", error.message)
     except socket.gaierror:
         return _unresolved(provider)
-    except httpx.TimeoutException:
-        return _unreachable(provider, "It did not answer in time.")
     except (httpx.HTTPError, OSError) as error:
-        return _unreachable(provider, _why_unreached(error))
+        return _of_listing(provider, unreached(error, check_url(provider.base_url)))
     if response.status_code != 200:
         refusal = adapter.error(response.status_code, response.headers, body)
-        return _of_refusal(provider, refusal, response, credential)
+        return _of_refusal(target, provider, refusal, response, body)
     try:
         adapter.parse(target, call, response.headers, body)
-    except ProviderError as malformed:
+    except ProviderError:
         return Report(
             Outcome.WRONG_ADDRESS,
             "Something answers there, but not as this kind of provider does.",
             f"Check the kind and the address. {KINDS[provider.kind].address_help}",
             "base_url",
-            _said(malformed.message, credential),
         )
     return Report(Outcome.OK, f"Connected: {upstream_model} has answered.")
 
@@ -148,11 +159,12 @@ def _listed(provider: Provider, credential: str | None, upstream_model: str) -> 
     listing = read_listing(Place(provider.kind, provider.base_url, credential, provider.settings))
     if any(each.upstream_model == upstream_model for each in listing.models):
         return Report(
-            Outcome.OK, f"Connected: it lists {upstream_model}.", "A model of this kind is not called to try."
+            Outcome.OK,
+            f"Connected: it lists {upstream_model}.",
+            "A model of this kind is not called for a test: that would cost too much.",
         )
-    facts = KINDS[provider.kind]
-    title = f"The provider lists no such {facts.model_label.lower()}."
-    return Report(Outcome.WRONG_MODEL, title, facts.model_help, "model")
+    title = f"The provider lists no {_noun(provider)} {upstream_model!r}."
+    return Report(Outcome.WRONG_MODEL, title, KINDS[provider.kind].model_help, "model")
 
 
 @lru_cache(maxsize=1)
@@ -192,17 +204,32 @@ def _send(request: httpx.Request) -> tuple[httpx.Response, bytes]:
     return response, bytes(body)
 
 
-def _of_refusal(provider: Provider, error: ProviderError, response: httpx.Response, credential: str | None) -> Report:
+def _of_refusal(
+    target: Target, provider: Provider, error: ProviderError, response: httpx.Response, body: bytes
+) -> Report:
     status = response.status_code
     # Each API has its own word for each mistake, in one of these places.
     words = " ".join(
         (error.message, error.code or "", error.type or "", response.headers.get("x-amzn-errortype", ""))
     ).lower()
-    said = _said(error.message, credential)
+    said = "" if error.message == no_words(status) else _said(error.message, target.credential)
     facts = KINDS[provider.kind]
+    if status == 400 and b" http request " in (page := body[:2000].lower()) and b" https " in page:
+        checked = check_url(provider.base_url)
+        return Report(
+            Outcome.WRONG_ADDRESS,
+            f"{checked.host}:{checked.port} speaks HTTPS and was called in plain HTTP.",
+            "Write https:// in front of the address.",
+            "base_url",
+            said,
+        )
     if 300 <= status < 400:
         return Report(
-            Outcome.WRONG_ADDRESS, "The server sends callers elsewhere.", "Enter where it sends them.", "base_url", said
+            Outcome.WRONG_ADDRESS,
+            "The server sends callers to another address.",
+            "Enter the address that it sends them to: Lobby follows no redirects.",
+            "base_url",
+            said,
         )
     if "valid region" in words or "scoped to" in words:
         return _wrong_region(provider, said)
@@ -215,18 +242,19 @@ def _of_refusal(provider: Provider, error: ProviderError, response: httpx.Respon
             "Look at the quota and the billing of the account; then try again.",
             said=said,
         )
-    if _names_the_model(status, words):
-        return Report(
-            Outcome.WRONG_MODEL,
-            f"The provider knows no such {facts.model_label.lower()} for this credential.",
-            _model_remedy(provider, words),
-            "model",
-            said,
-        )
+    # Amazon's addresses are a region's own: what is not found there is nearly always the model, or in another region.
+    if _names_the_model(status, words) or (provider.kind in AWS_KINDS and status == 404):
+        name = target.upstream_model[:100]
+        title = f"The provider knows no {_noun(provider)} {name!r} for this credential."
+        if "on-demand throughput" in words:
+            title = f"{name!r} cannot be called by the model's own id."
+        elif provider.kind in AWS_KINDS:
+            title = f"There is no {_noun(provider)} {name!r} in the region {provider.settings.get('region', '')}."
+        return Report(Outcome.WRONG_MODEL, title, _model_remedy(provider, words), "model", said)
     if status in (404, 405):
         return Report(
             Outcome.WRONG_ADDRESS,
-            "There is a server, but nothing at this path.",
+            "A server answers there, but has nothing at this path.",
             f"Check the address. {facts.address_help}",
             "base_url",
             said,
@@ -234,12 +262,13 @@ def _of_refusal(provider: Provider, error: ProviderError, response: httpx.Respon
     if status >= 500:
         return Report(
             Outcome.FAILED,
-            f"The provider failed ({status}).",
-            "Try again in a minute; look at its status page.",
+            f"The provider failed with status {status}.",
+            "Try again in a minute. If it stays, look at the provider's status page or the server's log.",
             said=said,
         )
-    title = f"The provider refused the call ({status})."
-    return Report(Outcome.REFUSED, title, "What it said is below.", "model", said)
+    title = f"The provider refused the call with status {status}."
+    remedy = "Its own words below name the reason." if said else "It gave no reason."
+    return Report(Outcome.REFUSED, title, f"{remedy} Check the model's name and the settings.", "model", said)
 
 
 def _of_credential(provider: Provider, words: str, said: str) -> Report:
@@ -263,12 +292,13 @@ def _of_credential(provider: Provider, words: str, said: str) -> Report:
         title = "The credential is known, but may not call this model."
         return Report(Outcome.NO_ACCESS, title, remedy, "model", said)
     if "expired" in words:
-        remedy = "Make a new one and enter it."
+        remedy = "Make a new one at the provider and enter it here."
         return Report(Outcome.WRONG_KEY, "The credential has expired.", remedy, "credential", said)
     remedies = {
         ProviderKind.AZURE_OPENAI: "Copy key 1 or key 2 of this very resource: a key works at its own endpoint alone.",
-        ProviderKind.BEDROCK: "Check that access key id and secret access key belong together, or the Bedrock API key.",
-        ProviderKind.SAGEMAKER: "Check that access key id and secret access key belong together.",
+        ProviderKind.BEDROCK: "Check that the access key id and the secret access key belong together. A Bedrock API"
+        " key is entered alone, without an access key id.",
+        ProviderKind.SAGEMAKER: "Check that the access key id and the secret access key belong together.",
     }
     remedy = remedies.get(ProviderKind(provider.kind), KINDS[provider.kind].credential_help)
     return Report(Outcome.WRONG_KEY, "The provider refuses the credential.", remedy, "credential", said)
@@ -282,12 +312,20 @@ def _names_the_model(status: int, words: str) -> bool:
     return status == 400 and any(each in words for each in told)
 
 
+def _noun(provider: Provider) -> str:
+    nouns = {ProviderKind.AZURE_OPENAI: "deployment", ProviderKind.SAGEMAKER: "endpoint"}
+    return nouns.get(ProviderKind(provider.kind), "model")
+
+
 def _model_remedy(provider: Provider, words: str) -> str:
     if "on-demand throughput" in words:
-        return "This model is called by an inference profile: put the region's prefix in front, such as eu. or us."
+        return "Call it by an inference profile: put the region's prefix in front of the id, such as eu. or us."
     if provider.kind in AWS_KINDS:
-        region = provider.settings.get("region", "")
-        return f"{KINDS[provider.kind].model_help} It has to be offered in {region}: names differ by region."
+        what = "model id" if provider.kind == ProviderKind.BEDROCK else "endpoint's name"
+        remedy = f"Check the {what} and the region: what one region offers, another may not."
+        if provider.base_url != address_of(provider.kind, provider.settings):
+            remedy += " If both are right, check the address."
+        return f"{remedy} {KINDS[provider.kind].model_help}"
     return KINDS[provider.kind].model_help
 
 
@@ -297,23 +335,40 @@ def _of_listing(provider: Provider, error: DiscoveryFailed) -> Report:
         case code if code == UNRESOLVED:
             return _unresolved(provider)
         case code if code == UNREACHED:
-            return _unreachable(provider, error.message)
+            remedy = "Check the address and the port, that the server runs, and that a firewall lets this machine out."
+            return Report(Outcome.UNREACHABLE, error.message, remedy, "base_url")
+        case code if code == NO_TLS:
+            remedy = (
+                "Name the port at which the server speaks HTTPS. If it speaks plain HTTP, write http:// in front of the"
+                " address: that is for servers that the operator has allowed (LOBBY_ALLOWED_PRIVATE_HOSTS)."
+            )
+            return Report(Outcome.UNREACHABLE, error.message, remedy, "base_url")
+        case code if code == UNTRUSTED:
+            remedy = (
+                "Check that the address has the host's name as the certificate has it. A private authority's"
+                " certificate has to be added to those that this machine trusts."
+            )
+            return Report(Outcome.UNREACHABLE, error.message, remedy, "base_url")
         case code if code == REFUSED:
-            return _of_credential(provider, "", error.message)
-    remedy = f"Check the address. {facts.address_help} Or name a model and try again: not every server has a list."
-    return Report(Outcome.WRONG_ADDRESS, "Its list of models cannot be read.", remedy, "base_url", error.message)
+            return _of_credential(provider, "", "")
+    remedy = f"{error.message} Check the address. {facts.address_help} If it is right, name a model and test again: "
+    return Report(
+        Outcome.WRONG_ADDRESS,
+        "The provider's list of models cannot be read.",
+        f"{remedy}not every server has a list.",
+        "base_url",
+    )
 
 
 def _unresolved(provider: Provider) -> Report:
     host = check_url(provider.base_url).host
     if provider.kind in AWS_KINDS and provider.base_url == address_of(provider.kind, provider.settings):
-        return _wrong_region(provider, f"The name {host} does not resolve.")
+        return _wrong_region(provider, "")
     return Report(
         Outcome.UNREACHABLE,
-        "There is no server of that name.",
-        "Check the address for a slip; if it is right, this machine's DNS does not know it.",
+        f"There is no server of the name {host}.",
+        "Check the address for a slip. If it is right, this machine's DNS does not know the name.",
         "base_url",
-        f"The name {host} does not resolve.",
     )
 
 
@@ -321,34 +376,12 @@ def _wrong_region(provider: Provider, said: str) -> Report:
     region = provider.settings.get("region", "")
     return Report(
         Outcome.WRONG_REGION,
-        f"{provider.get_kind_display()} is not to be found in the region {region}.",
-        "Choose a region that offers it, for example eu-central-1 or us-east-1. If other AWS regions fail as well, this"
-        " machine cannot look up names.",
+        f"There is no {provider.get_kind_display()} in the region {region}.",
+        "Check the region for a slip, or choose another that offers it, for example eu-central-1 or us-east-1. If every"
+        " region fails, this machine cannot look up names.",
         "settings/region",
         said,
     )
-
-
-def _unreachable(provider: Provider, said: str) -> Report:
-    checked = check_url(provider.base_url)
-    return Report(
-        Outcome.UNREACHABLE,
-        f"{checked.host}:{checked.port} cannot be reached.",
-        "Check address and port, that the server runs, and that a firewall or proxy lets this machine out to it.",
-        "base_url",
-        said,
-    )
-
-
-def _why_unreached(error: Exception) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return f"Its certificate or TLS is not accepted ({cause.reason or type(cause).__name__})."
-        if isinstance(cause, ConnectionRefusedError):
-            return "The connection was refused: nothing listens there."
-        cause = cause.__cause__ or cause.__context__
-    return f"{type(error).__name__}."
 
 
 def _said(message: str, credential: str | None) -> str:

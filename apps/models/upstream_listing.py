@@ -8,6 +8,7 @@ goes to the very address that the guard has checked.
 from __future__ import annotations
 
 import re
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import msgspec
 from apps.models.errors import DiscoveryFailed
 from apps.models.names import is_model_name
 from apps.models.types import Capability, ModelKind
-from apps.models.urls_guard import check_url, resolve
+from apps.models.urls_guard import CheckedUrl, check_url, resolve
 
 MAX_BYTES: Final = 8 * 1024**2
 MAX_MODELS: Final = 2_000
@@ -30,6 +31,11 @@ TOTAL_TIMEOUT_S: Final = 5.0
 UNRESOLVED: Final = "host_unknown"
 UNREACHED: Final = "host_unreachable"
 REFUSED: Final = "credential_refused"
+NO_TLS: Final = "tls_not_spoken"
+UNTRUSTED: Final = "certificate_not_trusted"
+
+# OpenSSL's reasons where the other side answered in something that is no TLS.
+_NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 
 _EMBEDDING: Final = re.compile(
     r"embed|(^|[/-])(bge|gte|e5|minilm|all-mpnet|ada-002)([-.:]|$)|sentence-transformers", re.I
@@ -203,13 +209,32 @@ def get(place: Place, address: str, headers: Mapping[str, str]) -> bytes:
                     raise DiscoveryFailed(f"The list of models is longer than {MAX_BYTES // 1024**2} MB.")
                 if time.monotonic() > deadline:
                     raise DiscoveryFailed(f"The list of models took longer than {TOTAL_TIMEOUT_S:g} s.")
-    except httpx.TimeoutException:
-        raise DiscoveryFailed(f"{checked.host}:{checked.port} did not answer in time.", code=UNREACHED) from None
     except httpx.HTTPError as error:
-        raise DiscoveryFailed(
-            f"{checked.host}:{checked.port} cannot be reached ({type(error).__name__}).", code=UNREACHED
-        ) from None
+        raise unreached(error, checked) from None
     return bytes(body)
+
+
+def unreached(error: Exception, checked: CheckedUrl) -> DiscoveryFailed:
+    """Why there was no answer at all, in a sentence of its own; the code is UNREACHED, NO_TLS or UNTRUSTED."""
+    where = f"{checked.host}:{checked.port}"
+    if isinstance(error, httpx.TimeoutException):
+        return DiscoveryFailed(f"{where} did not answer in time.", code=UNREACHED)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return DiscoveryFailed(
+                f"The certificate of {where} is not trusted: {cause.verify_message}.", code=UNTRUSTED
+            )
+        if isinstance(cause, ssl.SSLError):
+            if cause.reason in _NOT_TLS:
+                return DiscoveryFailed(f"{where} answers, but does not speak TLS.", code=NO_TLS)
+            return DiscoveryFailed(f"{where} answers, but no TLS connection could be agreed on.", code=NO_TLS)
+        if isinstance(cause, ConnectionRefusedError):
+            return DiscoveryFailed(f"{where} cannot be reached: nothing listens there.", code=UNREACHED)
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+        return DiscoveryFailed(f"{where} closed the connection without an answer in HTTP.", code=UNREACHED)
+    return DiscoveryFailed(f"{where} cannot be reached from this machine.", code=UNREACHED)
 
 
 def _status_code(status: int) -> str:

@@ -83,7 +83,7 @@ def test_the_machines_own_credential_and_an_assumed_role(aws: Any) -> None:
 
 
 def test_a_profile_that_is_not_there_is_said(aws: Any) -> None:
-    with pytest.raises(CredentialUnavailable, match="ProfileNotFound"):
+    with pytest.raises(CredentialUnavailable, match="config profile"):
         fetch_credential(CloudSource(REGION, profile="nobody"))
 
 

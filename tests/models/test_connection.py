@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -51,6 +52,15 @@ def attempt(provider: Provider, model: str = "writer", secret: str = KEY) -> Rep
     return report
 
 
+def check_sentences(report: Report) -> None:
+    """Whole sentences for people: they begin large, end with a stop, and hold no name of a class of ours."""
+    for text in filter(None, (report.title, report.remedy)):
+        assert text[0].isupper() or text[0] in "'0123456789", text
+        assert text.endswith("."), text
+        assert not re.search(r"[A-Za-z]+(Error|Exception|Timeout)\b", text), text
+    assert report.remedy or report.is_ok
+
+
 def test_a_model_that_answers_is_connected(raw_server: RawServer) -> None:
     raw_server.answer = reply(200, CHAT)
     report = attempt(draft(raw_server.url))
@@ -62,7 +72,7 @@ def test_a_model_that_answers_is_connected(raw_server: RawServer) -> None:
 def test_without_a_model_the_list_is_read(raw_server: RawServer) -> None:
     raw_server.answer = reply(200, {"data": [{"id": "one"}, {"id": "two"}]})
     report = attempt(draft(raw_server.url), model="")
-    assert (report.outcome, report.title) == (Outcome.OK, "Connected: it lists 2 models for this key.")
+    assert (report.outcome, report.title) == (Outcome.OK, "Connected: it lists 2 models.")
 
 
 @pytest.mark.parametrize(
@@ -77,6 +87,7 @@ def test_without_a_model_the_list_is_read(raw_server: RawServer) -> None:
         (404, failure("The model `writer` does not exist", "model_not_found"), Outcome.WRONG_MODEL, "model"),
         (404, failure("model: writer", type="not_found_error"), Outcome.WRONG_MODEL, "model"),
         (404, b"<html>Not Found</html>", Outcome.WRONG_ADDRESS, "base_url"),
+        (400, b"Client sent an HTTP request to an HTTPS server.", Outcome.WRONG_ADDRESS, "base_url"),
         (301, b"", Outcome.WRONG_ADDRESS, "base_url"),
         (200, b"<html>Welcome</html>", Outcome.WRONG_ADDRESS, "base_url"),
         (429, failure("You exceeded your current quota"), Outcome.BUSY, ""),
@@ -90,22 +101,30 @@ def test_what_the_provider_says_is_told_apart(
     raw_server.answer = reply(status, body)
     report = attempt(draft(raw_server.url))
     assert (report.outcome, report.field) == (outcome, field), report
-    assert report.title
+    check_sentences(report)
+    worded = isinstance(body, dict)
+    assert bool(report.said) is worded, "a provider that said nothing is not quoted"
 
 
 def test_a_server_that_is_not_there_and_one_that_has_no_name(free_port: int) -> None:
     refused = attempt(draft(f"http://127.0.0.1:{free_port}/v1"))
     assert (refused.outcome, refused.field) == (Outcome.UNREACHABLE, "base_url")
-    assert "nothing listens" in refused.said
+    assert "nothing listens" in refused.title
     unknown = attempt(draft("https://models.nowhere.invalid/v1"))
     assert (unknown.outcome, unknown.field) == (Outcome.UNREACHABLE, "base_url")
-    assert "no server of that name" in unknown.title
+    assert "models.nowhere.invalid" in unknown.title
+    for report in (refused, unknown):
+        check_sentences(report)
+        assert not report.said
 
 
-def test_a_server_that_does_not_speak_tls_is_said(raw_server: RawServer) -> None:
-    report = attempt(draft(f"https://127.0.0.1:{raw_server.port}/v1"))
-    assert report.outcome is Outcome.UNREACHABLE
-    assert "TLS" in report.said
+@pytest.mark.parametrize("model", ["writer", ""])
+def test_a_server_that_does_not_speak_tls_is_said(raw_server: RawServer, model: str) -> None:
+    report = attempt(draft(f"https://127.0.0.1:{raw_server.port}/v1"), model=model)
+    assert (report.outcome, report.field) == (Outcome.UNREACHABLE, "base_url")
+    assert report.title == f"127.0.0.1:{raw_server.port} answers, but does not speak TLS."
+    assert "write http://" in report.remedy
+    check_sentences(report)
 
 
 def test_a_server_that_says_nothing_is_left_in_time(raw_server: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from apps.models.connection import Outcome
 from tests.fakes.aws_models import secret_of
 from tests.fakes.process import FakeAnthropic, FakeAzure, FakeBedrock, FakeOpenAI, FakeSageMaker
 from tests.models.conftest import RawServer, send
-from tests.models.test_connection import KEY, attempt, draft
+from tests.models.test_connection import KEY, attempt, check_sentences, draft
 
 REGION = {"region": "eu-central-1"}
 PAIR = {**REGION, "access_key_id": "AKIAEXAMPLEEXAMPLE00"}
@@ -61,7 +61,24 @@ def test_the_words_of_aws(raw_server: RawServer, kind: str, status: int, type: s
     raw_server.answer = lambda handler: send(handler, status, body, x_amzn_errortype=type)
     report = attempt(draft(f"http://127.0.0.1:{raw_server.port}", kind, settings=PAIR))
     assert report.outcome == outcome, report
-    assert report.remedy
+    check_sentences(report)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentences"),
+    [
+        ("bedrock", ("There is no model 'writer' in the region eu-central-1.", "Check the model id and the region:")),
+        ("sagemaker", ("There is no endpoint 'writer' in the region eu-central-1.", "Check the endpoint's name and")),
+    ],
+)
+def test_what_aws_does_not_find_is_the_model_or_the_region(
+    raw_server: RawServer, kind: str, sentences: tuple[str, str]
+) -> None:
+    raw_server.answer = lambda handler: send(handler, 404, b"{}", x_amzn_errortype="ResourceNotFoundException")
+    report = attempt(draft(f"http://127.0.0.1:{raw_server.port}", kind, settings=PAIR))
+    assert (report.outcome, report.field, report.said) == (Outcome.WRONG_MODEL, "model", "")
+    assert report.title == sentences[0]
+    assert report.remedy.startswith(sentences[1])
 
 
 def said(message: str, code: str = "", type: str = "") -> dict[str, Any]:
@@ -86,4 +103,5 @@ def test_the_words_of_the_others(raw_server: RawServer, kind: str, status: int, 
     raw_server.answer = lambda handler: send(handler, status, json.dumps(body).encode())
     report = attempt(draft(f"http://127.0.0.1:{raw_server.port}", kind))
     assert report.outcome == outcome, report
+    check_sentences(report)
     assert KEY not in repr(report)

@@ -164,6 +164,11 @@ class Unreadable(Exception):
         self.param = param
 
 
+def no_words(status: int) -> str:
+    """What an error says whose answer held no words that could be read."""
+    return f"The upstream answered {status}."
+
+
 class ProviderError(Exception):
     """An upstream's refusal or failure, typed.
 

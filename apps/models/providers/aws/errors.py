@@ -10,7 +10,7 @@ import re
 import httpx
 import msgspec
 
-from apps.models.providers.base import ErrorKind, ProviderError, Refusal
+from apps.models.providers.base import ErrorKind, ProviderError, Refusal, no_words
 from apps.models.providers.dialects.openai_errors import MAX_ERROR_TEXT, kind_of, retry_after, word
 
 _KINDS: dict[str, ErrorKind] = {
@@ -77,7 +77,7 @@ def read_error(status: int, headers: httpx.Headers, body: bytes) -> ProviderErro
         kind = _ORIGINALS.get(parsed.original or 0, kind)
     if status == 429 and kind == "overloaded":
         kind = "rate_limited"
-    return _error(kind, name, _text(parsed) or f"The upstream answered {status}.", status, retry_after(headers))
+    return _error(kind, name, _text(parsed) or no_words(status), status, retry_after(headers))
 
 
 def read_exception(name: str, payload: bytes, *, begun: bool) -> ProviderError:

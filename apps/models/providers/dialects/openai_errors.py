@@ -7,7 +7,7 @@ import math
 import httpx
 import msgspec
 
-from apps.models.providers.base import ErrorKind, ProviderError, Refusal
+from apps.models.providers.base import ErrorKind, ProviderError, Refusal, no_words
 
 MAX_ERROR_TEXT = 2_000
 MAX_ERROR_WORD = 200
@@ -54,7 +54,7 @@ def read_error(status: int, headers: httpx.Headers, body: bytes) -> ProviderErro
     code = word(detail.code)
     return ProviderError(
         kind_of(status),
-        detail.message[:MAX_ERROR_TEXT] or f"The upstream answered {status}.",
+        detail.message[:MAX_ERROR_TEXT] or no_words(status),
         status=status,
         retry_after=retry_after(headers),
         code=code,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import httpx
 import msgspec
 
-from apps.models.providers.base import ErrorKind, ProviderError, Refusal
+from apps.models.providers.base import ErrorKind, ProviderError, Refusal, no_words
 from apps.models.providers.dialects.openai_errors import MAX_ERROR_TEXT, kind_of, retry_after, word
 
 _KINDS: dict[str, ErrorKind] = {
@@ -54,7 +54,7 @@ def read_error(status: int, headers: httpx.Headers, body: bytes) -> ProviderErro
         refusal = next((meaning for words, meaning in _REFUSALS if words in said), "")
     return ProviderError(
         kind,
-        detail.message[:MAX_ERROR_TEXT] or f"The upstream answered {status}.",
+        detail.message[:MAX_ERROR_TEXT] or no_words(status),
         status=status,
         retry_after=retry_after(headers),
         code=_CODES.get(refusal) or (None if kind == "caller" else word(detail.type)),
