@@ -195,6 +195,10 @@ BLIND_TURN = _by("pk", "blind_turn", 999_999)
 PROVIDER = Target(lambda world, which: {"provider": _pick(which, "upstream", "nowhere", "nowhere")}, platform=True)
 ENDPOINT = Target(lambda world, which: {"id": _pick(which, world.own["endpoint"], 999_999, 999_999)}, platform=True)
 
+MODEL_OF_STAFF = Target(
+    lambda world, which: {"slug": _pick(which, world.own["model"], "acme/nope:1b", "acme/nope:1b")}, platform=True
+)
+
 RATERS = MEMBERS - {"service_engineer"}
 TRIAGERS = frozenset({"scientist", "owner"}) | STAFF
 # A conversation that is not shared is its owner's alone, whatever anybody's role.
@@ -663,6 +667,7 @@ PAGES: dict[str, Row] = {
     "tenants:member-remove": page(MEMBER_OF_PLACE, POST=ADMINS),
     "models:list": page(GET=MEMBERS),
     "models:card": page(MODEL_SLUG, GET=MEMBERS),
+    "models:approve": page(MODEL_OF_STAFF, POST=Act(STAFF, audited=False)),
     "models:provider-list": page(GET=STAFF),
     "models:provider-create": page(GET=STAFF),
     "models:provider-try": page(POST=Act(STAFF, audited=False)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -11,6 +11,7 @@ from apps.models.models import Provider
 from apps.models.provider_settings import KINDS, KindFacts, Setting
 from apps.models.types import CredentialSource, ModelKind, ProviderKind
 from apps.tenants.errors import DomainError
+from apps.tenants.wording import listed_in_words
 
 # The sandbox registers itself.
 KIND_CHOICES = [(kind.value, kind.label) for kind in ProviderKind if kind is not ProviderKind.SANDBOX]
@@ -25,12 +26,42 @@ SOURCE_FIELDS: Mapping[str, tuple[str, ...]] = {
 class ProviderForm(forms.Form):
     """The fields of one kind of provider and one source of its credential: ask again for others."""
 
-    def __init__(self, data: Any = None, *, kind: str, source: str = "", provider: Provider | None = None) -> None:
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        kind: str,
+        source: str = "",
+        provider: Provider | None = None,
+        restricted: Sequence[str] = (),
+    ) -> None:
+        """``restricted`` are the names of tenants with allowed regions, for whom it matters where the provider runs."""
         facts = KINDS[kind]
         self.kind = facts
+        self.provider = provider
         self.source = source if source in facts.sources else facts.sources[0].value
         self.setting_names = [setting.name for setting in facts.settings]
         super().__init__(data, initial=_initial(provider))
+        place = next((each for each in facts.settings if each.name == "region"), None)
+        if provider is not None and provider.from_environment:
+            self._add_what_no_variable_tells(place)
+        else:
+            self._add_everything(facts, provider)
+        if place is not None and not place.required and restricted and "region" in self.fields:
+            names = listed_in_words(restricted, most=5)
+            allow = "allows" if len(restricted) == 1 else "allow"
+            self.fields[
+                "region"
+            ].help_text = f"{names} {allow} named regions only, and can use it only if this is one of theirs."
+
+    def _add_what_no_variable_tells(self, place: Setting | None) -> None:
+        """Of a provider that the environment made: its name, and where it runs (AWS's region is a variable)."""
+        self.fields["name"] = forms.CharField(max_length=100, help_text="What people read.")
+        self.setting_names = [] if place is None or place.required else [place.name]
+        if place is not None and not place.required:
+            self.fields[place.name] = setting_field(place)
+
+    def _add_everything(self, facts: KindFacts, provider: Provider | None) -> None:
         self.fields["name"] = forms.CharField(max_length=100, help_text="What people read, for example Bedrock Europe.")
         if provider is None:
             self.fields["slug"] = forms.SlugField(
@@ -85,6 +116,8 @@ class ProviderForm(forms.Form):
         """What ``create_provider`` and ``update_provider`` take."""
         data = dict(self.cleaned_data)
         settings = {name: data.pop(name, "") for name in self.setting_names}
+        if self.provider is not None and self.provider.from_environment:
+            return {**data, "settings": {**self.provider.settings, **settings}}
         values: dict[str, Any] = {"credential_env": "", "credential_secret": "", "credential_secret_key": ""}
         values |= {"credential_source": self.source, "settings": settings, **data}
         return values

@@ -92,6 +92,11 @@ class Model(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_waiting(self) -> bool:
+        """For somebody to approve it."""
+        return self.lifecycle in (Lifecycle.PROPOSED, Lifecycle.IN_REVIEW)
+
 
 class Endpoint(models.Model):
     """One place where a model can be called: a provider's own name for it, in a region."""

@@ -6,12 +6,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from apps.models.discovery import AUDITED_NAMES, add_listed, list_models, listing_of, price_listed
-from apps.models.models import Endpoint, Provider
+from apps.models.models import Endpoint, Model, Provider
 from apps.models.prices import Figures, Listing, usd_per_mtok
+from apps.models.services import create_endpoint, create_model
+from apps.models.types import Lifecycle, ModelKind
 from apps.models.upstream_listing import ListedModel
 from apps.tenants import audit
 from apps.tenants.access import Actor, require
@@ -79,3 +82,36 @@ def register_models(*, actor: Actor, provider: Provider, upstream_models: Collec
             audit.record(actor, "provider.models_registered", provider, {"added": names})
             control_plane_changed()
     return added
+
+
+@transaction.atomic
+def name_model(
+    *,
+    actor: Actor,
+    provider: Provider,
+    upstream_model: str,
+    slug: str = "",
+    kind: str = ModelKind.CHAT,
+    endpoint_settings: dict[str, str] | None = None,
+) -> tuple[Endpoint, bool]:
+    """Register a model that no list has, by its name at the provider: (its endpoint, whether the model is new).
+
+    A new one is approved and open, or proposed, as one chosen from a list would be; an old one gets an endpoint more.
+    """
+    require(actor, "registry.manage", what="register models")
+    slug = slug or upstream_model
+    known = Model.objects.filter(slug=slug).first()
+    is_open = settings.DISCOVERED_MODELS_OPEN
+    model = known or create_model(
+        actor=actor,
+        slug=slug,
+        name=slug,
+        kind=kind,
+        lifecycle=Lifecycle.APPROVED if is_open else Lifecycle.PROPOSED,
+        is_open=is_open,
+    )
+    endpoint = create_endpoint(
+        actor=actor, model=model, provider=provider, upstream_model=upstream_model, settings=endpoint_settings or {}
+    )
+    price_listed(actor, endpoint, ListedModel(endpoint.upstream_model, ModelKind(model.kind)), timezone.now())
+    return endpoint, known is None

@@ -7,7 +7,7 @@ is ``Access``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db.models import (
     Case,
+    Count,
     Exists,
     F,
     IntegerField,
@@ -26,12 +27,12 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Cast, Lower
+from django.db.models.functions import Cast, Coalesce, Lower
 from django.utils import timezone
 
 from apps.models.models import AccessGrant, Endpoint, Model, Price, Provider
 from apps.models.prices import usd_per_mtok
-from apps.models.types import CALLABLE_LIFECYCLES, Capability, Lifecycle
+from apps.models.types import CALLABLE_LIFECYCLES, Capability, Lifecycle, ProviderKind
 from apps.tenants.access import Actor, can, require
 from apps.tenants.errors import NotFound
 from apps.tenants.models import Project, Tenant
@@ -72,8 +73,9 @@ _ACCESS_WORDS = {
     "granted_to_project": ("Ready", ""),
     "no_tenant": ("No tenant", "Ask a tenant admin to add you."),
     "tenant_inactive": ("Tenant not active", "Ask a service admin to reactivate it."),
-    "lifecycle": ("Not approved", "A service admin approves models."),
-    "no_endpoint": ("Not served", "A service engineer can enable a provider for it."),
+    "lifecycle": ("Not approved", "Ask a service admin to approve it."),
+    "no_endpoint": ("Not served", "Ask a service engineer to enable a provider for it."),
+    "residency": ("Runs elsewhere", "Ask a service admin for an endpoint in one of those regions."),
     "expired": ("Grant expired", "Ask a service admin to renew it."),
     "not_granted": ("Needs a grant", "Ask a service admin to grant it."),
     "licence": ("Accept the licence", "A tenant admin accepts it on this page."),
@@ -218,7 +220,7 @@ def catalog_entries(
     return [
         CatalogEntry(
             model=model,
-            access=_access(model, tenant, grants.get(model.pk, []), has_endpoint=model.pk in endpoints),
+            access=_access(model, tenant, grants.get(model.pk, []), endpoints.get(model.pk, [])),
             price=prices.get(getattr(model, "price_id", None) or 0),
             endpoints=tuple(endpoints.get(model.pk, ())),
         )
@@ -242,6 +244,21 @@ def get_entry_for(
 def is_live(endpoint: Endpoint) -> bool:
     """Whether the gateway may send to it. The provider must be loaded."""
     return endpoint.is_enabled and endpoint.provider.is_enabled
+
+
+def may_go_to(tenant: Tenant, endpoint: Endpoint) -> bool:
+    """Whether the tenant's data may be processed there, as the gateway decides. The provider must be loaded."""
+    return not tenant.residency or endpoint.region in tenant.residency or endpoint.provider.is_simulated
+
+
+def tenants_shut_out(actor: Actor, regions: Collection[str]) -> list[Tenant]:
+    """The active tenants whose allowed regions have none of these: what runs there alone, they cannot use.
+
+    An unknown region ("") is in nobody's.
+    """
+    require(actor, "registry.view", what="see which tenants can use a provider")
+    restricted = Tenant.objects.for_actor(actor).filter(status=TenantStatus.ACTIVE).exclude(residency=[])
+    return [tenant for tenant in restricted.order_by("name") if not set(tenant.residency) & set(regions)]
 
 
 def price_at(model: Model, endpoint: Endpoint | None, at: datetime) -> Price | None:
@@ -291,6 +308,17 @@ def endpoints_for(actor: Actor, model: Model | None = None) -> QuerySet[Endpoint
     return rows if model is None else rows.filter(model=model)
 
 
+def endpoints_at(actor: Actor, provider: Provider) -> QuerySet[Endpoint]:
+    """A provider's, those in use first, each with ``is_priced`` and ``grants``, how many its model has."""
+    own = Q(endpoint=None) | Q(endpoint=OuterRef("pk"))
+    prices = Price.objects.filter(own, model=OuterRef("model"), effective_from__lte=timezone.now())
+    grants = AccessGrant.objects.unscoped("how many grants a model has, for the platform's staff")
+    counts = grants.filter(model=OuterRef("model")).order_by().values("model").annotate(number=Count("pk"))
+    rows = endpoints_for(actor).filter(provider=provider)
+    rows = rows.annotate(is_priced=Exists(prices), grants=Coalesce(Subquery(counts.values("number")), 0))
+    return rows.order_by("-is_enabled", "upstream_model")
+
+
 def get_endpoint_for(actor: Actor, pk: int) -> Endpoint:
     endpoint = endpoints_for(actor).filter(pk=pk).first()
     if endpoint is None:
@@ -319,6 +347,8 @@ def _grants(tenant: Tenant, project: Project | None) -> QuerySet[AccessGrant]:
 
 def _with_access(rows: QuerySet[Model], tenant: Tenant | None, project: Project | None) -> QuerySet[Model]:
     live = Endpoint.objects.filter(model=OuterRef("pk"), is_enabled=True, provider__is_enabled=True)
+    if tenant is not None and tenant.residency:
+        live = live.filter(Q(region__in=tenant.residency) | Q(provider__kind=ProviderKind.SANDBOX))
     granted: Any = Value(False)
     accepted: Any = Value(False)
     if tenant is not None:
@@ -350,7 +380,7 @@ def _with_price(rows: QuerySet[Model]) -> QuerySet[Model]:
     ).annotate(price_id=Subquery(prices.values("pk")[:1]), input_picousd=Subquery(prices.values("input_picousd")[:1]))
 
 
-def _access(model: Model, tenant: Tenant | None, grants: list[AccessGrant], *, has_endpoint: bool) -> Access:
+def _access(model: Model, tenant: Tenant | None, grants: list[AccessGrant], endpoints: list[Endpoint]) -> Access:
     if tenant is None:
         return Access(False, "no_tenant", "You belong to no tenant, and calls are made for one.")
     if tenant.status != TenantStatus.ACTIVE:
@@ -358,8 +388,12 @@ def _access(model: Model, tenant: Tenant | None, grants: list[AccessGrant], *, h
     if model.lifecycle not in CALLABLE_LIFECYCLES:
         label = Lifecycle(model.lifecycle).label.lower()
         return Access(False, "lifecycle", f"The model is {label}.")
-    if not has_endpoint:
+    if not endpoints:
         return Access(False, "no_endpoint", "No provider serves it at the moment.")
+    if not any(may_go_to(tenant, endpoint) for endpoint in endpoints):
+        places = ", ".join(sorted({endpoint.region or "an unknown region" for endpoint in endpoints}))
+        reason = f"It runs in {places}; {tenant.name} allows only {', '.join(sorted(tenant.residency))}."
+        return Access(False, "residency", reason)
     now = timezone.now()
     valid = [grant for grant in grants if grant.expires_at is None or grant.expires_at > now]
     if (model.is_open or valid) and model.licence_needs_acceptance:

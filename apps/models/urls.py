@@ -9,6 +9,7 @@ urlpatterns = [
     path("models/", hub.model_list, name="list"),
     # A model's name holds slashes, so nothing comes after one.
     path("licences/<path:slug>/", hub.licence_accept, name="licence-accept"),
+    path("approvals/<path:slug>/", providers.model_approve, name="approve"),
     path("models/<path:slug>/", hub.model_card, name="card"),
     path("providers/", providers.provider_list, name="provider-list"),
     path("new-provider/", providers.provider_create, name="provider-create"),

@@ -65,7 +65,6 @@ def model_card(request: HttpRequest, here: Here, slug: str) -> HttpResponse:
     context = {
         "entry": entry,
         "model": entry.model,
-        "refusal": f"{entry.access.reason} {entry.access.remedy}",
         "figures": figures_per_million(entry.price) if entry.price else [],
         "prices": [(price, figures_per_million(price)) for price in prices],
         "grants": grants,
@@ -78,6 +77,7 @@ def model_card(request: HttpRequest, here: Here, slug: str) -> HttpResponse:
         ),
         "may_accept": entry.access.code == "licence" and can(here.actor, "licence.accept", here.tenant),
         "is_registry_staff": can(here.actor, "registry.view"),
+        "may_mend": can(here.actor, "registry.manage") and can(here.actor, "access.grant"),
     }
     return render(request, "models/model_card.html", context)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
-from django.db import transaction
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -15,13 +16,14 @@ from apps.models import offers, selectors, services
 from apps.models.connection import Outcome, Report, try_connection
 from apps.models.errors import CredentialError, DiscoveryFailed, UrlRefused
 from apps.models.forms import KIND_CHOICES, EndpointForm, ProviderForm
-from apps.models.models import Model, Provider
+from apps.models.models import Endpoint, Model, Provider
 from apps.models.provider_settings import KINDS
 from apps.models.services.providers import draft_provider
-from apps.models.types import CredentialSource, Lifecycle
+from apps.models.types import CALLABLE_LIFECYCLES, CredentialSource, Lifecycle
 from apps.tenants.access import Actor, can, require
 from apps.tenants.errors import Conflict, DomainError
 from apps.tenants.views.requests import page_of, sorted_by, staff_page
+from apps.tenants.wording import counted, listed_in_words
 
 ORDERS = {"name": "name", "kind": "kind", "seen": "last_seen_at"}
 MANAGE = "registry.manage"
@@ -43,7 +45,7 @@ def provider_create(request: HttpRequest, actor: Actor) -> HttpResponse:
     """``?kind=`` and ``?credential_source=`` choose the fields; by htmx the form alone comes back."""
     require(actor, MANAGE, what="register providers")
     given = request.POST if request.method == "POST" else request.GET
-    form = _form(given, bound=request.method == "POST")
+    form = _form(actor, given, bound=request.method == "POST")
     if request.method == "POST" and form.is_valid():
         try:
             provider = services.create_provider(actor=actor, kind=form.kind.kind, **form.values())
@@ -51,6 +53,8 @@ def provider_create(request: HttpRequest, actor: Actor) -> HttpResponse:
             form.add_refusal(error)
         else:
             messages.success(request, f"{provider} is registered. Now choose its models.")
+            if shut_out := _shut_out(actor, provider, ()):
+                messages.warning(request, f"{shut_out.title} {shut_out.text}")
             return redirect("models:provider-models", provider.slug)
     elif request.method == "GET":
         # What was typed survives another choice of kind or source; the secret is never in a URL.
@@ -64,11 +68,14 @@ def provider_create(request: HttpRequest, actor: Actor) -> HttpResponse:
 def provider_edit(request: HttpRequest, actor: Actor, provider: str) -> HttpResponse:
     row = selectors.get_provider_for(actor, provider)
     require(actor, MANAGE, what="change providers")
-    if row.from_environment:
-        messages.info(request, f"{row} is registered from the environment: change its variables and restart.")
-        return redirect("models:provider-detail", row.slug)
     source = (request.POST or request.GET).get("credential_source", row.credential_source)
-    form = ProviderForm(request.POST if request.method == "POST" else None, kind=row.kind, source=source, provider=row)
+    form = ProviderForm(
+        request.POST if request.method == "POST" else None,
+        kind=row.kind,
+        source=source,
+        provider=row,
+        restricted=_restricted(actor),
+    )
     if request.method == "POST" and form.is_valid():
         try:
             services.update_provider(actor=actor, provider=row, **form.values())
@@ -91,7 +98,7 @@ def provider_try(request: HttpRequest, actor: Actor) -> HttpResponse:
     given = request.POST.copy()
     for name in ("name", "slug"):  # what it will be called is of no matter to the test
         given[name] = "draft"
-    form = _form(given, bound=True)
+    form = _form(actor, given, bound=True)
     if not form.is_valid():
         report = Report(Outcome.REFUSED, "Fill in the form first.", _first_error(form))
         return render(request, "models/_provider_report.html", {"report": report})
@@ -112,11 +119,13 @@ def provider_try(request: HttpRequest, actor: Actor) -> HttpResponse:
 def provider_detail(request: HttpRequest, actor: Actor, provider: str) -> HttpResponse:
     row = selectors.get_provider_for(actor, provider)
     facts = KINDS[row.kind]
+    endpoints = list(selectors.endpoints_at(actor, row))
     context = {
         "provider": row,
         "facts": facts,
+        "shut_out": _shut_out(actor, row, endpoints),
         "settings": [(each.label, row.settings[each.name]) for each in facts.settings if row.settings.get(each.name)],
-        "endpoints": selectors.endpoints_for(actor).filter(provider=row).order_by("-is_enabled", "upstream_model"),
+        "endpoints": endpoints,
         "may_manage": can(actor, MANAGE),
         "may_rotate": can(actor, MANAGE)
         and not row.from_environment
@@ -178,7 +187,7 @@ def provider_models(request: HttpRequest, actor: Actor, provider: str) -> HttpRe
         if request.method == "POST" and not form.is_bound:
             chosen = list(dict.fromkeys(request.POST.getlist("models")))
             added = offers.register_models(actor=actor, provider=row, upstream_models=chosen)
-            messages.success(request, f"{len(added)} model{'' if len(added) == 1 else 's'} of {row} registered.")
+            messages.success(request, f"{counted(len(added), 'model')} of {row} registered. {_standing(added)}".strip())
             return redirect("models:provider-detail", row.slug)
         if form.is_bound and form.is_valid() and _add_endpoint(request, actor, row, form):
             return redirect("models:provider-detail", row.slug)
@@ -190,30 +199,80 @@ def provider_models(request: HttpRequest, actor: Actor, provider: str) -> HttpRe
     return render(request, "models/provider_models.html", context, status=422 if form.is_bound else 200)
 
 
+@require_POST
+@staff_page
+def model_approve(request: HttpRequest, actor: Actor, slug: str) -> HttpResponse:
+    """Make a proposed model, or one in review, callable by those who have a grant. Back to where it was asked for."""
+    model = selectors.get_model_for(actor, slug)
+    provider = selectors.get_provider_for(actor, request.POST["provider"]) if request.POST.get("provider") else None
+    try:
+        model = services.set_lifecycle(actor=actor, model=model, lifecycle=Lifecycle.APPROVED)
+    except Conflict as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"{model} is approved. {_callers(model)}")
+    return redirect("models:provider-detail", provider.slug) if provider else redirect("models:card", model.slug)
+
+
 def _add_endpoint(request: HttpRequest, actor: Actor, provider: Provider, form: EndpointForm) -> bool:
     data = form.cleaned_data
-    slug = data["slug"] or data["upstream_model"]
     try:
-        with transaction.atomic():
-            known = Model.objects.filter(slug=slug).first()
-            model = known or services.create_model(
-                actor=actor, slug=slug, name=slug, kind=data["kind"], lifecycle=Lifecycle.PROPOSED
-            )
-            services.create_endpoint(
-                actor=actor,
-                model=model,
-                provider=provider,
-                upstream_model=data["upstream_model"],
-                settings=form.settings(),
-            )
+        endpoint, is_new = offers.name_model(
+            actor=actor,
+            provider=provider,
+            upstream_model=data["upstream_model"],
+            slug=data["slug"],
+            kind=data["kind"],
+            endpoint_settings=form.settings(),
+        )
     except DomainError as error:
         form.add_refusal(error)
         return False
-    if known is None:
-        messages.success(request, f"{model} is registered as {model.get_lifecycle_display().lower()}.")
+    if is_new:
+        messages.success(request, f"{endpoint.model} is registered. {_standing([endpoint])}")
     else:
-        messages.success(request, f"{model} has another endpoint, at {provider}.")
+        messages.success(request, f"{endpoint.model} has another endpoint, at {provider}.")
     return True
+
+
+def _standing(endpoints: list[Endpoint]) -> str:
+    """What comes next for models that were just registered."""
+    waiting = [endpoint for endpoint in endpoints if endpoint.model.lifecycle not in CALLABLE_LIFECYCLES]
+    if waiting:
+        return f"{counted(len(waiting), 'model')} waiting for approval: nobody can call what is not approved."
+    return _callers(endpoints[0].model) if len(endpoints) == 1 else ""
+
+
+def _callers(model: Model) -> str:
+    if model.is_open:
+        return "Every active tenant can call it."
+    return "Tenants can call it once it is granted to them."
+
+
+@dataclass(frozen=True, slots=True)
+class ShutOut:
+    """Which tenants cannot use a provider because nobody has said where it runs."""
+
+    title: str
+    text: str
+
+
+def _shut_out(actor: Actor, provider: Provider, endpoints: Sequence[Endpoint]) -> ShutOut | None:
+    regions = {endpoint.region for endpoint in endpoints} or {provider.settings.get("region", "")}
+    if provider.is_simulated or "" not in regions:
+        return None
+    names = [tenant.name for tenant in selectors.tenants_shut_out(actor, regions)]
+    if not names:
+        return None
+    title = f"{listed_in_words(names)} cannot use it."
+    who = "That tenant allows" if len(names) == 1 else "These tenants allow"
+    what = "this provider" if len(regions) == 1 else "some of its endpoints"
+    verb = "runs" if len(regions) == 1 else "run"
+    return ShutOut(title, f"{who} named regions only, and Lobby does not know where {what} {verb}. Set the region.")
+
+
+def _restricted(actor: Actor) -> list[str]:
+    return [tenant.name for tenant in selectors.tenants_shut_out(actor, ())]
 
 
 def _offers(actor: Actor, provider: Provider) -> dict[str, Any]:
@@ -225,11 +284,13 @@ def _offers(actor: Actor, provider: Provider) -> dict[str, Any]:
         return {"offers": [], "unlisted": str(error)}
 
 
-def _form(given: Any, *, bound: bool) -> ProviderForm:
+def _form(actor: Actor, given: Any, *, bound: bool) -> ProviderForm:
     kind = given.get("kind", "")
     if kind not in dict(KIND_CHOICES):
         kind = KIND_CHOICES[0][0]
-    return ProviderForm(given if bound else None, kind=kind, source=given.get("credential_source", ""))
+    return ProviderForm(
+        given if bound else None, kind=kind, source=given.get("credential_source", ""), restricted=_restricted(actor)
+    )
 
 
 def _first_error(form: ProviderForm) -> str:
