@@ -17,8 +17,8 @@ from apps.gateway import metrics
 from apps.gateway.admission import Admission
 from apps.gateway.counters.base import Ask
 from apps.gateway.errors import (
+    Forbidden,
     GatewayError,
-    LicenceNotAccepted,
     LimitExceeded,
     ModelNotFound,
     Unavailable,
@@ -340,7 +340,7 @@ class Books:
         why: dict[str, Any] = {"caller": self._principal.label, "project": self._principal.project.label}
         if error is not None and error.rule:
             why["denied_by"] = error.rule
-        own = isinstance(error, LimitExceeded | Unavailable | ModelNotFound | LicenceNotAccepted)
+        own = isinstance(error, LimitExceeded | Unavailable | ModelNotFound | Forbidden)
         if error is not None and (own or (isinstance(error, UpstreamFailed) and not self._attempts)):
             # Our own words. Other errors may repeat what was sent, which is not kept.
             why["said"] = error.message

@@ -4,6 +4,7 @@
     |-- Unauthenticated       401  who are you
     |-- Forbidden             403  the key may not do this at all
     |   |-- LicenceNotAccepted     the model's licence waits for an admin of the tenant
+    |   |-- AccessEnded            the grants of everything that a route serves have ended
     |   `-- ResidencyForbids       every endpoint runs outside the tenant's regions
     |-- ModelNotFound         404  unknown or not granted: both look alike
     |-- InvalidRequest        400  the caller's mistake, with the parameter's path
@@ -76,6 +77,10 @@ class Forbidden(GatewayError):
 
 class LicenceNotAccepted(Forbidden):
     code = "licence_not_accepted"
+
+
+class AccessEnded(Forbidden):
+    code = "no_access"
 
 
 class ResidencyForbids(Forbidden):

@@ -17,7 +17,8 @@ from apps.gateway.types import Outcome, UsageStatus
 from apps.tenants.money import format_usd
 
 LICENCE_CODE = "licence_not_accepted"
-MODEL_CODES = frozenset({"model_not_found", "wrong_model_kind", LICENCE_CODE})
+ENDED_CODE = "no_access"
+MODEL_CODES = frozenset({"model_not_found", "wrong_model_kind", LICENCE_CODE, ENDED_CODE})
 PROMPT_CODES = frozenset(
     {"prompt_not_found", "prompt_label_not_found", "prompt_version_not_found", "prompt_variables_invalid"}
 )
@@ -173,11 +174,13 @@ def _model(request: RequestLog, why: Mapping[str, Any]) -> Step:
             "model_not_found": f"{request.model_slug or 'No model'} may not be called",
             "wrong_model_kind": f"{request.model_slug} is of another kind",
             LICENCE_CODE: f"The licence of {request.model_slug} is not accepted",
+            ENDED_CODE: f"Access to what {request.model_slug} serves has ended",
         }
         notes = {
             "model_not_found": f"Unknown, not approved, not granted to {tenant}, or not allowed for the key.",
             "wrong_model_kind": f"It cannot serve {request.operation}.",
             LICENCE_CODE: f"{tenant} may call the model once one of its admins has accepted the licence.",
+            ENDED_CODE: f"{tenant} was granted it until then. A service admin can renew it.",
         }
         return Step("model", "box", titles[request.error_code], "danger", notes.get(request.error_code, ""))
     # Whether it was open to everybody or granted is not among the facts, and may have changed since.
@@ -272,13 +275,15 @@ def _route(request: RequestLog, why: Mapping[str, Any]) -> Step | None:
 
 
 def _attempt(number: int, of: int, attempt: Mapping[str, Any], record: UsageRecord | None) -> Step:
-    name = str(attempt.get("endpoint") or (record.endpoint if record else "") or "An endpoint")
+    name = str(attempt.get("endpoint") or (_place(record) if record else "An endpoint"))
     ms, first = int(attempt.get("ms") or 0), attempt.get("first_token_ms")
     details = [f"Region {attempt['region']}"] if attempt.get("region") else []
     if attempt.get("arm"):
         details.append(f"Arm {attempt['arm']}")
     if first is not None:
         details.append(f"First token after {int(first):,} ms")
+    if record is not None and record.endpoint is not None:
+        details.append(f"The provider's name for it: {record.endpoint.upstream_model}")
     if record is not None and record.upstream_request_id:
         details.append(f"The provider's own id: {record.upstream_request_id}")
     return _attempt_step(
@@ -294,10 +299,17 @@ def _attempt(number: int, of: int, attempt: Mapping[str, Any], record: UsageReco
     )
 
 
+def _place(record: UsageRecord) -> str:
+    if record.endpoint is None or record.model is None:
+        return "An endpoint"
+    return f"{record.model.name} at {record.endpoint.provider.name}"
+
+
 def _attempt_of_record(number: int, of: int, record: UsageRecord) -> Step:
     details = [f"First token after {record.first_token_ms:,} ms"] if record.first_token_ms is not None else []
-    name = str(record.endpoint) if record.endpoint is not None else "An endpoint"
-    return _attempt_step(number, of, name, record.outcome, record.http_status, record.duration_ms, "", details)
+    return _attempt_step(
+        number, of, _place(record), record.outcome, record.http_status, record.duration_ms, "", details
+    )
 
 
 def _attempt_step(

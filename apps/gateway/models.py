@@ -248,6 +248,12 @@ class RequestLog(models.Model):
     def __str__(self) -> str:
         return self.request_id
 
+    @property
+    def route_slug(self) -> str:
+        """The route that was called, where it was one."""
+        route = self.why.get("route") if isinstance(self.why, dict) else None
+        return str(route.get("slug") or "") if isinstance(route, dict) else ""
+
 
 class RequestContent(models.Model):
     """What a sampled request said and was answered, redacted before it was written; until its tenant's retention.

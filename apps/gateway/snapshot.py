@@ -13,9 +13,9 @@ from ipaddress import IPv4Network, IPv6Network
 from zoneinfo import ZoneInfo
 
 from apps.gateway.counters.base import BudgetWindow, Limit
-from apps.gateway.errors import LicenceNotAccepted, ModelNotFound
+from apps.gateway.errors import AccessEnded, LicenceNotAccepted, ModelNotFound
 from apps.gateway.ledger.pricing import FREE, PriceTerms
-from apps.gateway.routing.plans import Plan, RouteFacts, licence_not_accepted, make_plan, not_found
+from apps.gateway.routing.plans import Plan, RouteFacts, access_ended, licence_not_accepted, make_plan, not_found
 from apps.gateway.snapshot_prompts import PromptFacts
 from apps.models.providers.base import Target
 from apps.tenants.periods import period_bounds
@@ -114,6 +114,7 @@ class EndpointFacts:
     total_timeout: float
     prices: tuple[PriceFacts, ...]  # newest first
     why_off: str = "switched off"  # where it is not enabled
+    name: str = ""  # its model's, for people
 
     def price_at(self, now: float) -> PriceFacts:
         """The price in force at ``now`` (Unix seconds)."""
@@ -124,7 +125,8 @@ class EndpointFacts:
 
     @property
     def label(self) -> str:
-        return f"{self.target.upstream_model} at {self.provider}"
+        """As people read it: the model, and where. Of one model's endpoints each has a label of its own."""
+        return f"{self.name or self.target.upstream_model} at {self.provider}"
 
 
 _NO_PRICE = PriceFacts(0.0, 0, FREE)
@@ -260,6 +262,8 @@ class Snapshot:
             raise not_found(slug)
         if not plan.licence_accepted:
             raise licence_not_accepted(principal.tenant, plan.model)
+        if plan.has_ended(now):
+            raise access_ended(principal.tenant, plan)
         return plan
 
     def callable_plans(self, principal: Principal, now: float) -> list[Plan]:
@@ -269,7 +273,7 @@ class Snapshot:
         for slug in sorted(names | self.models.keys()):
             try:
                 found.append(self.plan(principal, slug, now))
-            except (ModelNotFound, LicenceNotAccepted):
+            except (ModelNotFound, LicenceNotAccepted, AccessEnded):
                 continue
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import lru_cache
 from ipaddress import ip_network
 from zoneinfo import ZoneInfo
@@ -164,8 +164,13 @@ def _models() -> dict[str, ModelFacts]:
         prices[price.model_id, price.endpoint_id or 0].append(facts)
     endpoints: defaultdict[int, list[EndpointFacts]] = defaultdict(list)
     kept_by_aws = set()
-    for endpoint in Endpoint.objects.select_related("provider", "model"):
-        endpoints[endpoint.model_id].append(_endpoint(endpoint, prices))
+    rows = list(Endpoint.objects.select_related("provider", "model"))
+    twins = Counter((endpoint.model_id, endpoint.provider_id) for endpoint in rows)
+    for endpoint in rows:
+        name = endpoint.model.name
+        if twins[endpoint.model_id, endpoint.provider_id] > 1:
+            name += f" ({', '.join(filter(None, (endpoint.upstream_model, endpoint.region)))})"
+        endpoints[endpoint.model_id].append(_endpoint(endpoint, name, prices))
         if endpoint.is_enabled and endpoint.provider.is_enabled:
             kept_by_aws.add(CloudSource.of(endpoint.provider))
     CLOUD.keep(source for source in kept_by_aws if source is not None)
@@ -186,7 +191,7 @@ def _models() -> dict[str, ModelFacts]:
     }
 
 
-def _endpoint(endpoint: Endpoint, prices: dict[tuple[int, int], list[PriceFacts]]) -> EndpointFacts:
+def _endpoint(endpoint: Endpoint, name: str, prices: dict[tuple[int, int], list[PriceFacts]]) -> EndpointFacts:
     provider = endpoint.provider
     enabled = endpoint.is_enabled and provider.is_enabled
     why_off = "switched off"
@@ -221,6 +226,7 @@ def _endpoint(endpoint: Endpoint, prices: dict[tuple[int, int], list[PriceFacts]
         total_timeout=endpoint.total_timeout_ms / 1000,
         prices=tuple(own or prices.get((endpoint.model_id, 0), [])),
         why_off=why_off,
+        name=name,
     )
 
 

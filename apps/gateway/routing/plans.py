@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from apps.gateway.errors import LicenceNotAccepted, ModelNotFound
+from apps.gateway.errors import AccessEnded, LicenceNotAccepted, ModelNotFound
 from apps.gateway.routing.conditions import Check
 from apps.gateway.types import Purpose, Strategy
 
@@ -91,7 +92,12 @@ class Plan:
     capped: bool  # a hard budget or a token limit depends on the bound of the answer
     route: RouteFacts | None = None
     barred: bool = False  # the tenant's regions alone leave nobody, which no waiting changes
+    by_grants: bool = False  # of a route: every endpoint that it could ever go to is a candidate, while its grant holds
     fallbacks: dict[Purpose, tuple[Candidate, ...]] = field(default_factory=dict)
+
+    def has_ended(self, now: float) -> bool:
+        """Whether the grants of all that a route could go to have ended, which no waiting changes."""
+        return self.by_grants and all(each.ends_at is not None and each.ends_at <= now for each in self.candidates)
 
     def shadow(self) -> Plan | None:
         """The plan of a request that mirrors one of this: the shadow's targets, by position, and nothing besides.
@@ -267,6 +273,7 @@ class _RoutePlan:
             capped=_is_capped(every, budgets),
             route=route,
             barred=self._elsewhere > 0 and not self._off and not normal,
+            by_grants=not self._off and bool(normal),
             fallbacks=candidates,
         )
 
@@ -291,6 +298,17 @@ def not_found(slug: str) -> ModelNotFound:
     return ModelNotFound(
         f"The model '{shown}' does not exist or you do not have access to it. GET /v1/models lists those you can call.",
         param="model",
+    )
+
+
+def access_ended(tenant: TenantFacts, plan: Plan) -> AccessEnded:
+    ended = {each.model.slug: each.ends_at for each in plan.candidates if each.ends_at is not None}
+    days = ", ".join(f"{slug} on {datetime.fromtimestamp(at, tenant.zone):%Y-%m-%d}" for slug, at in ended.items())
+    return AccessEnded(
+        f"The route '{plan.slug}' has nothing left that tenant {tenant.slug} may call: its access has ended ({days})."
+        " A service admin can renew it.",
+        param="model",
+        rule=f"the access of {tenant.slug} to what the route {plan.slug} serves, which has ended",
     )
 
 

@@ -37,6 +37,7 @@ ERROR_CODES = [
     ("request_over_limit", "Larger than a limit"),
     ("budget_exceeded", "Budget"),
     ("model_not_found", "Model not granted"),
+    ("no_access", "Access has ended"),
     ("no_endpoint", "No endpoint"),
     ("residency", "No endpoint in its regions"),
     ("upstream_unreachable", "Provider unreachable"),
@@ -154,9 +155,9 @@ def _page_url(request: HttpRequest, cursor: str) -> str:
 
 
 def _requests_csv(rows: Any, period: Period) -> HttpResponse:
-    head = ["request_id", "at_utc", "project", "key", "member", "model", "operation", "streamed", "outcome"]
-    head += ["http_status", "error_code", "attempts", "input_tokens", "output_tokens", "cost_usd", "duration_ms"]
-    head += ["first_token_ms"]
+    head = ["request_id", "at_utc", "project", "key", "member", "route", "model", "operation", "streamed"]
+    head += ["outcome", "http_status", "error_code", "attempts", "input_tokens", "output_tokens", "cost_usd"]
+    head += ["duration_ms", "first_token_ms"]
 
     def lines() -> Iterator[list[Cell]]:
         row: RequestLog
@@ -167,6 +168,7 @@ def _requests_csv(rows: Any, period: Period) -> HttpResponse:
                 row.project.slug if row.project is not None else "",
                 row.api_key.name if row.api_key is not None else "",
                 row.user.email if row.user is not None else "",
+                row.route_slug,
                 row.model_slug,
                 row.operation,
                 "yes" if row.streamed else "no",

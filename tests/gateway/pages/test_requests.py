@@ -44,6 +44,29 @@ def test_newest_first_and_refusals_included(usage: Usage, cast: Cast) -> None:
     assert listed(client_of(cast["developer"]), "?outcome=denied") == [second]
 
 
+def test_the_route_that_was_called_is_shown_beside_what_answered(usage: Usage, cast: Cast) -> None:
+    request_id = usage.add(why={**SERVED_WHY, "route": {"slug": "claims-default", "strategy": "priority"}})
+    usage.drain()
+    client = client_of(cast["developer"])
+    page = client.get("/requests/").content.decode()
+    assert "claims-default <span" in page
+    assert f"route to {usage.model.slug}" in page
+    assert "<dt>Route</dt><dd>claims-default</dd>" in client.get(f"/requests/{request_id}/").content.decode()
+    [row] = csv.DictReader(io.StringIO(b"".join(client.get("/requests/?export=csv")).decode("utf-8-sig")))
+    assert (row["route"], row["model"]) == ("claims-default", usage.model.slug)
+
+
+def test_access_that_has_ended_is_said_with_who_can_renew_it(usage: Usage, cast: Cast) -> None:
+    said = "The route 'claims-default' has nothing left that tenant claims may call: its access has ended."
+    request_id = usage.add(
+        model_slug="claims-default", why={"said": said}, outcome="denied", attempts=0, error_code="no_access"
+    )
+    usage.drain()
+    page = client_of(cast["developer"]).get(f"/requests/{request_id}/").content.decode()
+    assert "its access has ended" in page
+    assert "A service admin can renew it." in page
+
+
 @pytest.mark.parametrize("part", ["viewer", "reviewer"])
 def test_roles_that_call_no_models_read_who_can(usage: Usage, cast: Cast, part: str) -> None:
     request_id = usage.add()

@@ -164,10 +164,10 @@ def test_a_simulation_says_where_a_request_would_go_and_why_not_elsewhere(
     url = reverse("gateway:route-simulate", args=[route.pk])
     client = as_(cast, "developer")
     small = client.post(url, {"tokens": "100"}).content.decode()
-    assert "reader-8b at Upstream" in small
+    assert "Reader at Upstream" in small
     assert "Left out" in small
     large = client.post(url, {"tokens": "9000"}).content.decode()
-    assert large.index("writer-8b at Upstream") < large.index("reader-8b at Upstream")
+    assert large.index("Writer at Upstream") < large.index("Reader at Upstream")
     assert as_(cast, "viewer").post(url).status_code == 403
     assert as_(cast, "outsider").post(url).status_code == 404
 

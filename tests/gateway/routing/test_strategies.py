@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.gateway.errors import LicenceNotAccepted, ModelNotFound
+from apps.gateway.errors import AccessEnded, LicenceNotAccepted, ModelNotFound
 from apps.gateway.exchange import nothing_to_ask
 from apps.gateway.routing.facts import RequestFacts
 from apps.gateway.routing.health import Health, Leave
@@ -213,6 +213,25 @@ def test_a_grant_that_ends_takes_its_candidates_along() -> None:
     plan = plan_of(*models, grants={1: grant(expires_at=100.0)})
     assert ids(select(plan, Health(), serves, Asking("a", 99.0))) == [1, 2]
     assert ids(select(plan, Health(), serves, Asking("a", 100.0))) == [2]
+
+
+def test_a_route_whose_every_grant_has_ended_is_a_refusal_that_says_so_and_no_outage() -> None:
+    models = [model(n, endpoint(n), is_open=False) for n in (1, 2)]
+    routes = (route(target(1, "m1"), target(2, "m2")),)
+    known = snapshot(*models, routes=routes, grants={1: grant(expires_at=86_400.0), 2: grant(expires_at=200_000.0)})
+    assert known.plan(principal(), "r", 199_999.0).slug == "r"
+    with pytest.raises(AccessEnded, match=r"has ended \(m1 on 1970-01-02, m2 on 1970-01-03\)") as refused:
+        known.plan(principal(), "r", 200_000.0)
+    assert (refused.value.status, refused.value.code) == (403, "no_access")
+    assert [plan.slug for plan in known.callable_plans(principal(), 200_000.0)] == []
+    off = model(2, replace(endpoint(2), is_enabled=False))
+    waits = snapshot(models[0], off, routes=routes, grants={1: grant(expires_at=1.0)})
+    assert waits.plan(principal(), "r", 2.0).slug == "r", "who is switched off may come back"
+
+
+def test_each_endpoint_has_a_label_with_its_models_name() -> None:
+    plain = endpoint(1)
+    assert replace(plain, name="Writer").label == f"Writer at {plain.provider}"
 
 
 def test_a_key_that_names_the_route_may_call_what_it_serves() -> None:
