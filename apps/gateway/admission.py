@@ -69,6 +69,7 @@ class Admission:
             content=parsed.content,
             content_type=parsed.content_type,
             headers=parsed.headers,
+            carried=parsed.carried,
         )
 
     def per_choice(self, admitted: Admitted) -> int:

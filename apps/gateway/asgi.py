@@ -197,6 +197,8 @@ class GatewayApplication:
                 await self._refuse(principal, call, error, request_id, started)
                 raise
         parsed = front.parse(arrived)
+        if call is not None and call.served is not None and call.served.carried:
+            parsed = replace(parsed, carried=call.served.carried)
         runtime.count_request()
         exchange = Exchange(
             runtime,

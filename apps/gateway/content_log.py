@@ -82,7 +82,9 @@ def recorder(
     share, request = principal.project.content_share, parsed.request
     if not share or principal.by_lobby or request.operation not in CONVERSATIONS:
         return None
-    if bytes(parsed.fields.get("store", b"null")) == b"false" or (request.lobby or {}).get("store") is False:
+    if bytes(parsed.fields.get("store", b"null")) == b"false" or (
+        request.lobby is not None and request.lobby.store is False
+    ):
         return None
     if drawn(request_id, "content") >= share or sum(len(bytes(raw)) for raw in parsed.fields.values()) > MOST_BYTES:
         return None

@@ -19,7 +19,7 @@ from apps.gateway.fronts.base import Arrived, Front, PromptReference
 from apps.gateway.fronts.parsing import parse_json
 from apps.gateway.snapshot import Principal, Snapshot
 from apps.gateway.snapshot_prompts import PromptFacts, VersionFacts
-from apps.models.providers.base import CONVERSATIONS, Operation, Target
+from apps.models.providers.base import CARRIED, CONVERSATIONS, Operation, Target
 from apps.models.providers.conversation import Conversation, Message, OutputFormat, Reasoning, Text, Tool
 from apps.models.providers.dialects import CHAT, CONVERSE, MESSAGES
 from apps.models.providers.dialects.base import ConversationDialect
@@ -44,8 +44,6 @@ _DIALECTS: dict[Operation, ConversationDialect] = {
     "converse": CONVERSE,
 }
 _NAMED_IN_PATH = frozenset({"converse", "invoke"})
-# What a prompt may ask of a model, and the Responses API cannot.
-_NOT_IN_RESPONSES = ("stop", "seed", "presence_penalty", "frequency_penalty")
 _ANY_MODEL = Target(base_url="", upstream_model="")
 # Where the prompt's part comes first and the caller's follows.
 _JOINED = frozenset({"messages", "input", "system", "instructions"})
@@ -70,7 +68,8 @@ class Served:
     environment: str = ""
     percent: int = 100
     by: str = ""
-    unsaid: tuple[str, ...] = ()  # its parameters that the caller's API has no word for
+    unsaid: tuple[str, ...] = ()  # of its parameters those that nothing can be told
+    carried: Mapping[str, Any] = field(default_factory=dict)  # and those that the caller's API alone has no word for
 
     def why(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"id": self.slug, "version": self.number, "hash": self.hash[:12]}
@@ -94,7 +93,7 @@ class PromptCall:
     choices: int = 1
     wants_usage: bool = False
     prompt: None = None
-    lobby: dict[str, Any] | None = field(default=None)
+    lobby: None = None
 
 
 def asked(front: Front, body: bytes) -> PromptCall | None:
@@ -137,7 +136,13 @@ async def fill(
         ) from None
     body, unsaid = _body(call, version.template, messages)
     assert call.served is not None
-    call.served = replace(call.served, unsaid=tuple(f"prompt.{name}" for name in unsaid if name not in call.fields))
+    missing = [name for name in unsaid if name not in call.fields]
+    parameters = version.template.content.parameters
+    call.served = replace(
+        call.served,
+        unsaid=tuple(f"prompt.{name}" for name in missing if name not in CARRIED),
+        carried={name: getattr(parameters, name) for name in missing if name in CARRIED},
+    )
     return replace(arrived, body=body)
 
 
@@ -253,7 +258,7 @@ def _body(call: PromptCall, template: Template, messages: list[Said]) -> tuple[b
     content = template.content
     if call.operation == "responses":
         ours = _responses_fields(content, messages)
-        unsaid = [name for name in _NOT_IN_RESPONSES if getattr(content.parameters, name) not in (None, [])]
+        unsaid = [name for name in CARRIED if getattr(content.parameters, name) not in (None, [])]
     else:
         conversation = _conversation(template, messages)
         written = _DIALECTS[call.operation].write(conversation, _ANY_MODEL, stream=False, max_output_tokens=None)

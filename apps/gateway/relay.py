@@ -109,8 +109,9 @@ class Relay:
     @property
     def _strict(self) -> bool:
         """Whether a parameter that the upstream cannot take is an error rather than named in a header."""
-        asked = (self._parsed.request.lobby or {}).get("strict")
-        return self._principal.project.strict if asked is None else bool(asked)
+        options = self._parsed.request.lobby
+        asked = options.strict if options is not None else None
+        return self._principal.project.strict if asked is None else asked
 
     def _prepare(self, adapter: Adapter, endpoint: EndpointFacts, call: UpstreamCall, attempt: Attempt) -> Prepared:
         try:

@@ -95,6 +95,8 @@ def test_a_bad_body_is_refused_with_the_parameter(world: World, body: Any, expec
         ("service_tier", 1),
         ("functions", {}),
         ("lobby", []),
+        ("lobby", {"strict": "yes"}),
+        ("lobby", {"tags": {"purpose": 3}}),
         ("prompt", "claims"),
     ],
 )
@@ -103,6 +105,15 @@ def test_a_wrong_type_at_any_field_names_the_field(world: World, field: str, val
     assert status == 400
     assert param is not None
     assert param.startswith(field)
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses", "/messages", "/embeddings"])
+def test_a_slip_in_what_lobby_is_told_names_it_and_what_there_is(world: World, path: str) -> None:
+    answer = world.post({**chat(), "input": "Hi", "max_tokens": 5, "lobby": {"strikt": True}}, path=path)
+    error = answer.json()["error"]
+    assert answer.status_code == 400, answer.text
+    assert error["message"] == "'lobby.strikt' is unknown. There are: strict, conversation, tags, store."
+    assert "lobby.strikt" in (error.get("param") or error.get("details", {}).get("param") or error["message"])
 
 
 @pytest.mark.parametrize("value", [5, "", [], [[]] * 3000, {"a": 1}, [None]])

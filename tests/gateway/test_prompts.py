@@ -100,7 +100,8 @@ def test_the_same_prompt_in_the_words_of_the_messages_api(prompted: World) -> No
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-lobby-prompt-version"] == "2"
     assert answer.json()["type"] == "message"
-    assert answer.headers["x-lobby-dropped-params"] == "prompt.seed"
+    assert "x-lobby-dropped-params" not in answer.headers
+    assert sent(prompted)["seed"] == 7, "which the caller's API has no word for, and the upstream's has"
     contents = [each["content"] for each in sent(prompted)["messages"]]
     assert contents[-1] == "Claim: hail [[chunks=3]]"
     assert "You sort claims in English." in str(contents[0])
@@ -117,9 +118,11 @@ def test_the_same_prompt_in_the_words_of_the_responses_api(prompted: World) -> N
     assert told.index("Claim: hail") < told.index("And quickly.")
     assert "Be kind." in told
     assert body["temperature"] == 0.25
-    assert answer.headers["x-lobby-dropped-params"] == "prompt.stop, prompt.seed"
-    strict = ask(prompted, "/responses", {"lobby": {"strict": True}})
-    assert (strict.status_code, strict.json()["error"]["param"]) == (400, "prompt.stop")
+    assert (body["stop"], body["seed"]) == (["END"], 7), (
+        "which the caller's API has no word for, and the upstream's has"
+    )
+    assert "x-lobby-dropped-params" not in answer.headers
+    assert ask(prompted, "/responses", {"lobby": {"strict": True}}).status_code == 200
 
 
 def test_the_same_prompt_in_a_body_of_invoke_model(prompted: World, model: str) -> None:

@@ -20,6 +20,15 @@ Header = tuple[bytes, bytes]
 JSON = b"application/json"
 
 
+class Options(msgspec.Struct, forbid_unknown_fields=True):
+    """What a caller tells Lobby itself, in the field ``lobby``. A slip in it is an error, and never ignored."""
+
+    strict: bool | None = None  # a parameter that the upstream cannot take is an error
+    conversation: str | None = None  # where a sticky route is to stay
+    tags: dict[str, str] | None = None  # for the conditions of routes
+    store: bool | None = None  # false: no sample of the content is kept
+
+
 class PromptReference(msgspec.Struct):
     """A prompt of the catalog, by id and version or label. ``sticky`` names whom a split label is to stay with."""
 
@@ -54,9 +63,7 @@ class Request(Protocol):
     @property
     def prompt(self) -> PromptReference | None: ...
     @property
-    def lobby(self) -> dict[str, Any] | None:
-        """Options to Lobby itself, for example ``{"strict": true}``."""
-        ...
+    def lobby(self) -> Options | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,8 @@ class Arrived:
 class Parsed:
     """``fields`` are the top-level ones, raw; a body that is no JSON is in ``content``. ``headers`` are those of the
     caller's that an upstream of the same dialect is shown. ``units`` are the most images, seconds, characters or
-    searches that it can come to; ``usual_units``, where that is far more than usual, an estimate."""
+    searches that it can come to; ``usual_units``, where that is far more than usual, an estimate. ``carried`` are
+    parameters of a prompt that the caller's API has no word for."""
 
     request: Request
     fields: dict[str, Raw]
@@ -81,6 +89,7 @@ class Parsed:
     headers: Mapping[str, str] = field(default_factory=dict)
     units: int = 0
     usual_units: int | None = None
+    carried: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def estimated_units(self) -> int:

@@ -11,14 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 from msgspec import Raw
 
 from apps.gateway.errors import GatewayError, InvalidRequest
-from apps.gateway.fronts.base import JSON, Arrived, Front, Header, Parsed, PromptReference
+from apps.gateway.fronts.base import JSON, Arrived, Front, Header, Options, Parsed, PromptReference
 from apps.gateway.fronts.messages import MessagesFront
 from apps.gateway.fronts.openai import TOKENS_PER_IMAGE, TOKENS_PER_NAMED_FILE, USUAL_TOKENS_PER_IMAGE
 from apps.gateway.fronts.parsing import parse_json
@@ -51,11 +50,11 @@ _PASSED_HEADERS = (
 class _Own(msgspec.Struct):
     """Options to Lobby itself, in a body that is otherwise the model maker's own."""
 
-    lobby: dict[str, Any] | None = None
+    lobby: Options | None = None
 
 
 class _ConverseBody(wire.ConverseRequest):
-    lobby: dict[str, Any] | None = None
+    lobby: Options | None = None
     prompt: PromptReference | None = None
 
 
@@ -77,7 +76,7 @@ class BedrockRequest:
     model: str
     streams: bool
     max_output: int | None
-    lobby: dict[str, Any] | None = None
+    lobby: Options | None = None
     prompt: PromptReference | None = None
     choices: int = 1
     wants_usage: bool = True

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from apps.gateway.errors import GatewayError, InvalidRequest
-from apps.gateway.fronts.base import JSON, Arrived, Header, Parsed, PromptReference
+from apps.gateway.fronts.base import JSON, Arrived, Header, Options, Parsed, PromptReference
 from apps.gateway.fronts.openai import TOKENS_PER_IMAGE, TOKENS_PER_NAMED_FILE, USUAL_TOKENS_PER_IMAGE, Positive
 from apps.gateway.fronts.parsing import parse_json
 from apps.models.providers.base import Operation
@@ -122,7 +122,7 @@ class MessagesRequest(msgspec.Struct):
     inference_geo: str | None = None
     speed: str | None = None
     prompt: PromptReference | None = None
-    lobby: dict[str, Any] | None = None
+    lobby: Options | None = None
 
     operation: ClassVar[Operation] = "messages"
     choices: ClassVar[int] = 1
@@ -149,7 +149,7 @@ class CountTokensRequest(msgspec.Struct):
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None
     cache_control: CacheControl | None = None
-    lobby: dict[str, Any] | None = None
+    lobby: Options | None = None
 
     operation: ClassVar[Operation] = "count_tokens"
     max_output: ClassVar[int] = 0

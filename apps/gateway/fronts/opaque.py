@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from apps.gateway.errors import InvalidRequest
-from apps.gateway.fronts.base import JSON, Arrived, Front, Parsed
+from apps.gateway.fronts.base import JSON, Arrived, Front, Options, Parsed
 from apps.gateway.fronts.openai import OpenAIErrors
 from apps.gateway.fronts.parsing import parse_json
 from apps.models.providers.base import Operation
@@ -36,7 +36,7 @@ class _Plain(msgspec.Struct):
 
     model: Name
     stream: bool | None = None
-    lobby: dict[str, Any] | None = None
+    lobby: Options | None = None
 
     choices = 1
     wants_usage = False

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from apps.gateway.errors import GatewayError, InvalidRequest
-from apps.gateway.fronts.base import JSON, Arrived, Header, Parsed, PromptReference
+from apps.gateway.fronts.base import JSON, Arrived, Header, Options, Parsed, PromptReference
 from apps.gateway.fronts.parsing import parse_json
 from apps.models.providers.base import Operation
 
@@ -90,7 +90,7 @@ class ChatRequest(msgspec.Struct):
     safety_identifier: str | None = None
     web_search_options: dict[str, Any] | None = None
     prompt: PromptReference | None = None
-    lobby: dict[str, Any] | None = None
+    lobby: Options | None = None
 
     operation: ClassVar[Operation] = "chat.completions"
 
@@ -126,7 +126,7 @@ class EmbeddingRequest(msgspec.Struct):
     dimensions: Positive | None = None
     encoding_format: str | None = None
     user: str | None = None
-    lobby: dict[str, Any] | None = None
+    lobby: Options | None = None
 
     operation: ClassVar[Operation] = "embeddings"
     max_output = 0

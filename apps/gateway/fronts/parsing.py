@@ -14,8 +14,11 @@ import msgspec
 from msgspec import Raw
 
 from apps.gateway.errors import InvalidRequest
+from apps.gateway.fronts.base import Options
 
 MAX_DEPTH_MESSAGE = "The body is nested too deeply."
+
+OPTIONS = Options.__struct_fields__
 
 T = TypeVar("T")
 
@@ -23,6 +26,7 @@ _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
 # "Expected `str`, got `int` - at `$.messages[0].role`"
 _location = re.compile(r" - at `(?P<path>[^`]*)`$")
+_unknown = re.compile(r"contains unknown field `(?P<name>.*)`$", re.DOTALL)
 _missing = re.compile(r"missing required field `(?P<name>[^`]+)`")
 
 
@@ -52,5 +56,11 @@ def _invalid(text: str, at: str = "") -> InvalidRequest:
     if missing:
         path = f"{path}.{missing['name']}" if path else missing["name"]
         return InvalidRequest(f"'{path}' is missing.", param=path, code="missing_field")
+    unknown = _unknown.search(text)
+    if unknown:
+        name = "".join(character for character in unknown["name"] if character.isprintable())[:100]
+        known = f" There are: {', '.join(OPTIONS)}." if path.rpartition(".")[2] == "lobby" else ""
+        path = f"{path}.{name}" if path else name
+        return InvalidRequest(f"'{path}' is unknown.{known}", param=path, code="unknown_parameter")
     where = f"'{path}': " if path else ""
     return InvalidRequest(f"{where}{text}.", param=path or None, code="invalid_value")

@@ -6,13 +6,14 @@ Source: the public OpenAI API reference, responses. What a caller said before is
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from apps.gateway.errors import GatewayError, InvalidRequest
-from apps.gateway.fronts.base import JSON, Arrived, Parsed, PromptReference
+from apps.gateway.fronts.base import JSON, Arrived, Options, Parsed, PromptReference
 from apps.gateway.fronts.openai import (
     TOKENS_PER_IMAGE,
     TOKENS_PER_NAMED_FILE,
@@ -109,7 +110,7 @@ class ResponsesRequest(msgspec.Struct):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt: PromptReference | None = None
-    lobby: dict[str, Any] | None = None
+    lobby: Options | None = None
 
     operation: ClassVar[Operation] = "responses"
     choices: ClassVar[int] = 1
@@ -186,7 +187,7 @@ def with_input(parsed: Parsed, items: list[Raw]) -> Parsed:
         listed = msgspec.json.decode(own, type=list[Raw])
     fields = {**parsed.fields, "input": Raw(_encode([*items, *listed]))}
     request, _ = parse_json(_decode, _encode(fields))
-    return Parsed(request, fields, headers=parsed.headers)
+    return replace(parsed, request=request, fields=fields)
 
 
 def input_items(parsed: Parsed) -> list[Raw]:

@@ -78,8 +78,7 @@ def conversation_of(caller: Caller, parsed: Parsed) -> str:
     """Which conversation the request goes on, as its application says; empty when it does not."""
     named = caller.headers.get(CONVERSATION_HEADER, b"").decode("latin-1").strip()
     if not named:
-        told = (parsed.request.lobby or {}).get("conversation")
-        named = told if isinstance(told, str) else ""
+        named = (parsed.request.lobby.conversation if parsed.request.lobby is not None else None) or ""
     for name in _CONVERSATION_FIELDS:
         if named:
             break
@@ -91,7 +90,8 @@ def conversation_of(caller: Caller, parsed: Parsed) -> str:
 def _tags(parsed: Parsed) -> dict[str, str]:
     """The request's metadata (the public APIs' own field), and ``lobby.tags`` over it."""
     tags: dict[str, str] = {}
-    for found in (_decoded(parsed.fields.get("metadata")), (parsed.request.lobby or {}).get("tags")):
+    options = parsed.request.lobby
+    for found in (_decoded(parsed.fields.get("metadata")), options.tags if options is not None else None):
         if isinstance(found, dict):
             pairs = list(found.items())[:MOST_TAGS]
             tags |= {str(name): value[:LONGEST_VALUE] for name, value in pairs if isinstance(value, str)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import httpx
 import msgspec
@@ -31,6 +31,8 @@ Operation = Literal[
     "audio.speech",
     "moderations",
 ]
+# What a prompt of the catalog may ask of a model, and some APIs of callers have no word for.
+CARRIED = ("stop", "seed", "presence_penalty", "frequency_penalty")
 # The operations that carry a conversation: each can be translated into every other.
 CONVERSATIONS: frozenset[Operation] = frozenset({"chat.completions", "responses", "messages", "converse"})
 
@@ -117,7 +119,8 @@ class UpstreamCall:
     """A call in the front's dialect: the caller's top-level fields, each still raw JSON, and what Lobby adds to them.
 
     ``content`` is a body that is no JSON (a multipart upload) with its type, in the place of ``fields``. ``headers``
-    are the caller's own that an upstream of the same dialect is shown.
+    are the caller's own that an upstream of the same dialect is shown. ``carried`` (of ``CARRIED``) are parameters of a
+    prompt that the caller's API has no word for: where the call is translated, the upstream's may have one.
     """
 
     operation: Operation
@@ -129,6 +132,7 @@ class UpstreamCall:
     content: bytes = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    carried: Mapping[str, Any] = field(default_factory=dict)
     _conversation: Conversation | None = field(default=None, init=False, repr=False)
 
     def conversation(self) -> Conversation:
@@ -136,7 +140,11 @@ class UpstreamCall:
         if self._conversation is None:
             from apps.models.providers.dialects import DIALECTS  # the dialects know this module
 
-            self._conversation = DIALECTS[self.operation].conversation(self)
+            read = DIALECTS[self.operation].conversation(self)
+            for name, value in self.carried.items():
+                setattr(read, name, value)
+                read.names[name] = f"prompt.{name}"
+            self._conversation = read
         return self._conversation
 
 

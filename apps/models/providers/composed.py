@@ -95,7 +95,8 @@ class ComposedAdapter:
         dialect = self._dialect(call.operation, target)
         if dialect is not None:
             body = dialect.body(target, call)
-            return Prepared(self._service.request(target, call.operation, call, body, attempt_id=attempt_id))
+            request = self._service.request(target, call.operation, call, body, attempt_id=attempt_id)
+            return Prepared(request, tuple(f"prompt.{name}" for name in call.carried))
         front = self._embedding(call)
         if front is not None and self._embeddings is not None:
             written = self._embeddings.write(front.request(call), target)
