@@ -1,13 +1,15 @@
-"""What an operator compares with a provider's invoice: requests, tokens by kind and cost, by status and by project.
+"""What an operator compares with a provider's invoice: requests, tokens by kind and cost.
 
 The JSON (``TotalsReport``): ``since`` (null: from the beginning) and ``until`` in ISO 8601, ``undrained_bytes`` (what
-is in the spool and not in these figures yet; 0 when the figures are complete), and four blocks of the same shape:
-``total``, ``by_status`` (by measured, estimated, interrupted, reconciled), and ``by_project`` (by TENANT/PROJECT), each
-project with its own ``by_status``. A block has ``requests`` (upstream attempts, as a provider counts them), ``errors``,
-``input_tokens`` with its parts ``cached_tokens``, ``cache_write_tokens`` (and of these ``cache_write_1h_tokens``),
-``audio_input_tokens`` and ``image_input_tokens``, ``output_tokens`` with its parts ``reasoning_tokens``,
-``audio_output_tokens`` and ``image_output_tokens``, ``units`` (images, seconds, characters and searches, of whatever
-model), and ``cost_usd``, an exact decimal in a string.
+is in the spool and not in these figures yet; 0 when the figures are complete), and blocks of the same shape: ``total``,
+``by_status`` (by measured, estimated, interrupted, reconciled), ``by_project`` (by TENANT/PROJECT), each project with
+its own ``by_status``, ``by_provider`` (by its short name, what its invoice is held against) and ``by_model`` (by its
+name in calls); ``unknown`` is what was deleted since. A block has ``requests`` (upstream attempts, as a provider counts
+them), ``errors``, ``input_tokens`` with its parts ``cached_tokens``, ``cache_write_tokens`` (and of these
+``cache_write_1h_tokens``), ``audio_input_tokens`` and ``image_input_tokens``, ``output_tokens`` with its parts
+``reasoning_tokens``, ``audio_output_tokens`` and ``image_output_tokens``, ``units`` (images, seconds, characters and
+searches, of whatever model), and ``cost_usd``, an exact decimal in a string. A test of a connection is no request, and
+is in none of them.
 """
 
 from __future__ import annotations
@@ -83,6 +85,8 @@ class TotalsReport(msgspec.Struct):
     total: Totals
     by_status: dict[str, Totals]
     by_project: dict[str, ProjectTotals]
+    by_provider: dict[str, Totals]
+    by_model: dict[str, Totals]
 
     def shown(self) -> dict[str, Any]:
         return {
@@ -96,6 +100,8 @@ class TotalsReport(msgspec.Struct):
                 | {"by_status": {status: totals.shown() for status, totals in project.by_status.items()}}
                 for label, project in self.by_project.items()
             },
+            "by_provider": {slug: block.shown() for slug, block in self.by_provider.items()},
+            "by_model": {slug: block.shown() for slug, block in self.by_model.items()},
         }
 
 
@@ -115,7 +121,11 @@ def parse_since(text: str, now: datetime) -> datetime:
 
 
 def totals(spool: Path, *, since: datetime | None = None, project: Project | None = None) -> TotalsReport:
-    """Add up the ledger from ``since`` on. Rollups are read, and single records only up to the first full hour."""
+    """Add up the ledger from ``since`` on.
+
+    Rollups are read, and single records only up to the first full hour; for the providers, which no rollup knows, all
+    records are.
+    """
     until = timezone.now()
     # Looked at first: what is drained meanwhile is in the figures, and may be told as backlog; never the reverse.
     undrained = files.undrained_bytes(spool)
@@ -126,7 +136,22 @@ def totals(spool: Path, *, since: datetime | None = None, project: Project | Non
         for block in (whole, entry):
             block.total.add(row)
             block.by_status[row["status"]].add(row)
-    return TotalsReport(since, until, undrained, whole.total, whole.by_status, _labelled(by_ids))
+    by_provider, by_model = _where(since, project)
+    return TotalsReport(since, until, undrained, whole.total, whole.by_status, _labelled(by_ids), by_provider, by_model)
+
+
+def _where(since: datetime | None, project: Project | None) -> tuple[dict[str, Totals], dict[str, Totals]]:
+    """By provider and by model, the dearest first."""
+    providers: dict[str, Totals] = {}
+    models: dict[str, Totals] = {}
+    for row in _records(since, None, project, "endpoint__provider__slug", "model__slug"):
+        for blocks, name in ((providers, row["endpoint__provider__slug"]), (models, row["model__slug"])):
+            blocks.setdefault(name or "unknown", Totals()).add(row)
+    return _dearest_first(providers), _dearest_first(models)
+
+
+def _dearest_first(blocks: dict[str, Totals]) -> dict[str, Totals]:
+    return dict(sorted(blocks.items(), key=lambda each: (-each[1].cost_picousd, each[0])))
 
 
 def _rows(since: datetime | None, project: Project | None) -> Iterable[Mapping[str, Any]]:
@@ -137,7 +162,7 @@ def _rows(since: datetime | None, project: Project | None) -> Iterable[Mapping[s
         edge = since.replace(minute=0, second=0, microsecond=0)
         if edge != since:
             edge += timedelta(hours=1)
-            yield from _record_rows(since, edge, project)
+            yield from _records(since, edge, project, "tenant_id", "project_id", "status")
         rollups = rollups.filter(granularity=Granularity.HOUR, bucket__gte=edge)
     if project is not None:
         rollups = rollups.filter(tenant_id=project.tenant_id, project_id=project.pk)
@@ -145,17 +170,19 @@ def _rows(since: datetime | None, project: Project | None) -> Iterable[Mapping[s
     yield from rollups.order_by().values("tenant_id", "project_id", "status").annotate(**sums)
 
 
-def _record_rows(since: datetime, until: datetime, project: Project | None) -> Iterable[Mapping[str, Any]]:
-    records = UsageRecord.objects.unscoped(WHY).filter(at__gte=since, at__lt=until)
+def _records(
+    since: datetime | None, until: datetime | None, project: Project | None, *by: str
+) -> Iterable[Mapping[str, Any]]:
+    records = UsageRecord.objects.unscoped(WHY)
+    if since is not None:
+        records = records.filter(at__gte=since)
+    if until is not None:
+        records = records.filter(at__lt=until)
     if project is not None:
         records = records.filter(tenant_id=project.tenant_id, project_id=project.pk)
     sums: dict[str, Any] = {f"sum_{name}": Sum(name) for name in _SUMMED[2:]}
     failed = Case(When(outcome__in=ERRORS, then=Value(1)), default=Value(0), output_field=models.IntegerField())
-    yield from (
-        records.order_by()
-        .values("tenant_id", "project_id", "status")
-        .annotate(sum_requests=Count("*"), sum_errors=Sum(failed), **sums)
-    )
+    yield from (records.order_by().values(*by).annotate(sum_requests=Count("*"), sum_errors=Sum(failed), **sums))
 
 
 def _labelled(by_ids: dict[tuple[int, int], ProjectTotals]) -> dict[str, ProjectTotals]:

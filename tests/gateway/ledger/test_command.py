@@ -17,6 +17,9 @@ from apps.gateway.ledger.files import SegmentName, new_writer
 from apps.gateway.ledger.rebuild import rebuild_rollups
 from apps.gateway.ledger.totals import parse_since
 from apps.gateway.models import UsageRecord, UsageRollup
+from apps.models.models import Model
+from apps.models.services import create_endpoint, create_model, create_provider
+from apps.tenants.access import Actor
 from apps.tenants.models import Project, Tenant
 from tests.gateway.ledger import books
 from tests.gateway.ledger.books import dead_segment, encoded, request, settlement
@@ -102,10 +105,39 @@ def test_totals_by_status_and_project(spool: Path, project: Project) -> None:
     assert Decimal(report["total"]["cost_usd"]) == sum(Decimal(p["cost_usd"]) for p in report["by_project"].values())
     assert totals("--project", "retail/shop")["total"]["requests"] == 2
     table = ledger("totals")
+    assert "provider unknown" in table
     assert "retail/shop" in table
     assert "1.123456789013" in table
     assert "sound in" in table
     assert "sound out" not in table
+
+
+def test_totals_by_provider_and_model_are_what_an_invoice_is_held_against(spool: Path, project: Project) -> None:
+    operator = Actor.system("test")
+    served = {}
+    for name, models in {"acme": ("writer", "reader"), "other": ("writer",)}.items():
+        provider = create_provider(actor=operator, slug=name, name=name, base_url="https://192.0.43.7/v1")
+        for slug in models:
+            model = Model.objects.filter(slug=slug).first() or create_model(actor=operator, slug=slug, name=slug)
+            endpoint = create_endpoint(actor=operator, model=model, provider=provider, upstream_model=slug)
+            served[name, slug] = {"model_id": model.pk, "endpoint_id": endpoint.pk}
+    mine = {"tenant_id": project.tenant_id, "project_id": project.pk}
+    lines = [
+        settlement(number, **ids, **(mine if number else {}), cost_picousd=10 ** (12 + number))
+        for number, ids in enumerate(served.values())
+    ]
+    dead_segment(spool, encoded(*lines))
+    ledger("drain")
+    report = totals()
+
+    def costs(blocks: Any) -> dict[str, Decimal]:
+        return {name: Decimal(block["cost_usd"]) for name, block in blocks.items()}
+
+    assert costs(report["by_provider"]) == {"other": 100, "acme": 11}
+    assert costs(report["by_model"]) == {"writer": 101, "reader": 10}
+    assert costs(totals("--project", "retail/shop")["by_provider"]) == {"other": 100, "acme": 10}
+    assert sum(block["requests"] for block in report["by_provider"].values()) == report["total"]["requests"] == 3
+    assert "provider acme" in ledger("totals")
 
 
 def test_totals_since_any_moment_are_the_records_since_then(spool: Path, project: Project) -> None:

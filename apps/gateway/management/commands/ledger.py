@@ -33,7 +33,7 @@ class Command(BaseCommand):
         mode.add_argument("--once", action="store_true", help="What is there now, then end (the default).")
         mode.add_argument("--follow", action="store_true", help="Go on until SIGTERM or Ctrl-C.")
         drain.add_argument("--wait", type=float, default=10.0, metavar="SECONDS", help="For another drainer to end.")
-        adding = verbs.add_parser("totals", help="Requests, tokens and cost, by status and by project.")
+        adding = verbs.add_parser("totals", help="Requests, tokens and cost, by status, project, provider and model.")
         adding.add_argument("--json", action="store_true", help="As JSON on standard output.")
         adding.add_argument("--since", metavar="T", help="An ISO time, or a duration such as 24h or 7d.")
         adding.add_argument("--project", metavar="TENANT/PROJECT")
@@ -153,6 +153,8 @@ def _table(report: TotalsReport) -> str:
     blocks = [("total", report.total)]
     blocks += [(status, block) for status, block in report.by_status.items() if block.requests]
     blocks += [(label, entry.total) for label, entry in report.by_project.items()]
+    blocks += [(f"provider {slug}", block) for slug, block in report.by_provider.items()]
+    blocks += [(f"model {slug}", block) for slug, block in report.by_model.items()]
     columns = (*_COLUMNS, *(each for each in _RARE_COLUMNS if getattr(report.total, each[0])))
     rows = [["", *(title for _, title in columns), "cost, USD"]]
     for label, block in blocks:

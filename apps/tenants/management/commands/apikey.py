@@ -19,7 +19,7 @@ SHOWN = 20
 
 
 class Command(BaseCommand):
-    help = "Create, list or revoke API keys. `create` prints the key alone on standard output."
+    help = "Create, list or revoke API keys. `create` prints the key alone on standard output (but for --aws)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
@@ -32,6 +32,10 @@ class Command(BaseCommand):
         )  # fmt: skip
         create.add_argument("--models", nargs="+", default=[], metavar="MODEL", help="Only these models.")
         create.add_argument("--expires-in-days", type=int, metavar="N")
+        create.add_argument(
+            "--aws", action="store_true",
+            help="Print the key and the credential pair that it stands for towards AWS SDKs, as lines of an env file.",
+        )  # fmt: skip
         revoke = verbs.add_parser("revoke", help="Revoke a key for good.")
         revoke.add_argument("prefix", help="As `apikey list` shows it.")
         revoke.add_argument("--reason", default="")
@@ -65,7 +69,12 @@ class Command(BaseCommand):
             allowed_models=options["models"],
             expires_at=None if days is None else timezone.now() + timedelta(days=days),
         )
-        self.stdout.write(issued.plaintext)
+        if not options["aws"]:
+            self.stdout.write(issued.plaintext)
+            return
+        self.stdout.write(f"LOBBY_API_KEY={issued.plaintext}")
+        self.stdout.write(f"AWS_ACCESS_KEY_ID={issued.aws_access_key_id}")
+        self.stdout.write(f"AWS_SECRET_ACCESS_KEY={issued.aws_secret_access_key}")
 
     def _list(self, actor: Actor, path: str | None) -> None:
         keys = selectors.keys_for(actor)
