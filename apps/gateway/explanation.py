@@ -15,6 +15,7 @@ from apps.gateway.models import RequestLog, UsageRecord
 from apps.gateway.routing.explaining import route_words
 from apps.gateway.types import Outcome, UsageStatus
 from apps.tenants.money import format_usd
+from apps.tenants.wording import counted
 
 LICENCE_CODE = "licence_not_accepted"
 ENDED_CODE = "no_access"
@@ -251,7 +252,7 @@ def _budgets(request: RequestLog, why: Mapping[str, Any]) -> Step | None:
     if held:
         note = (
             f"{format_usd(int(held.get('cost_picousd', 0)))} was held while it ran: the most it could cost, with up to"
-            f" {int(held.get('tokens', 0)):,} tokens."
+            f" {counted(int(held.get('tokens', 0)), 'token')}."
         )
     return Step("budgets", "wallet", title, "ok", note, tuple(budgets))
 
@@ -344,7 +345,7 @@ def _attempt_step(
 
 
 def _settlement(request: RequestLog, why: Mapping[str, Any], records: Sequence[UsageRecord]) -> Step:
-    title = f"Settled: {request.input_tokens:,} tokens in, {request.output_tokens:,} out"
+    title = f"Settled: {counted(request.input_tokens, 'token')} in, {request.output_tokens:,} out"
     notes = [_USAGE_NOTES[UsageStatus(record.status)] for record in records[-1:]]
     held = int((why.get("held") or {}).get("cost_picousd", 0)) if why.get("budgets") else 0
     if held > request.cost_picousd:

@@ -64,4 +64,22 @@ function start(list) {
   }
 }
 
+// What a long list of choices offers, narrowed down by the words that are typed: what is chosen stays.
+function narrow(field) {
+  const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+  for (const select of $$(`select[name="${field.dataset.narrow}"]`)) {
+    for (const option of $$("option", select)) {
+      const text = option.textContent.toLowerCase();
+      option.hidden = Boolean(option.value) && !option.selected && !words.every((word) => text.includes(word));
+    }
+    for (const group of $$("optgroup", select)) group.hidden = $$("option", group).every((option) => option.hidden);
+  }
+}
+
 for (const list of $$("[data-order]")) start(list);
+for (const field of $$("[data-narrow]")) {
+  field.addEventListener("input", () => narrow(field));
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") event.preventDefault();
+  });
+}

@@ -48,6 +48,7 @@ def test_a_provider_is_onboarded_tried_and_disabled(
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
         sign_in(page, lobby, "/providers/")
         expect(page.get_by_text("No providers yet")).to_be_visible()
         page.get_by_role("link", name="Add a provider").first.click()

@@ -32,6 +32,7 @@ from apps.tenants.snippets import chat_snippets
 from apps.tenants.views.requests import Here, page_of, sorted_by, tenant_page
 
 ORDERS = {"name": "name", "slug": "slug", "created": "created_at"}
+MANY_CHOICES = 5  # from then on one searches
 PLATFORM, OWN = "platform", "tenant"
 STRATEGIES = {
     Strategy.PRIORITY: "The first that may serve a request and is healthy; the next ones when it fails.",
@@ -187,12 +188,15 @@ def _form_page(
     request: HttpRequest, here: Here, form: RouteForm, rows: list[TargetRow], route: Route | None
 ) -> HttpResponse:
     tenant = route.tenant if route is not None else here.tenant
+    models = sorted(_models(here, tenant if route is not None else None), key=lambda each: each.slug)
+    endpoints = _endpoints(here)
     context = {
         "form": form,
         "route": route,
         "rows": with_blanks(rows),
-        "models": sorted(_models(here, tenant if route is not None else None), key=lambda each: each.slug),
-        "endpoints": _endpoints(here),
+        "models": models,
+        "endpoints": endpoints,
+        "many_choices": len(models) + len(endpoints) > MANY_CHOICES,
         "purposes": Purpose.choices,
         "facts": [(name, words) for name, (_, words) in FACTS.items()],
         "strategies": [(label, STRATEGIES[Strategy(value)]) for value, label in Strategy.choices],

@@ -52,6 +52,12 @@ def test_a_route_is_made_ordered_and_simulated(lobby: LiveLobby, chromium: str) 
         page.get_by_label("Name", exact=True).fill("Claims, default")
         page.get_by_label("Name in calls").fill("claims-default")
         chat, judge = "model:sandbox-chat", "model:sandbox-judge"
+        find = page.get_by_placeholder("Find a model or provider")
+        find.fill("judge")
+        offered = page.locator("select[name=target_to]").nth(0).locator("option[value]:not([hidden])")
+        assert {each.get_attribute("value") for each in offered.all()} - {""} >= {judge}
+        assert chat not in {each.get_attribute("value") for each in offered.all()}
+        find.fill("")
         page.get_by_label("Goes to").nth(0).select_option(chat)
         page.get_by_label("Goes to").nth(1).select_option(judge)
         page.get_by_label("Goes to").nth(1).press("Alt+ArrowUp")
