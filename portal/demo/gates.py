@@ -24,7 +24,7 @@ from apps.evaluation.running.summaries import summarise
 from apps.evaluation.services import create_dataset, freeze_version, gates
 from apps.evaluation.services.examples import Incoming, Provenance, store
 from apps.evaluation.services.plans import PlanFacts, PlannedMetric, set_plan, told
-from apps.evaluation.services.scorers import create_scorer
+from apps.evaluation.services.scorers import create_scorer, ensure_default_scorers
 from apps.evaluation.types import ItemStatus, RunStatus, Source, Trigger
 from apps.prompts import services as prompts
 from apps.prompts.models import Prompt, PromptVersion
@@ -89,6 +89,7 @@ def seed_gates(now: datetime) -> None:
     tenant = Tenant.objects.for_actor(mei).get(slug=cast.TENANTS[0].slug)
     project = Project.objects.for_tenant(tenant).get(slug="triage-dev")
     data = _dataset(tenant, mei)
+    ensure_default_scorers(actor=mei, tenant=tenant)
     scorer = create_scorer(actor=mei, tenant=tenant, kind="exact-match", slug="right-urgency", name="Right urgency")
     prompt = prompts.create_prompt(
         actor=mei,
