@@ -98,7 +98,7 @@ def fetch_credential(source: CloudSource) -> tuple[str, float | None]:
         raise CredentialUnavailable(f"AWS refused to give the credential: {code or 'no reason given'}.") from None
     except BotoCoreError as error:
         raise CredentialUnavailable(
-            f"AWS cannot be asked for the credential. It said: {str(error).rstrip('.')[:200]}."
+            f"AWS cannot be asked for the credential: {str(error).rstrip('.')[:200]}."
         ) from None
 
 
