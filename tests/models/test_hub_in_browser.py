@@ -85,7 +85,7 @@ def test_a_person_finds_a_model_and_learns_how_to_call_it(lobby: LiveLobby, chro
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
         page.goto(f"{lobby.url}/models/acme/writer:8b/")
-        expect(page.get_by_text("You cannot call it yet.")).to_be_visible()
+        expect(page.get_by_text("cannot call it yet.")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         browser.close()
     assert complaints == []
