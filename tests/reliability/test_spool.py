@@ -128,7 +128,8 @@ def check_against(promised: Promised, writers: int) -> None:
 @pytest.mark.parametrize("seed", [11, 12])
 def test_sigkill_of_the_writer_loses_nothing_that_was_promised(spool: Path, seed: int) -> None:
     writers = [start_writer(spool, seed * 10 + number, 10**9) for number in range(2)]
-    time.sleep(random.Random(seed).uniform(0.8, 1.5))
+    wait_until(lambda: len(Promised.read(spool.parent).ended) > 20, "the writers do not get on")
+    time.sleep(random.Random(seed).uniform(0, 0.5))
     drainer = Drainer(spool)
     for _ in range(3):
         drainer.run()

@@ -142,7 +142,8 @@ def test_engineer_cannot_suspend(cast: Cast) -> None:
 
 def test_project_member_limit_and_budget_are_made_by_their_services(cast: Cast) -> None:
     client = cast.client("sam")
-    form: dict[str, object] = {"tenant": cast.retail.pk, "name": "Batch", "slug": "batch", "environment": "prod"}
+    form: dict[str, object] = {"tenant": cast.retail.pk, "name": "Batch", "slug": "batch"}
+    form |= {"environment": "prod", "content_percent": "0"}
     assert client.post(url("project", "add"), form).status_code == 302
     project = Project.objects.unscoped("test").get(slug="batch")
     form = {"tenant": cast.retail.pk, "user": cast.nora.pk, "role": Role.REVIEWER}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +21,7 @@ from apps.gateway.selectors import GroupBy, RequestFilters, UsageGroup
 from apps.gateway.types import Outcome
 from apps.gateway.views.lists import chosen_project, csv_response, with_parameters
 from apps.tenants.access import can, require
+from apps.tenants.errors import NotFound
 from apps.tenants.money import to_usd
 from apps.tenants.rest.pagination import paginate
 from apps.tenants.selectors import keys_for
@@ -27,6 +29,7 @@ from apps.tenants.views.requests import Here, tenant_page
 
 PER_PAGE = 50
 EXPORTED = 10_000
+WRITTEN_WITHIN_MS = 30_000
 EXPORT_CHUNK = 500
 KEYS_OFFERED = 100
 ORDERS = {"at": "at", "cost": "cost_picousd", "duration": "duration_ms", "in": "input_tokens", "out": "output_tokens"}
@@ -190,7 +193,15 @@ def _requests_csv(rows: Any, period: Period) -> HttpResponse:
 @tenant_page
 def request_detail(request: HttpRequest, here: Here, request_id: str) -> HttpResponse:
     """The why of one request: as a page, or in the list's side panel."""
-    row = selectors.get_request_for(here.actor, request_id)
+    try:
+        row = selectors.get_request_for(here.actor, request_id)
+    except NotFound:
+        if not _is_recent(request_id):
+            raise
+        # Whoever follows an answer's "why" at once may be quicker than the ledger.
+        pending = render(request, "gateway/request_pending.html", status=404)
+        pending.headers["Refresh"] = "1"
+        return pending
     records = selectors.attempts_of(row)
     context = {
         "row": row,
@@ -201,6 +212,15 @@ def request_detail(request: HttpRequest, here: Here, request_id: str) -> HttpRes
     }
     in_panel = request.headers.get("HX-Target") == "request-panel-body"
     return render(request, "gateway/_request_why.html" if in_panel else "gateway/request_detail.html", context)
+
+
+def _is_recent(request_id: str) -> bool:
+    """Whether an id was given in the last seconds: it begins with its milliseconds, whoever's it is."""
+    try:
+        age_ms = time.time() * 1000 - int(request_id[:12], 16)
+    except ValueError:
+        return False
+    return 0 <= age_ms < WRITTEN_WITHIN_MS
 
 
 def _output_rate(row: RequestLog) -> float | None:

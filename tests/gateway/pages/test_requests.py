@@ -12,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from apps.gateway.books import new_id
 from apps.gateway.csv_files import cell
 from apps.tenants.models import Project
 from tests.cast import Cast
@@ -87,6 +88,15 @@ def test_outsider_gets_404_as_for_a_missing_request(usage: Usage, cast: Cast) ->
         response = client.get(f"/requests/{query}")
         body = b"".join(response) if response.streaming else response.content
         assert b"writer" not in body, query
+
+
+def test_an_id_of_this_moment_is_told_to_wait_whoever_asks(cast: Cast) -> None:
+    for user in (cast["developer"], cast["outsider"]):
+        page = client_of(user).get(f"/requests/{new_id()}/")
+        assert (page.status_code, page.headers["Refresh"]) == (404, "1")
+        assert "looks again by itself" in page.content.decode()
+        gone = client_of(user).get(f"/requests/{0x0198_0000_0000:012x}{'0' * 20}/")
+        assert (gone.status_code, gone.has_header("Refresh")) == (404, False)
 
 
 def test_filters_narrow_and_combine(usage: Usage, cast: Cast) -> None:
