@@ -86,7 +86,7 @@ def limits(cast: Cast, count: int) -> None:
             RateLimit(
                 tenant=cast.claims, project=key.project, api_key=key, user=key.created_by, metric="requests", limit=9
             )
-            for key in ApiKey.objects.for_tenant(cast.claims).filter(prefix__startswith="k0")
+            for key in ApiKey.objects.for_tenant(cast.claims).filter(name__startswith="Key ")
         ]
     )
 
@@ -96,7 +96,7 @@ def budgets(cast: Cast, count: int) -> None:
     Budget.objects.bulk_create(
         [
             Budget(tenant=cast.claims, project=key.project, api_key=key, amount_picousd=1)
-            for key in ApiKey.objects.for_tenant(cast.claims).filter(prefix__startswith="k0")
+            for key in ApiKey.objects.for_tenant(cast.claims).filter(name__startswith="Key ")
         ]
     )
 
@@ -148,7 +148,7 @@ def requests(cast: Cast, count: int) -> None:
                 project=key.project, api_key=key, user=key.created_by, model_slug=f"m{n}",
                 operation="chat.completions", outcome="ok", http_status=200,
             )
-            for n, key in enumerate(ApiKey.objects.for_tenant(cast.claims).filter(prefix__startswith="k0"))
+            for n, key in enumerate(ApiKey.objects.for_tenant(cast.claims).filter(name__startswith="Key "))
         ]
     )  # fmt: skip
 
@@ -157,7 +157,7 @@ def usage(cast: Cast, count: int) -> None:
     keys(cast, count)
     endpoints_models = Model.objects.bulk_create([Model(slug=f"m{n}", name=f"Model {n}") for n in range(count)])
     day = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    found = ApiKey.objects.for_tenant(cast.claims).filter(prefix__startswith="k0")
+    found = ApiKey.objects.for_tenant(cast.claims).filter(name__startswith="Key ")
     UsageRollup.objects.bulk_create(
         [
             UsageRollup(
@@ -562,7 +562,7 @@ def _forget(cast: Cast) -> None:
         Provider.objects.all(),
         RateLimit.objects.unscoped("test"),
         Budget.objects.unscoped("test"),
-        ApiKey.objects.unscoped("test").filter(prefix__startswith="k0"),
+        ApiKey.objects.unscoped("test").filter(name__startswith="Key "),
         Membership.objects.unscoped("test").filter(user__email__endswith="@example.org"),
         User.objects.filter(email__endswith="@example.org"),
         Project.objects.unscoped("test").filter(slug__startswith="p"),
