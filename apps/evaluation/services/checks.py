@@ -492,7 +492,7 @@ def _settle(check: MonitorCheck, verdict: CheckVerdict, reasons: Iterable[str]) 
         told = {
             "until": check.until.isoformat(),
             "reasons": check.reasons[:3],
-            "rollback": None if check.rollback_id is None else check.rollback_id,
+            "rollback": check.rollback_id,
         }
         audit.record(_actor(check.monitor), "monitor.out_of_control", check.monitor, told, check.monitor.tenant)
 
