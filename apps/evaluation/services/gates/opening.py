@@ -1,0 +1,222 @@
+"""A gate is opened: the new version and the released one are evaluated on the same examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from apps.evaluation.models import DatasetVersion, Evaluation, EvaluationPlan, GateDecision, PlanMetric
+from apps.evaluation.selectors import gates as selectors
+from apps.evaluation.services.gates.judges import unfit_judges
+from apps.evaluation.services.gates.outcomes import record
+from apps.evaluation.services.plans import PlanFacts, cleaned, told
+from apps.evaluation.services.runs import MetricChoice, RunPlan, start_run
+from apps.evaluation.services.scorers import current_version
+from apps.evaluation.types import GateStatus, MetricRole, ReleasePolicy, RunStatus, Trigger
+from apps.prompts.models import PromptVersion
+from apps.prompts.selectors import label_state_of
+from apps.prompts.services.prompts import locked
+from apps.tenants.access import Actor, require
+from apps.tenants.errors import Conflict, DomainError, Invalid
+from apps.tenants.jobs import enqueue
+from apps.tenants.models import Membership
+
+WHY: Final = "a gate that opens by itself, or that its caller reached"
+DECIDE_TASK: Final = "evaluation.decide_gate"
+# What does not change the question: who asked it, and when.
+_ASKING: Final = ("trigger", "opened_by")
+
+
+@transaction.atomic
+def open_gate(
+    *, actor: Actor, version: PromptVersion, trigger: str = Trigger.PERSON, facts: PlanFacts | None = None
+) -> GateDecision:
+    """Evaluate ``version`` by its prompt's plan, or by ``facts`` in its place: those give advice and release nothing.
+
+    The same question asked again is answered by the same decision: asking until chance says yes would be no test.
+
+    Raises:
+        Conflict: There is no plan, or the label means this version already.
+        Invalid: The plan does not fit what is there: a dataset without a version, a model that may not be called.
+    """
+    prompt = locked(version.prompt)
+    require(actor, "evaluation.run", prompt.tenant, what="run this prompt's gate")
+    version.prompt = prompt
+    if facts is not None:
+        values, chosen = cleaned(prompt, facts)
+        stated = EvaluationPlan(tenant=prompt.tenant, prompt=prompt, **(values | {"policy": ReleasePolicy.ADVICE}))
+        rows = [PlanMetric(scorer=each.scorer, role=each.role, margin=each.margin) for each in chosen]
+        return _open(actor, stated, rows, version, trigger)
+    plan = selectors.plan_of(prompt)
+    if plan is None:
+        raise Conflict(
+            f"{prompt.name} has no evaluation plan.",
+            code="no_plan",
+            remedy="Set one on the prompt's page: the dataset, the metrics, and who decides.",
+        )
+    return _open(actor, plan, _metrics_of(plan), version, trigger)
+
+
+def open_gate_of_new_version(version_id: int) -> None:
+    """For a version that was saved under its prompt's plan. What stands in the way is the decision."""
+    version = (
+        PromptVersion.objects.unscoped(WHY)
+        .select_related("prompt__tenant", "author", "prompt__evaluation_plan__updated_by")
+        .filter(planned_for(), pk=version_id)
+        .first()
+    )
+    if version is None:
+        return
+    with transaction.atomic():
+        prompt = locked(version.prompt)
+        plan = selectors.plan_of(prompt)
+        if plan is None or GateDecision.objects.unscoped(WHY).filter(version=version).exists():
+            return
+        version.prompt = prompt
+        try:
+            with transaction.atomic():
+                _open(Actor.system("evaluation plan"), plan, _metrics_of(plan), version, Trigger.VERSION)
+        except DomainError as error:
+            if error.code == "nothing_to_gate":
+                return
+            facts = told(plan) | {"trigger": Trigger.VERSION, "opened_by": "evaluation plan", "baseline_version": None}
+            decision = GateDecision.objects.create(
+                tenant=prompt.tenant,
+                prompt=prompt,
+                version=version,
+                policy=facts,
+                status=GateStatus.FAILED,
+                reasons=[str(error)],
+                decided_at=timezone.now(),
+            )
+            record(Actor.system("evaluation plan"), decision, "gate.failed")
+
+
+def _metrics_of(plan: EvaluationPlan) -> list[PlanMetric]:
+    return list(plan.metrics.select_related("scorer__tenant").order_by("pk"))
+
+
+def planned_for() -> Q:
+    """Versions that were saved after their prompt's plan was last set."""
+    return Q(
+        prompt__evaluation_plan__runs_by_itself=True,
+        prompt__is_archived=False,
+        created_at__gte=F("prompt__evaluation_plan__updated_at"),
+    )
+
+
+def _open(
+    actor: Actor, plan: EvaluationPlan, rows: Sequence[PlanMetric], version: PromptVersion, trigger: str
+) -> GateDecision:
+    prompt = version.prompt
+    dataset = plan.dataset.versions.order_by("-number").first()
+    if dataset is None:
+        raise Invalid(
+            f"The dataset {plan.dataset.name} has no version yet.",
+            field="dataset",
+            code="dataset_without_version",
+            remedy="Freeze a version of it.",
+        )
+    baseline = selectors.main_version(label_state_of(prompt, plan.environment, plan.label))
+    if baseline is not None and baseline.pk == version.pk:
+        raise Conflict(f"“{plan.label}” means version {version.number} already.", code="nothing_to_gate")
+    metrics = [(current_version(actor=actor, scorer=row.scorer), row) for row in rows]
+    facts = told(plan, rows) | {
+        "dataset_version": dataset.number,
+        "model": plan.model or version.model,
+        "baseline_version": None if baseline is None else baseline.number,
+        "metrics": [
+            {
+                "scorer": row.scorer.slug,
+                "name": row.scorer.name,
+                "version": scorer.number,
+                "role": row.role,
+                "margin": row.margin,
+            }
+            for scorer, row in metrics
+        ],
+        "trigger": trigger,
+        "opened_by": actor.label,
+    }
+    for earlier in GateDecision.objects.unscoped(WHY).filter(version=version).order_by("-pk")[:20]:
+        if earlier.status != GateStatus.FAILED and _question(earlier.policy) == _question(facts):
+            return earlier
+    if unfit := unfit_judges([scorer for scorer, row in metrics if row.role != MetricRole.WATCH]):
+        raise Invalid(unfit[0], field="metrics", code="judge_not_calibrated", remedy=unfit[1])
+    choices = [MetricChoice(scorer, row.role, row.margin) for scorer, row in metrics]
+    other = None
+    if baseline is not None:
+        baseline.prompt = prompt
+        other = _reusable(plan, baseline, dataset, choices) or _start(
+            actor, plan, baseline, dataset, choices, trigger, None
+        )
+    decision = GateDecision.objects.create(
+        tenant=prompt.tenant,
+        prompt=prompt,
+        version=version,
+        candidate=_start(actor, plan, version, dataset, choices, trigger, other),
+        baseline=other,
+        policy=facts,
+    )
+    record(actor, decision, "gate.opened")
+    enqueue(DECIDE_TASK, decision.pk)  # it may be that there is nothing to wait for
+    return decision
+
+
+def _question(policy: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in policy.items() if name not in _ASKING}
+
+
+def _start(
+    actor: Actor,
+    plan: EvaluationPlan,
+    version: PromptVersion,
+    dataset: DatasetVersion,
+    metrics: list[MetricChoice],
+    trigger: str,
+    baseline: Evaluation | None,
+) -> Evaluation:
+    run = RunPlan(
+        project=plan.project,
+        dataset_version=dataset,
+        metrics=metrics,
+        prompt_version=version,
+        model=plan.model,
+        split=plan.split,
+        repetitions=plan.repetitions,
+        baseline=baseline,
+        budget_picousd=plan.budget_picousd,
+    )
+    people = [person for person in (actor.user, version.author, plan.updated_by) if person is not None]
+    rows = Membership.objects.for_tenant(plan.tenant).filter(user__in=people)
+    members = set(rows.values_list("user_id", flat=True))
+    if actor.api_key_id is not None or (actor.user is not None and actor.user.pk in members):
+        return start_run(actor=actor, plan=run, trigger=trigger)
+    # Calls are made for a member: the platform's staff and the plan itself are none.
+    caller = next((person for person in people if person.pk in members), None)
+    return start_run(actor=Actor.system(actor.label), plan=run, trigger=trigger, caller=caller)
+
+
+def _reusable(
+    plan: EvaluationPlan, version: PromptVersion, dataset: DatasetVersion, metrics: list[MetricChoice]
+) -> Evaluation | None:
+    """The newest run of the baseline that asked the same: done, or on its way."""
+    rows = Evaluation.objects.for_tenant(plan.tenant).filter(
+        prompt_version=version,
+        dataset_version=dataset,
+        split=plan.split,
+        model=plan.model or version.model,
+        parameters={},
+        repetitions=plan.repetitions,
+        seed=None,
+        status__in=(RunStatus.DONE, RunStatus.RUNNING, RunStatus.QUEUED),
+    )
+    wanted = {each.version.pk for each in metrics}
+    for row in rows.order_by("-pk").prefetch_related("metrics")[:20]:
+        if wanted <= {metric.scorer_version_id for metric in row.metrics.all()}:
+            return row
+    return None
