@@ -23,6 +23,7 @@ from jsonschema import Draft202012Validator, SchemaError  # type: ignore[import-
 
 from apps.evaluation.scorers import (
     answers,
+    attacking,
     code,
     judges,
     matching,
@@ -63,6 +64,7 @@ BUILT_IN: Final[tuple[type[Scorer], ...]] = (
     measures.Length,
     screens.Refusal,
     screens.ToxicityScreen,
+    attacking.AttackSuccess,
     probes.CounterfactualBias,
     probes.Robustness,
     judges.RubricJudge,
