@@ -5,7 +5,7 @@ from tests import environment
 environment.prepare()
 
 from portal.settings import *  # noqa: E402, F403
-from portal.settings import DATA_DIR, DATABASES  # noqa: E402
+from portal.settings import DATA_DIR, DATABASES, MIDDLEWARE  # noqa: E402
 
 # A file: in memory, threads and processes of a test could not share it.
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
@@ -14,8 +14,6 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 # The real hasher takes a tenth of a second by design, and the tests sign in hundreds of times.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-# Each test's client makes the middleware anew, which would look through every folder of static files each time. Whoever
-# tests them asks a running Lobby.
-SERVESTATIC_USE_FINDERS = False
-STATIC_ROOT = DATA_DIR / "static"
-STATIC_ROOT.mkdir()
+# It only knows coroutines, for which the tests' client would start an event loop and a thread per request. Whoever tests
+# static files asks a running Lobby.
+MIDDLEWARE = [each for each in MIDDLEWARE if each != "servestatic.middleware.ServeStaticMiddleware"]
