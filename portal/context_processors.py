@@ -40,6 +40,7 @@ NAV: tuple[NavEntry, ...] = (
     NavEntry("Datasets", "evaluation:dataset-list", "database", "g s", ""),
     NavEntry("Inbox", "evaluation:inbox", "inbox", "g i", ""),
     NavEntry("Evaluations", "evaluation:run-list", "flask-conical", "g l", ""),
+    NavEntry("Monitors", "evaluation:monitor-list", "bell", "g q", ""),
     NavEntry("Scorers", "evaluation:scorer-list", "scale", "g w", ""),
     NavEntry("Examples", "playground:example-list", "star", "g e", ""),
     NavEntry("Keys", "tenants:key-list", "key-round", "g k", "Build"),

@@ -334,6 +334,20 @@ def _run_form(world: World, which: Which) -> dict[str, Any]:
     }
 
 
+_MONITOR_ALERT = Target(
+    lambda world, which: {
+        "tenant": _tenant(which),
+        "monitor": "quality",
+        "id": _pick(which, world.own["monitor_alert"], world.foreign["monitor_alert"], 999_999),
+    }
+)
+_MONITOR_ALERT_PAGE = Target(
+    lambda world, which: {
+        "tenant": _tenant(which),
+        "monitor": "quality",
+        "pk": _pick(which, world.own["monitor_alert"], world.foreign["monitor_alert"], 999_999),
+    }
+)
 _MONITOR = Target(lambda world, which: {"tenant": _tenant(which), "monitor": "quality"})
 _WATCHING = {
     "name": "New",
@@ -341,6 +355,22 @@ _WATCHING = {
     "model": "acme/open:1b",
     "baseline_since": "2026-01-01T00:00:00Z",
     "baseline_until": "2026-01-02T00:00:00Z",
+}
+
+
+_WATCHING_FORM = {
+    "name": "New",
+    "scorers": "watching",
+    "model": "acme/open:1b",
+    "project": "triage",
+    "window_minutes": "60",
+    "sample_size": "50",
+    "minimum_sample": "20",
+    "baseline": "period",
+    "baseline_since": "2026-01-01T00:00",
+    "baseline_until": "2026-01-02T00:00",
+    "chart": "shewhart",
+    "sigmas": "3",
 }
 
 
@@ -364,10 +394,13 @@ API |= {
         _MONITOR,
         GET=READERS,
         PUT=Act(PROMPT_WRITERS, lambda world, which: _WATCHING | {"project": _project(which)["project"]}),
+        DELETE=PROMPT_WRITERS,
     ),
     "api:monitor-pause": api(_MONITOR, POST=to(PROMPT_WRITERS, {})),
     "api:monitor-resume": api(_MONITOR, POST=to(PROMPT_WRITERS, {})),
-    "api:monitor-secret": api(_MONITOR, GET=PROMPT_WRITERS),
+    "api:monitor-acknowledge": api(_MONITOR, POST=to(PROMPT_WRITERS, {})),
+    "api:monitor-alert-retry": api(_MONITOR_ALERT, POST=to(PROMPT_WRITERS, {})),
+    "api:monitor-secret": api(_MONITOR, POST=to(PROMPT_WRITERS, {})),
     "api:monitor-check-list": api(_MONITOR, GET=READERS, POST=to(PROMPT_WRITERS, {})),
     "api:scorer-list": api(
         GET=READERS,
@@ -560,6 +593,20 @@ PAGES: dict[str, Row] = {
     ),
     "evaluation:scorer-archive": page(_SCORER, POST=_RUN_SERVICE),
     "evaluation:judge-calibrate": page(_SCORER, POST=to(ADMINS, {"reason": "Read by three of us, and found right."})),
+    "evaluation:prompt-monitors": page(PROMPT, GET=MEMBERS),
+    "evaluation:monitor-list": page(GET=MEMBERS),
+    "evaluation:monitor-create": page(GET=PROMPT_WRITERS, POST=to(PROMPT_WRITERS, _WATCHING_FORM)),
+    "evaluation:monitor-detail": page(_MONITOR, GET=MEMBERS),
+    "evaluation:monitor-progress": page(_MONITOR, GET=MEMBERS),
+    "evaluation:monitor-edit": page(
+        _MONITOR,
+        GET=PROMPT_WRITERS,
+        POST=Act(PROMPT_WRITERS, lambda world, which: _WATCHING_FORM | {"project": _project(which)["project"]}),
+    ),
+    "evaluation:monitor-act": page(_MONITOR, POST=to(PROMPT_WRITERS, {"act": "pause"})),
+    "evaluation:monitor-delete": page(_MONITOR, POST=PROMPT_WRITERS),
+    "evaluation:monitor-secret": page(_MONITOR, POST=PROMPT_WRITERS),
+    "evaluation:monitor-alert-retry": page(_MONITOR_ALERT_PAGE, POST=PROMPT_WRITERS),
     # MLflow's pages are every tenant's at once: for the platform's staff alone.
     "mlflow": page(GET=STAFF),
     "mlflow-path": page(

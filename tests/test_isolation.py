@@ -36,6 +36,8 @@ from apps.evaluation.models import (
     Example,
     ExampleRevision,
     GateDecision,
+    MonitorAlert,
+    MonitorCheck,
     VersionExample,
 )
 from apps.evaluation.services.monitors import MonitorFacts, check_now, create_monitor
@@ -304,7 +306,12 @@ def _furnish_runs(kinds: dict[str, Any], project: Project, admin: User, word: st
         recipients=[admin],
     )
     monitor = create_monitor(actor=actor, tenant=tenant, facts=facts, slug="quality")
-    check_now(actor=actor, monitor=monitor)
+    monitor.webhook_url = f"https://{word}.example.com/hook"
+    monitor.save(update_fields=["webhook_url"])
+    check = check_now(actor=actor, monitor=monitor)
+    alert = MonitorAlert.objects.create(monitor_check=check, channel="mail", address=f"{word}@example.com")
+    MonitorCheck.objects.unscoped("test").filter(pk=check.pk).update(verdict="out", reasons=[f"Worse {word}"])
+    kinds["monitor_alert"] = alert.pk
     scorer_version = exact.versions.get()
     kinds["scorer_version"] = scorer_version.pk
     for kind, status in (("run", "queued"), ("paused", "paused"), ("ended", "done")):

@@ -387,6 +387,13 @@ def runs(cast: Cast, count: int) -> None:
     )
 
 
+def _figures_of_check(n: int) -> dict[str, Any]:
+    return {
+        "scorer": "s0", "name": "Scorer 0", "kind": "binary", "direction": "higher", "unit": "", "version": 1, "n": 30,
+        "mean": 0.5, "compared": 0.5, "low": 0.4, "centre": 0.6, "high": 0.8, "verdict": "out" if n % 2 else "in",
+    }  # fmt: skip
+
+
 def monitors(cast: Cast, count: int) -> None:
     """As many monitors with a check and an alert each, and as many checks of the first one."""
     runs(cast, count)
@@ -415,7 +422,13 @@ def monitors(cast: Cast, count: int) -> None:
     checks = MonitorCheck.objects.bulk_create(
         [
             MonitorCheck(
-                monitor=made[0], since=now, until=now + timedelta(hours=n), evaluation=evaluations[n], verdict="in"
+                monitor=made[0],
+                since=now,
+                until=now + timedelta(hours=n),
+                evaluation=evaluations[n],
+                verdict="out" if n % 2 else "in",
+                reasons=["It is worse."],
+                statistics=[_figures_of_check(n)],
             )
             for n in range(count)
         ]
@@ -469,6 +482,8 @@ LISTS: dict[str, Builder] = {
     "api:scorer-list": runs,
     "api:monitor-list": monitors,
     "api:monitor-check-list": monitors,
+    "evaluation:monitor-list": monitors,
+    "evaluation:monitor-detail": monitors,
     "evaluation:run-list": runs,
     "evaluation:scorer-list": runs,
     "portal:home": usage,
@@ -515,7 +530,7 @@ def test_a_list_costs_the_same_with_3_and_300_rows(cast: Cast, name: str, part: 
     arguments = {"tenant": "claims", "prompt": "s0"} if name in OF_A_PROMPT else {}
     if name in OF_A_DATASET:
         arguments = {"tenant": "claims", "dataset": "d0"}
-    if name == "api:monitor-check-list":
+    if name in {"api:monitor-check-list", "evaluation:monitor-detail"}:
         arguments = {"tenant": "claims", "monitor": "first"}
     url = reverse(name, kwargs=arguments) + QUERIES.get(name, "?page_size=200" if _takes_page_size(name) else "")
 

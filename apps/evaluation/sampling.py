@@ -20,6 +20,7 @@ from apps.evaluation.content import Content
 from apps.evaluation.models import (
     Dataset,
     DatasetVersion,
+    Evaluation,
     EvaluationItem,
     Example,
     ExampleRevision,
@@ -152,6 +153,13 @@ def _figures(contents: Sequence[RequestContent]) -> dict[str, dict[str, Any]]:
             "request_id", "duration_ms", "first_token_ms", "cost_picousd", "input_tokens", "output_tokens"
         )
     }
+
+
+def forget(dataset: Dataset) -> None:
+    """All of a monitor that is gone: its samples, and the runs over them with their scores."""
+    Evaluation.objects.unscoped(WHY).filter(dataset_version__dataset=dataset).delete()
+    VersionExample.objects.unscoped(WHY).filter(version__dataset=dataset).delete()
+    dataset.delete()
 
 
 def forget_expired() -> int:

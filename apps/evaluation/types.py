@@ -188,6 +188,17 @@ class CheckVerdict(models.TextChoices):
     READY = "ready", "Ready"
 
 
+class MonitorState(models.TextChoices):
+    """How a monitor stands, by its newest verdict; the most urgent first."""
+
+    OUT = "out", "Out of limits"
+    FAILING = "failing", "Failing"
+    FEW = "few", "Too few samples"
+    NEW = "new", "No check yet"
+    CALM = "calm", "Calm"
+    PAUSED = "paused", "Paused"
+
+
 class AlertChannel(models.TextChoices):
     MAIL = "mail", "Mail"
     WEBHOOK = "webhook", "Webhook"

@@ -2,12 +2,25 @@
 
 from django.urls import path
 
-from apps.evaluation.views import comparisons, datasets, examples, gates, inbox, plans, runs, scorers, uploads, versions
+from apps.evaluation.views import (
+    comparisons,
+    datasets,
+    examples,
+    gates,
+    inbox,
+    monitors,
+    plans,
+    runs,
+    scorers,
+    uploads,
+    versions,
+)
 
 app_name = "evaluation"
 _prompt = "prompts/<slug:tenant>/<slug:prompt>/"
 _one = "datasets/<slug:tenant>/<slug:dataset>/"
 _run = "evaluations/runs/<slug:run>/"
+_monitor = "monitors/<slug:tenant>/<slug:monitor>/"
 _scorer = "scorers/<slug:tenant>/<slug:scorer>/"
 urlpatterns = [
     path(_prompt + "plan/", plans.plan, name="plan"),
@@ -49,6 +62,16 @@ urlpatterns = [
     path(_run + "progress/", runs.run_progress, name="run-progress"),
     path(_run + "act/", runs.run_act, name="run-act"),
     path(_run + "items/<int:pk>/", runs.run_item, name="run-item"),
+    path(_prompt + "monitors/", monitors.prompt_monitors, name="prompt-monitors"),
+    path("monitors/", monitors.monitor_list, name="monitor-list"),
+    path("monitors/new/", monitors.monitor_create, name="monitor-create"),
+    path(_monitor, monitors.monitor_detail, name="monitor-detail"),
+    path(_monitor + "progress/", monitors.monitor_progress, name="monitor-progress"),
+    path(_monitor + "edit/", monitors.monitor_edit, name="monitor-edit"),
+    path(_monitor + "act/", monitors.monitor_act, name="monitor-act"),
+    path(_monitor + "delete/", monitors.monitor_delete, name="monitor-delete"),
+    path(_monitor + "secret/", monitors.monitor_secret, name="monitor-secret"),
+    path(_monitor + "alerts/<int:pk>/retry/", monitors.alert_retry, name="monitor-alert-retry"),
     path("scorers/", scorers.scorer_list, name="scorer-list"),
     path("scorers/new/", scorers.scorer_create, name="scorer-create"),
     path("scorers/defaults/", scorers.scorer_defaults, name="scorer-defaults"),

@@ -121,9 +121,10 @@ class ProjectForm(forms.Form):
         min_value=0,
         max_value=100,
         initial=0,
-        label="Keep what requests say, in %",
-        help_text="Monitors score these samples. Personal data is replaced before anything is kept, and a request with "
-        "“store”: false is never kept. For a tenant admin to decide; 0 keeps nothing.",
+        label="Samples for monitors, in %",
+        help_text="The share of requests of which question and answer are kept, for monitors to score, until the "
+        "tenant's retention ends. Personal data is replaced first, and a request with “store”: false is never kept. "
+        "0 keeps nothing. A tenant admin decides it.",
     )
 
     def clean_content_percent(self) -> int:
@@ -132,6 +133,11 @@ class ProjectForm(forms.Form):
 
 class ProjectEditForm(ProjectForm):
     slug = None  # type: ignore[assignment]
+
+    def __init__(self, *args: Any, may_consent: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Disabled, it keeps its value whatever is sent.
+        self.fields["content_percent"].disabled = not may_consent
 
 
 class MemberForm(forms.Form):

@@ -77,6 +77,7 @@ STATES: Mapping[str, State] = {
             "accepted",
             "better",
             "done",
+            "calm",
         ),
         State("ok", "circle-check"),
     ),
@@ -97,16 +98,31 @@ STATES: Mapping[str, State] = {
             "inconclusive",
             "cancelled",
             "overridden",
+            "few",
+            "acknowledged",
             "sandbox",
         ),
         State("warn", "triangle-alert"),
     ),
     **dict.fromkeys(
-        ("failed", "error", "denied", "suspended", "blocked", "rejected", "down", "worse", "stopped"),
+        (
+            "failed",
+            "error",
+            "denied",
+            "suspended",
+            "blocked",
+            "rejected",
+            "down",
+            "worse",
+            "stopped",
+            "out",
+            "failing",
+        ),
         State("danger", "circle-x"),
     ),
     **dict.fromkeys(
-        ("revoked", "expired", "retired", "offboarded", "inactive", "disabled"), State("muted", "circle-slash")
+        ("revoked", "expired", "retired", "offboarded", "inactive", "disabled", "ended", "new"),
+        State("muted", "circle-slash"),
     ),
 }
 

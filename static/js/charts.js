@@ -132,12 +132,16 @@ function draw(Chart, canvas) {
       maxBarThickness: 36,
       categoryPercentage: 0.8,
       barPercentage: 0.94,
-      pointRadius: 0,
+      pointRadius: series.points ? 5 : series.dots ? 2.5 : 0,
+      pointBackgroundColor: read.color(token),
+      pointBorderColor: read.color(token),
+      showLine: !series.points,
+      stepped: series.stepped ? "middle" : false,
       pointHoverRadius: 4,
       pointHoverBackgroundColor: read.color(token),
       pointHoverBorderColor: read.color("surface"),
       pointHoverBorderWidth: 2,
-      tension: 0.25,
+      tension: series.dots ? 0 : 0.25,
       spanGaps: true,
     };
   });

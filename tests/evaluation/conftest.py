@@ -6,10 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.cast import Cast
+from tests.evaluation.watching import Watch, watched
 from tests.evaluation.world import RunsWorld
 from tests.fakes.process import FakeOpenAI
 from tests.gateway.world import World
 from tests.live import LobbyFactory
+
+
+@pytest.fixture
+def watch(cast: Cast) -> Watch:
+    return watched(cast)
 
 
 @pytest.fixture(scope="session")

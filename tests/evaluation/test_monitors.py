@@ -6,7 +6,6 @@ import base64
 import hmac
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,114 +16,21 @@ from pytest_django import Settings
 
 from apps.evaluation import sampling, webhooks
 from apps.evaluation.models import Dataset, Evaluation, EvaluationItem, Monitor, MonitorAlert, MonitorCheck
-from apps.evaluation.running import store
-from apps.evaluation.running.worker import Worker
 from apps.evaluation.selectors.datasets import datasets_for
 from apps.evaluation.selectors.runs import get_run_for, search_runs
 from apps.evaluation.services import alerts, checks, monitors
-from apps.evaluation.services.monitors import MonitorFacts
 from apps.evaluation.types import Baseline, CheckKind, ControlChart
 from apps.gateway.models import RequestContent
-from apps.gateway.services.contents import ContentFacts, Said, keep_content
-from apps.prompts import services as prompts
-from apps.prompts.models import Prompt
-from apps.prompts.selectors import label_state_of, weights_of
 from apps.tenants.access import Actor
 from apps.tenants.errors import DomainError, Invalid, NotFound, PermissionDenied
 from apps.tenants.models import AuditEntry
 from apps.tenants.services import update_project
-from tests.cast import Cast
 from tests.evaluation.gating import scorer
+from tests.evaluation.watching import GOOD, REFUSED, Watch, check, work
 from tests.fakes.smtp_sink import smtp_sink
 from tests.fakes.webhook_receiver import webhook_receiver
 
 pytestmark = pytest.mark.django_db
-GOOD, REFUSED = "Hail: pay for the two skylights.", "I'm sorry, but I can't help with that."
-
-
-@dataclass
-class Watch:
-    """A prompt of two versions; the first is live, the second a canary with a tenth of the calls."""
-
-    cast: Cast
-    prompt: Prompt
-    count: int = 0
-
-    def answered(self, version: int, *answers: str, ago: timedelta = timedelta(minutes=5), label: str = "live") -> None:
-        for answer in answers:
-            self.count += 1
-            facts = ContentFacts(
-                request_id=f"{self.count:032x}",
-                at=timezone.now() - ago,
-                tenant_id=self.cast.claims.pk,
-                project_id=self.cast.triage.pk,
-                environment="prod",
-                model_slug="acme",
-                prompt_id=self.prompt.pk,
-                prompt_version=version,
-                label=label,
-            )
-            keep_content(facts, [Said("user", f"Claim {self.count}: hail.")], Said("assistant", answer))
-
-    def release(self, weights: dict[int, int]) -> None:
-        prompts.release_versions(
-            actor=self.cast.actor("developer"), prompt=self.prompt, environment="prod", label="live", weights=weights
-        )
-
-    @property
-    def weights(self) -> dict[int, int]:
-        state = label_state_of(self.prompt, "prod", "live")
-        return {} if state is None else weights_of(state.release)
-
-    def facts(self, **given: Any) -> MonitorFacts:
-        whole: dict[str, Any] = {
-            "name": "Refusals",
-            "project": self.cast.triage,
-            "prompt": self.prompt,
-            "scorers": [self.scorer],
-            "baseline": Baseline.RELEASE,
-            "sample_size": 30,
-            "rolls_back": True,
-        }
-        return MonitorFacts(**(whole | given))
-
-    def monitor(self, **given: Any) -> Monitor:
-        return monitors.create_monitor(
-            actor=self.cast.actor("scientist"), tenant=self.cast.claims, facts=self.facts(**given)
-        )
-
-    def __post_init__(self) -> None:
-        self.scorer = scorer(self.cast, "refusal")
-
-
-@pytest.fixture
-def watch(cast: Cast) -> Watch:
-    update_project(actor=cast.actor("owner"), project=cast.triage, content_percent=100)
-    actor = cast.actor("developer")
-    prompt = prompts.create_prompt(actor=actor, tenant=cast.claims, slug="triage", name="Claims triage")
-    for text in ("Sort.", "Sort well."):
-        content = {"messages": [{"role": "user", "content": text}], "model": "acme"}
-        prompts.save_version(actor=actor, prompt=prompt, content=content)
-    made = Watch(cast, prompt)
-    made.release({1: 100})
-    made.release({1: 90, 2: 10})
-    return made
-
-
-def check(watch: Watch, monitor: Monitor) -> MonitorCheck:
-    """Of the hour until now, opened, scored and decided."""
-    made = monitors.check_now(actor=watch.cast.actor("scientist"), monitor=monitor)
-    work()
-    made.refresh_from_db()
-    return made
-
-
-def work() -> None:
-    for run in Evaluation.objects.unscoped("test").filter(status="queued"):
-        found = store.find_run(run.public_id)
-        assert found is not None
-        Worker(found).work()
-    checks.decide_checks()
 
 
 def at_minute(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
@@ -308,8 +214,8 @@ def test_each_address_is_told_once_and_tried_until_it_is_delivered(
         [mail] = sink.mails
         assert mail["To"] == "owner@example.com"
         assert mail["Subject"] == "Lobby: Refusals is out of control, and its canary was rolled back"
-        assert made.evaluation is not None
-        assert made.evaluation.public_id in mail.get_content()
+        line = f"/monitors/claims/refusals/#check-{made.pk}"
+        assert line in mail.get_content()
         (first, _), (headers, body) = receiver.received
         assert first["webhook-id"] == headers["webhook-id"], "by which a receiver knows it again"
         secret = base64.b64decode(webhooks.secret_of(monitor).removeprefix("whsec_"))
@@ -318,6 +224,7 @@ def test_each_address_is_told_once_and_tried_until_it_is_delivered(
         assert headers["webhook-signature"] == f"v1,{mac}"
         told = json.loads(body)["data"]
         assert (told["monitor"], told["rolled_back"], told["out_of_control"][0]["value"]) == ("refusals", True, 1.0)
+        assert json.loads(body)["data"]["url"].endswith(line)
         assert "hail" not in body.decode()
 
 
@@ -455,7 +362,7 @@ def test_the_api_sets_a_monitor_up_has_it_check_and_tells_what_it_found(watch: W
     assert call("put", "/claims/refusals", body | {"sigmas": 2.5})["sigmas"] == 2.5
     assert call("post", "/claims/refusals/pause")["is_paused"] is True
     assert call("post", "/claims/refusals/resume")["is_paused"] is False
-    assert call("get", "/claims/refusals/secret")["secret"].startswith("whsec_")
+    assert client.post("/api/monitors/claims/refusals/secret").status_code == 409, "it has no webhook"
     assert call("post", "/claims/refusals/checks")["verdict"] == ""
     work()
     [told] = call("get", "/claims/refusals/checks?verdict=out")["results"]

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from apps.evaluation.models import Monitor, Scorer
 from apps.evaluation.selectors import monitors as selectors
 from apps.evaluation.serializers.monitors import (
+    AlertOut,
     MonitorCheckOut,
     MonitorIn,
     MonitorOut,
@@ -17,6 +18,7 @@ from apps.evaluation.serializers.monitors import (
     WebhookSecret,
 )
 from apps.evaluation.services import monitors
+from apps.evaluation.services.alerts import retry_alert
 from apps.evaluation.services.monitors import MonitorFacts
 from apps.evaluation.types import CheckVerdict
 from apps.evaluation.webhooks import secret_of
@@ -112,6 +114,18 @@ class MonitorDetail(_OfMonitor):
         facts = self.facts(row.tenant, self.body(MonitorIn))
         return self.renewed(monitors.update_monitor(actor=self.actor, monitor=row, facts=facts))
 
+    @operation(
+        "delete-monitor",
+        "Delete a monitor",
+        tag=MONITORS,
+        status=204,
+        errors=CONFLICT,
+        description="With its checks, alerts and samples. What it released stays, and so does the audit trail.",
+    )
+    def delete(self, request: Request, tenant: str, monitor: str) -> Response:
+        monitors.delete_monitor(actor=self.actor, monitor=self.found(tenant, monitor))
+        return Response(status=204)
+
 
 class MonitorPause(_OfMonitor):
     @operation("pause-monitor", "Pause a monitor", tag=MONITORS, response=MonitorOut, errors=NOT_FOUND)
@@ -126,19 +140,50 @@ class MonitorResume(_OfMonitor):
         return self.renewed(monitors.pause_monitor(actor=self.actor, monitor=row, is_paused=False))
 
 
+class MonitorAcknowledge(_OfMonitor):
+    @operation(
+        "acknowledge-monitor",
+        "Acknowledge a monitor's alerts",
+        tag=MONITORS,
+        response=MonitorOut,
+        errors=NOT_FOUND,
+        description="Says that one looks after what is out of control.",
+    )
+    def post(self, request: Request, tenant: str, monitor: str) -> Response:
+        row = self.found(tenant, monitor)
+        monitors.acknowledge(actor=self.actor, monitor=row)
+        return self.renewed(row)
+
+
 class MonitorSecret(_OfMonitor):
     @operation(
-        "get-monitor-webhook-secret",
-        "Get the secret of a monitor's webhook",
+        "renew-monitor-webhook-secret",
+        "Make another secret for a monitor's webhook",
         tag=MONITORS,
         response=WebhookSecret,
-        errors=NOT_FOUND,
-        description="By which a receiver checks that a message came from here. For those who may change the monitor.",
+        errors=CONFLICT,
+        description="By which a receiver checks that a message came from here. It is shown this once; the one before"
+        " signs nothing more.",
     )
-    def get(self, request: Request, tenant: str, monitor: str) -> Response:
-        row = self.found(tenant, monitor)
-        require(self.actor, "evaluation.monitor", row.tenant, what="see the secret of this webhook")
+    def post(self, request: Request, tenant: str, monitor: str) -> Response:
+        row = monitors.renew_secret(actor=self.actor, monitor=self.found(tenant, monitor))
         return self.shown(WebhookSecret, {"secret": secret_of(row)})
+
+
+class AlertRetry(_OfMonitor):
+    @operation(
+        "retry-monitor-alert",
+        "Send an alert again",
+        tag=MONITORS,
+        response=AlertOut,
+        errors=CONFLICT,
+        description="At once, and for as long as a new one is tried. Not one that was delivered.",
+    )
+    def post(self, request: Request, tenant: str, monitor: str, id: int) -> Response:
+        alert = selectors.get_alert_of(self.found(tenant, monitor), id)
+        retry_alert(actor=self.actor, alert=alert)
+        alert.refresh_from_db()
+        return self.shown(AlertOut, alert)
 
 
 class CheckFilters(Filters):

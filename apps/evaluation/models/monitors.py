@@ -82,14 +82,21 @@ class Monitor(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def watched(self) -> str:
+        """In words."""
+        if self.prompt is None:
+            return self.model
+        return f"{self.prompt.name}, “{self.label}” in {self.get_environment_display().lower()}"
+
 
 class MonitorCheck(models.Model):
-    """Append-only: decided once. One for each window; and those of the kind ``baseline``, which others compare with.
+    """Decided once. One for each window; and those of the kind ``baseline``, which others compare with.
 
     ``reference`` names the version that a baseline is of, empty where it is a period. ``arms`` tells of each version
     how many requests were found and sampled; ``statistics`` each arm's figures by scorer; ``reasons`` are sentences.
     ``evaluation`` is the run that scored the sample. ``release`` is what the label meant; ``rollback`` what was
-    released in its place.
+    released in its place. Of one that is out of control ``acknowledged_by`` is who said that they look after it.
     """
 
     monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="checks")
@@ -112,6 +119,8 @@ class MonitorCheck(models.Model):
     asked_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     decided_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
 
     objects = TenantScopedManager(view="evaluation.view", tenant="monitor__tenant_id")
 

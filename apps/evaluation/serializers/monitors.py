@@ -78,6 +78,7 @@ class WebhookSecret(Output):
 
 
 class AlertOut(Output):
+    id = serializers.IntegerField(source="pk")
     channel = serializers.ChoiceField(AlertChannel.choices)
     address = serializers.CharField()
     status = serializers.ChoiceField(AlertStatus.choices)
@@ -97,6 +98,8 @@ class MonitorCheckOut(Output):
     evaluation = serializers.CharField(source="evaluation.public_id", default=None, allow_null=True)
     rolled_back = serializers.SerializerMethodField()
     alerts = AlertOut(many=True)
+    acknowledged_by = serializers.CharField(source="acknowledged_by.email", default=None, allow_null=True)
+    acknowledged_at = Moment(allow_null=True)
     decided_at = Moment(allow_null=True)
 
     def get_rolled_back(self, row: MonitorCheck) -> bool:

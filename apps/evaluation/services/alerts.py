@@ -22,6 +22,7 @@ from apps.evaluation import webhooks
 from apps.evaluation.models import MonitorAlert, MonitorCheck
 from apps.evaluation.types import AlertChannel, AlertStatus, CheckVerdict
 from apps.evaluation.webhooks import NotDelivered
+from apps.tenants import audit
 from apps.tenants.access import Actor, require
 from apps.tenants.errors import Conflict
 from apps.tenants.jobs import enqueue
@@ -77,6 +78,7 @@ def retry_alert(*, actor: Actor, alert: MonitorAlert) -> MonitorAlert:
     MonitorAlert.objects.for_tenant(tenant).filter(pk=alert.pk).exclude(status=AlertStatus.SENT).update(
         status=AlertStatus.WAITING, next_at=now, created_at=now
     )
+    audit.record(actor, "monitor.alert_retried", alert.monitor_check.monitor, {"channel": alert.channel}, tenant)
     enqueue(ALERT_TASK)
     return alert
 
@@ -84,7 +86,7 @@ def retry_alert(*, actor: Actor, alert: MonitorAlert) -> MonitorAlert:
 def _deliver(pk: int) -> bool:
     alert = (
         MonitorAlert.objects.unscoped(WHY)
-        .select_related("monitor_check__monitor__tenant", "monitor_check__monitor__prompt", "monitor_check__evaluation")
+        .select_related("monitor_check__monitor__tenant", "monitor_check__monitor__prompt")
         .get(pk=pk)
     )
     try:
@@ -127,7 +129,7 @@ def _mail(alert: MonitorAlert) -> None:
         "",
         *(f"- {reason}" for reason in check.reasons),
         "",
-        f"The check, with the requests that were sampled: {check_url_of(check)}",
+        f"The checks, the limits and the sample: {check_url_of(check)}",
     ]
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
     EmailMessage(
@@ -140,11 +142,10 @@ def _mail(alert: MonitorAlert) -> None:
 
 
 def check_url_of(check: MonitorCheck) -> str:
-    """Its sample with the scores."""
-    run = check.evaluation
-    return settings.PORTAL_URL.rstrip("/") + (
-        "" if run is None else reverse("evaluation:run-detail", args=[run.public_id])
-    )
+    """Its line on the monitor's page."""
+    monitor = check.monitor
+    path = reverse("evaluation:monitor-detail", args=[monitor.tenant.slug, monitor.slug])
+    return f"{settings.PORTAL_URL.rstrip('/')}{path}#check-{check.pk}"
 
 
 def payload(check: MonitorCheck) -> dict[str, Any]:

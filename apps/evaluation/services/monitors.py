@@ -1,4 +1,4 @@
-"""Monitors: set up, changed, paused, resumed, and asked to check now."""
+"""Monitors: set up, changed, paused, resumed, asked to check now, and deleted."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Any, Final
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from apps.evaluation.models import Dataset, Monitor, MonitorCheck, Scorer
+from apps.evaluation import sampling
+from apps.evaluation.models import Dataset, Evaluation, Monitor, MonitorCheck, Scorer
 from apps.evaluation.models.monitors import new_webhook_nonce
 from apps.evaluation.scorers import Need, registry
 from apps.evaluation.services import checks
 from apps.evaluation.services.gates import unfit_judges
 from apps.evaluation.services.scorers import current_version
-from apps.evaluation.types import Baseline, ControlChart, MonitorWindow
+from apps.evaluation.types import LIVE_RUNS, Baseline, CheckVerdict, ControlChart, MonitorWindow
 from apps.models.urls_guard import check_new_url
 from apps.prompts.models import Prompt
 from apps.tenants import audit, validation
@@ -31,6 +32,7 @@ MOST_SCORERS: Final = 8
 MOST_RECIPIENTS: Final = 20
 MOST_SAMPLED: Final = 1_000
 LEAST_SAMPLED: Final = 5
+WHY: Final = "a monitor that its actor reached"
 # What nobody can say of a request that an application made.
 UNKNOWN: Final = frozenset({Need.EXPECTED, Need.CONTEXT, Need.BASELINE, Need.SUBJECT})
 
@@ -134,6 +136,52 @@ def check_now(*, actor: Actor, monitor: Monitor) -> MonitorCheck:
     return check
 
 
+@transaction.atomic
+def renew_secret(*, actor: Actor, monitor: Monitor) -> Monitor:
+    """Of its webhook, by ``webhooks.secret_of``. What was signed with the old one stays as it is; nothing new is."""
+    monitor = _locked(actor, monitor, "make another secret for this webhook")
+    if not monitor.webhook_url:
+        raise Conflict("It has no webhook.", code="no_webhook", remedy="Set one first.")
+    monitor.webhook_nonce = new_webhook_nonce()
+    monitor.save(update_fields=["webhook_nonce"])
+    audit.record(actor, "monitor.secret_renewed", monitor, {}, monitor.tenant)
+    return monitor
+
+
+@transaction.atomic
+def acknowledge(*, actor: Actor, monitor: Monitor) -> int:
+    """Say that one looks after what is out of control. Of how many checks nobody had said so."""
+    monitor = _locked(actor, monitor, "acknowledge this monitor's alerts")
+    rows = MonitorCheck.objects.unscoped(WHY).filter(monitor=monitor, verdict=CheckVerdict.OUT, acknowledged_at=None)
+    count = rows.update(acknowledged_by=actor.user, acknowledged_at=timezone.now())
+    if count:
+        audit.record(actor, "monitor.acknowledged", monitor, {"checks": count}, monitor.tenant)
+    return count
+
+
+@transaction.atomic
+def delete_monitor(*, actor: Actor, monitor: Monitor) -> None:
+    """With its checks, alerts and samples, and the runs over them. What it released, and the audit trail, stay."""
+    monitor = _locked(actor, monitor, "delete this monitor")
+    checked = MonitorCheck.objects.unscoped(WHY).filter(monitor=monitor)
+    runs = Evaluation.objects.unscoped(WHY).filter(dataset_version__dataset=monitor.dataset)
+    if runs.filter(status__in=LIVE_RUNS).exists():
+        raise Conflict(
+            "One of its samples is being scored.",
+            code="check_running",
+            remedy="Pause it, and delete it when that check is decided.",
+        )
+    told = {
+        "watches": monitor.watched,
+        "checks": checked.count(),
+        "out_of_control": checked.filter(verdict=CheckVerdict.OUT).count(),
+    }
+    audit.record(actor, "monitor.deleted", monitor, told, monitor.tenant)
+    dataset = monitor.dataset
+    monitor.delete()
+    sampling.forget(dataset)
+
+
 def _locked(actor: Actor, monitor: Monitor, what: str) -> Monitor:
     require(actor, "evaluation.monitor", monitor.tenant, what=what)
     return checks.locked(monitor.pk)
@@ -221,7 +269,7 @@ def _check_scorers(tenant: Tenant, scorers: Sequence[Scorer]) -> None:
 
 def _told(monitor: Monitor, facts: MonitorFacts) -> dict[str, Any]:
     return {
-        "watches": checks.watched(monitor),
+        "watches": monitor.watched,
         "scorers": [each.slug for each in facts.scorers],
         "window_minutes": monitor.window_minutes,
         "sample_size": monitor.sample_size,

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.evaluation.forms.runs import RunForm
 from apps.evaluation.models import Evaluation
+from apps.evaluation.selectors import monitors
 from apps.evaluation.selectors import runs as selectors
 from apps.evaluation.selectors.runs import ItemQuery, RunQuery
 from apps.evaluation.services import runs as services
@@ -153,6 +154,7 @@ def run_detail(request: HttpRequest, here: Here, run: str) -> HttpResponse:
                 "value": query.slice,
             },
         ],
+        "check": monitors.check_of(found),
         "earlier": selectors.earlier_runs_of(found),
         "mlflow_url": _mlflow_url(here, found),
         "may_see_requests": can(here.actor, "request.view", found.tenant),

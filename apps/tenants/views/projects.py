@@ -109,7 +109,8 @@ def project_detail(request: HttpRequest, here: Here, tenant: str, project: str) 
 def project_edit(request: HttpRequest, here: Here, tenant: str, project: str) -> HttpResponse:
     found = selectors.get_project_for(here.actor, tenant, project)
     require(here.actor, "project.update", found.tenant, found, what="change this project")
-    form = ProjectEditForm(request.POST or None, initial=project_initial(found))
+    may_consent = can(here.actor, "tenant.update", found.tenant)
+    form = ProjectEditForm(request.POST or None, initial=project_initial(found), may_consent=may_consent)
     if request.method == "POST" and form.is_valid():
         try:
             services.update_project(actor=here.actor, project=found, **form.cleaned_data)

@@ -6,6 +6,6 @@ made up for: the last one is checked.
 """
 
 from apps.evaluation.services.checks.deciding import decide_checks
-from apps.evaluation.services.checks.opening import due_at, locked, open_check, open_due_checks, watched, window_end
+from apps.evaluation.services.checks.opening import due_at, locked, open_check, open_due_checks, window_end
 
-__all__ = ["decide_checks", "due_at", "locked", "open_check", "open_due_checks", "watched", "window_end"]
+__all__ = ["decide_checks", "due_at", "locked", "open_check", "open_due_checks", "window_end"]

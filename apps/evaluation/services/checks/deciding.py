@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.db import transaction
 
 from apps.evaluation import sampling
+from apps.evaluation.figures import figure
 from apps.evaluation.models import Evaluation, MonitorCheck, Score, ScorerVersion
 from apps.evaluation.services import alerts
 from apps.evaluation.services.checks.opening import WHY, actor_of, locked, settle
@@ -215,11 +216,3 @@ def _why(row: dict[str, Any]) -> str:
         f"{_of(row)} is at {figure(row, row['compared'])}, {side} its limit of {figure(row, limit)};"
         f" the baseline's mean is {figure(row, row['centre'])}."
     )
-
-
-def figure(row: dict[str, Any], value: float) -> str:
-    """A score's value for people."""
-    if row["kind"] == ValueKind.BINARY:
-        return f"{value:.1%}"
-    unit = f" {row['unit']}" if row["unit"] else ""
-    return f"{value:,.3g}{unit}" if abs(value) < 1000 else f"{value:,.0f}{unit}"

@@ -50,13 +50,6 @@ def locked(monitor_id: int) -> Monitor:
     return rows.select_for_update(of=("self",)).get(pk=monitor_id)
 
 
-def watched(monitor: Monitor) -> str:
-    """In words."""
-    if monitor.prompt is None:
-        return monitor.model
-    return f"{monitor.prompt.name}, “{monitor.label}” in {monitor.get_environment_display().lower()}"
-
-
 def open_due_checks() -> int:
     """Of each monitor of which a window is over. How many were opened."""
     due = Monitor.objects.unscoped(WHY).filter(is_paused=False, next_at__lte=timezone.now())
