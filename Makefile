@@ -37,7 +37,7 @@ soak: ## The reliability tests with ten times the load and outages of five minut
 
 check: ## What .ci/run checks before the tests.
 	@scripts/environment.sh dev
-	@$(MAKE) --no-print-directory lint types imports migrations
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types lint imports migrations
 
 lint:
 	$(PY) -m ruff check

@@ -14,6 +14,6 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 # The real hasher takes a tenth of a second by design, and the tests sign in hundreds of times.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-# It only knows coroutines, for which the tests' client would start an event loop and a thread per request. Whoever tests
+# It only knows coroutines: the tests' client would start an event loop and a thread for each request. Whoever tests
 # static files asks a running Lobby.
 MIDDLEWARE = [each for each in MIDDLEWARE if each != "servestatic.middleware.ServeStaticMiddleware"]
