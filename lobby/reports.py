@@ -98,6 +98,8 @@ def markdown(decision: dict[str, Any], url: str = "") -> str:
             "|---|---|--:|--:|--:|---|---|---|",
             *map(_row, metrics),
         ]
+    if judges := [each for each in decision["policy"].get("metrics", []) if each.get("judge")]:
+        lines += ["", *(f"- {_plain(each['name'])}: {_plain(_standing(each['judge']))}" for each in judges)]
     worst = evidence.get("worst", [])
     if worst:
         lines += ["", "<details><summary>Where it lost most</summary>", ""]
@@ -127,6 +129,17 @@ def _row(metric: dict[str, Any]) -> str:
     figures = [_figure(metric[name]) for name in ("baseline_mean", "candidate_mean")]
     cells = [_plain(metric["name"]), metric["role"], *figures, _figure(metric["difference"], "+"), between, counts]
     return f"| {' | '.join((*cells, metric['verdict']))} |"
+
+
+def _standing(judge: dict[str, Any]) -> str:
+    """How far a metric's judge was trusted when the gate was opened."""
+    if judge.get("reason"):
+        return f"judge vouched for by {judge.get('by') or 'its owner'} until {judge['until'][:10]}: {judge['reason']}"
+    if "until" not in judge:
+        return "judge not calibrated"
+    interval = "" if judge["low"] is None else f" ({_figure(judge['low'])} to {_figure(judge['high'])})"
+    agrees = "agrees" if judge["is_sufficient"] else "agrees too little"
+    return f"judge {agrees} with people: kappa {_figure(judge['kappa'])}{interval}, {judge['pairs']} ratings"
 
 
 def _figure(value: float | None, sign: str = "") -> str:

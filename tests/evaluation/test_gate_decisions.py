@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from apps.evaluation.models import Comparison, Evaluation, GateDecision
+from apps.evaluation.models import Comparison, Evaluation, GateDecision, JudgeCalibration, Scorer
 from apps.evaluation.selectors.gates import waiting_for
-from apps.evaluation.services import gates
+from apps.evaluation.services import calibration, gates
+from apps.evaluation.services.calibration import Rating
 from apps.evaluation.services.plans import PlannedMetric, remove_plan
+from apps.evaluation.services.scorers import create_scorer
 from apps.evaluation.types import GateStatus, MetricRole, Verdict
 from apps.prompts import services as prompts
 from apps.prompts.models import PromptVersion, Release
@@ -18,7 +22,7 @@ from apps.prompts.selectors import label_state_of
 from apps.prompts.types import Decision
 from apps.tenants.errors import Conflict, Invalid, PermissionDenied
 from tests.cast import Cast
-from tests.evaluation.gating import SIZE, Gated, finish, gated, right, scorer
+from tests.evaluation.gating import SIZE, Gated, finish, gated, right, scorer, version_of
 
 
 @pytest.fixture
@@ -263,3 +267,103 @@ def test_a_new_version_opens_its_gate_after_the_commit(
     assert decision.candidate is not None
     assert decision.candidate.created_by == world.cast["developer"]
     assert not Comparison.objects.unscoped("test").exists()
+
+
+@pytest.fixture
+def judge(world: Gated) -> Scorer:
+    """The primary metric of the plan: a model's opinion, of which nothing is known yet."""
+    made = create_scorer(
+        actor=world.cast.actor("scientist"),
+        tenant=world.cast.claims,
+        kind="judge-reference",
+        name="Right",
+        parameters={"model": "m"},
+    )
+    world.plan(metrics=[PlannedMetric(made)])
+    return made
+
+
+def measured(world: Gated, judge: Scorer, agreeing: int, of: int = 40) -> JudgeCalibration:
+    ratings = [Rating(float(n % 2), float(n % 2 if n < agreeing else 1 - n % 2)) for n in range(of)]
+    return calibration.calibrate_judge(
+        actor=world.cast.actor("scientist"), version=version_of(judge), ratings=ratings, source="Rated answers"
+    )
+
+
+def refused(world: Gated, text: str) -> Invalid:
+    """Why the gate does not open; nothing was started."""
+    before = Evaluation.objects.unscoped("test").count()
+    with pytest.raises(Invalid) as error:
+        gates.open_gate(actor=world.cast.actor("developer"), version=world.save(text))
+    assert (error.value.code, error.value.field) == ("judge_not_calibrated", "metrics")
+    assert "have its owner vouch for it" in (error.value.remedy or "")
+    assert Evaluation.objects.unscoped("test").count() == before
+    return error.value
+
+
+def opened(world: Gated, text: str) -> GateDecision:
+    return gates.open_gate(actor=world.cast.actor("developer"), version=world.save(text))
+
+
+def test_a_judge_without_calibration_is_refused(world: Gated, judge: Scorer) -> None:
+    assert refused(world, "Sort well.").message == "The judge Right version 1 is not calibrated."
+    world.plan(metrics=[PlannedMetric(world.scorer), PlannedMetric(judge, MetricRole.GUARD)])
+    refused(world, "Sort better.")
+    # A gate that opens by itself is refused by the same rule, and its decision says so.
+    version = world.save("Sort best.")
+    gates.open_gate_of_new_version(version.pk)
+    decision = GateDecision.objects.unscoped("test").get(version=version)
+    assert (decision.status, decision.candidate) == (GateStatus.FAILED, None)
+    assert decision.reasons[0].startswith("The judge Right version 1 is not calibrated.")
+
+
+def test_the_owners_word_opens_the_gate_and_stays_with_the_decision(world: Gated, judge: Scorer) -> None:
+    row = calibration.override_calibration(
+        actor=world.cast.actor("scientist"), version=version_of(judge), reason="Three of us read 50 verdicts."
+    )
+    decision = opened(world, "Sort well.")
+    (metric,) = decision.policy["metrics"]
+    assert metric["judge"] == {
+        "is_sufficient": True,
+        "by": "Scientist",
+        "reason": "Three of us read 50 verdicts.",
+        "until": row.expires_at.isoformat(),
+    }
+    # What is known of the judge later makes no other question of it.
+    measured(world, judge, agreeing=40)
+    assert gates.open_gate(actor=world.cast.actor("developer"), version=decision.version).pk == decision.pk
+
+
+def test_a_measured_judge_opens_the_gate_with_its_kappa(world: Gated, judge: Scorer) -> None:
+    row = measured(world, judge, agreeing=38)
+    (metric,) = opened(world, "Sort well.").policy["metrics"]
+    assert metric["judge"] == {
+        "is_sufficient": True,
+        "until": row.expires_at.isoformat(),
+        "kappa": pytest.approx(0.9),
+        "low": row.kappa_low,
+        "high": row.kappa_high,
+        "pairs": 40,
+        "source": "Rated answers",
+    }
+
+
+def test_agreement_that_does_not_suffice_or_has_expired_is_refused(world: Gated, judge: Scorer) -> None:
+    measured(world, judge, agreeing=24)
+    assert refused(world, "One.").message == "The judge Right version 1 agrees too little with people."
+    measured(world, judge, agreeing=12, of=12)  # all of them, and too few
+    assert refused(world, "Two.").message == "The judge Right version 1 agrees too little with people."
+    row = measured(world, judge, agreeing=40)
+    assert opened(world, "Three.").status == GateStatus.RUNNING
+    rows = JudgeCalibration.objects.unscoped("test")
+    rows.filter(pk=row.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert refused(world, "Four.").message == "The judge Right version 1 agrees too little with people."
+    rows.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert refused(world, "Five.").message == "The judge Right version 1 is not calibrated."
+
+
+def test_a_judge_that_is_only_shown_needs_no_calibration(world: Gated, judge: Scorer) -> None:
+    world.plan(metrics=[PlannedMetric(world.scorer), PlannedMetric(judge, MetricRole.WATCH)])
+    decision = opened(world, "Sort well.")
+    assert decision.status == GateStatus.RUNNING
+    assert [each["judge"] for each in decision.policy["metrics"]] == [None, {"is_sufficient": False}]

@@ -212,6 +212,20 @@ def test_reports_hold_whatever_a_model_has_written() -> None:
         assert case[0].get("type")
 
 
+def test_the_summary_says_what_the_trust_in_a_judge_rests_on() -> None:
+    until = "2026-04-01T12:00:00+00:00"
+    vouched = {"is_sufficient": True, "by": "Ada", "reason": "Read | by three.", "until": until}
+    known = {"is_sufficient": True, "until": until, "kappa": 0.71, "low": 0.55, "high": None, "pairs": 64}
+    judges = [("A", vouched), ("B", known | {"high": 0.87}), ("C", {"is_sufficient": False}), ("D", None)]
+    policy = {"baseline_version": 1, "metrics": [{"name": name, "judge": judge} for name, judge in judges]}
+    told = reports.markdown(decision(policy=policy)).splitlines()
+    assert [line for line in told if "judge" in line] == [
+        "- A: judge vouched for by Ada until 2026-04-01: Read \\| by three.",
+        "- B: judge agrees with people: kappa 0.71 (0.55 to 0.87), 64 ratings",
+        "- C: judge not calibrated",
+    ]
+
+
 def test_exit_codes() -> None:
     assert gates.exit_code(decision()) == gates.WORSE
     assert gates.exit_code(decision(status="overridden")) == gates.PASSED

@@ -11,10 +11,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.evaluation.models import Comparison, EvaluationPlan, GateDecision
-from apps.evaluation.services import gates
+from apps.evaluation.services import calibration, gates
+from apps.evaluation.services.plans import PlannedMetric
+from apps.evaluation.services.scorers import create_scorer
 from apps.evaluation.types import GateStatus
 from tests.cast import Cast
-from tests.evaluation.gating import Gated, dataset, finish, gated, right, run_of, scorer
+from tests.evaluation.gating import Gated, dataset, finish, gated, right, run_of, scorer, version_of
 
 
 @pytest.fixture
@@ -182,3 +184,21 @@ def test_gates_at_the_api(world: Gated) -> None:
     assert advice.json()["policy"]["policy"] == "advice"
     comparison = {"baseline": found["baseline"], "candidate": found["candidate"]}
     assert api.post("/api/comparisons", comparison, content_type="application/json").json()["verdict"] == "better"
+
+
+def test_the_page_shows_what_the_trust_in_a_judge_rests_on(world: Gated) -> None:
+    cast = world.cast
+    made = create_scorer(
+        actor=cast.actor("scientist"), tenant=cast.claims, kind="judge-reference", parameters={"model": "m"}
+    )
+    world.plan(metrics=[PlannedMetric(made)])
+    calibration.override_calibration(
+        actor=cast.actor("scientist"), version=version_of(made), reason="We read <b>50</b> verdicts."
+    )
+    decide(world, "Sort well.", right(0.9))
+    page = client(cast, "viewer").get(review(2)).content.decode()
+    assert "Judge vouched for by Scientist until" in page
+    assert "We read &lt;b&gt;50&lt;/b&gt; verdicts." in page
+    world.plan(metrics=[PlannedMetric(made)], label="beta")  # where nothing is released yet
+    decide(world, "Sort anew.", right(0.9))
+    assert "Judge vouched for by Scientist until" in client(cast, "viewer").get(review(3)).content.decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -40,7 +41,7 @@ def version_review(request: HttpRequest, here: Here, tenant: str, prompt: str, n
     old = _compared(found, version, decision) or selectors.main_version(state)
     if old is None or old.pk == version.pk:
         old = version.parent
-    metrics = [] if decision is None else decision.evidence.get("metrics", [])
+    metrics = [] if decision is None else _with_judges(decision, decision.evidence.get("metrics", []))
     context = {
         "prompt": found,
         "version": version,
@@ -53,6 +54,7 @@ def version_review(request: HttpRequest, here: Here, tenant: str, prompt: str, n
         "label": label,
         "state": state,
         "metrics": [(each, interval_rows(metrics).get(each["name"])) for each in metrics],
+        "alone": [] if decision is None else _with_judges(decision, _alone(decision)),
         "worst": [] if decision is None else _diffed(decision),
         "usage": None if decision is None else decision.evidence.get("usage"),
         "refusal": refusal_of(found, environment, label, version),
@@ -78,6 +80,24 @@ def _compared(prompt: Prompt, version: PromptVersion, decision: GateDecision | N
         return get_version_of(prompt, number)
     except NotFound:
         return None
+
+
+def _alone(decision: GateDecision) -> list[dict[str, Any]]:
+    """The metrics of a first release, which nothing was compared with."""
+    found: list[dict[str, Any]] = decision.evidence.get("candidate", {}).get("metrics", [])
+    return found
+
+
+def _with_judges(decision: GateDecision, metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each metric of a judge with how far the judge was trusted when the gate was opened."""
+    judges = {each.get("name"): each.get("judge") for each in decision.policy["metrics"]}
+    return [{**each, "judge": _dated(judges.get(each["name"]))} for each in metrics]
+
+
+def _dated(standing: dict[str, Any] | None) -> dict[str, Any] | None:
+    if standing is None or "until" not in standing:
+        return standing
+    return {**standing, "until": datetime.fromisoformat(standing["until"])}
 
 
 def _diffed(decision: GateDecision) -> list[dict[str, Any]]:

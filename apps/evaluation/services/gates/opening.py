@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from apps.evaluation.models import DatasetVersion, Evaluation, EvaluationPlan, GateDecision, PlanMetric
 from apps.evaluation.selectors import gates as selectors
-from apps.evaluation.services.gates.judges import unfit_judges
+from apps.evaluation.services.gates.judges import standing_of, unfit_judges
 from apps.evaluation.services.gates.outcomes import record
 from apps.evaluation.services.plans import PlanFacts, cleaned, told
 from apps.evaluation.services.runs import MetricChoice, RunPlan, start_run
@@ -136,6 +136,7 @@ def _open(
                 "version": scorer.number,
                 "role": row.role,
                 "margin": row.margin,
+                "judge": standing_of(scorer),
             }
             for scorer, row in metrics
         ],
@@ -168,7 +169,10 @@ def _open(
 
 
 def _question(policy: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in policy.items() if name not in _ASKING}
+    """What is asked, whoever asks it. How far a judge is trusted by now makes no other question of it."""
+    asked = {name: value for name, value in policy.items() if name not in _ASKING}
+    asked["metrics"] = [{name: value for name, value in each.items() if name != "judge"} for each in policy["metrics"]]
+    return asked
 
 
 def _start(
