@@ -1,4 +1,4 @@
-"""What the command palette finds: pages, models, prompts, projects, keys, members' requests by id. For an actor."""
+"""What the command palette finds for an actor: pages, models, prompts, monitors, projects, keys, requests by id."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from apps.evaluation.selectors.datasets import DatasetQuery, search_datasets
+from apps.evaluation.selectors.monitors import MonitorQuery, search_monitors
 from apps.gateway.selectors import RequestFilters, requests_for
 from apps.models.selectors import CatalogQuery, search_models
 from apps.prompts.selectors import PromptQuery, search_prompts
@@ -28,7 +29,7 @@ def search(actor: Actor, tenant: Tenant, query: str) -> list[Item]:
     if len(query) < FEWEST_LETTERS:
         return []
     found = _models(actor, tenant, query) + _prompts(actor, tenant, query) + _datasets(actor, tenant, query)
-    found += _projects(actor, tenant, query)
+    found += _monitors(actor, tenant, query) + _projects(actor, tenant, query)
     if can(actor, "apikey.view", tenant):
         found += _keys(actor, tenant, query)
     if can(actor, "request.view", tenant) and _REQUEST_ID.fullmatch(query.lower()):
@@ -75,6 +76,20 @@ def _datasets(actor: Actor, tenant: Tenant, query: str) -> list[Item]:
             "icon": "database",
             "hint": row.slug,
             "group": "Datasets",
+        }
+        for row in rows
+    ]
+
+
+def _monitors(actor: Actor, tenant: Tenant, query: str) -> list[Item]:
+    rows = search_monitors(actor, tenant, MonitorQuery(text=query)).order_by("name")[:OF_EACH]
+    return [
+        {
+            "label": row.name,
+            "url": reverse("evaluation:monitor-detail", args=[tenant.slug, row.slug]),
+            "icon": "bell",
+            "hint": row.watched,
+            "group": "Monitors",
         }
         for row in rows
     ]

@@ -361,6 +361,8 @@ _WATCHING = {
 _WATCHING_FORM = {
     "name": "New",
     "scorers": "watching",
+    "environment": "prod",
+    "label": "live",
     "model": "acme/open:1b",
     "project": "triage",
     "window_minutes": "60",

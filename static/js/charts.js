@@ -136,6 +136,7 @@ function draw(Chart, canvas) {
       pointBackgroundColor: read.color(token),
       pointBorderColor: read.color(token),
       showLine: !series.points,
+      order: series.points ? -1 : 0,
       stepped: series.stepped ? "middle" : false,
       pointHoverRadius: 4,
       pointHoverBackgroundColor: read.color(token),

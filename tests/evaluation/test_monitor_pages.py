@@ -163,6 +163,7 @@ def test_the_list_is_filtered_by_state_and_by_words(watch: Watch) -> None:
         other = "Second one" if found == "Refusals" else "/monitors/claims/refusals/"
         assert (found in page, other in page) == (True, False), query
     assert "No monitor matches" in read(here, f"{LIST}?state=failing")
+    assert "/monitors/claims/second-one/" in read(here, f"{reverse('portal:search')}?q=second")
 
 
 def test_acts_of_the_page(watch: Watch) -> None:

@@ -37,8 +37,8 @@ class MonitorForm(forms.Form):
 
     name = forms.CharField(max_length=200, help_text="What its mails and its page are called.")
     prompt = forms.ChoiceField(required=False, help_text="Each version that the label means is sampled for itself.")
-    environment = forms.ChoiceField(choices=[*reversed(Environment.choices)], initial=Environment.PROD, required=False)
-    label = forms.CharField(max_length=50, initial=DEFAULT_LABEL, required=False)
+    environment = forms.ChoiceField(choices=[*reversed(Environment.choices)], initial=Environment.PROD)
+    label = forms.CharField(max_length=50, initial=DEFAULT_LABEL)
     model = forms.ChoiceField(
         label="Or a model or route", required=False, help_text="By the name that applications call it by."
     )

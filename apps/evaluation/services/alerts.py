@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.core.mail import EmailMessage
+from django.db import transaction
 from django.db.models import F, Q
 from django.urls import reverse
 from django.utils import timezone
@@ -68,6 +69,7 @@ def deliver_alerts() -> int:
     return delivered
 
 
+@transaction.atomic
 def retry_alert(*, actor: Actor, alert: MonitorAlert) -> MonitorAlert:
     """At once, and for as long as a new one is tried."""
     tenant = alert.monitor_check.monitor.tenant

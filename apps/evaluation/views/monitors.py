@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -25,6 +26,7 @@ from apps.tenants.errors import DomainError, PermissionDenied
 from apps.tenants.forms import add_domain_error
 from apps.tenants.views.requests import Here, page_of, sorted_by, tenant_page
 
+CHECKS_PER_PAGE = 12
 ORDERS = {"name": "name", "state": "urgency", "last": "last_at", "next": "next_at"}
 
 
@@ -140,7 +142,7 @@ def monitor_detail(request: HttpRequest, here: Here, tenant: str, monitor: str) 
     found = selectors.get_monitor_for(here.actor, tenant, monitor)
     may_read = can(here.actor, "request.view", found.tenant)
     checks = selectors.decided_checks_of(found)
-    page = page_of(selectors.checks_of(found), request)
+    page = Paginator(selectors.checks_of(found), CHECKS_PER_PAGE).get_page(request.GET.get("page"))
     lines = lines_of(checks)
     wanted = _text(request, "line")
     line = next((each for each in lines if each.key == wanted), lines[0] if lines else None)

@@ -14,6 +14,7 @@ from portal.demo.control_plane import demo_password, is_seeded, seed_control_pla
 from portal.demo.datasets import seed_datasets
 from portal.demo.gates import seed_gates
 from portal.demo.history import write_history
+from portal.demo.monitors import seed_monitors
 from portal.demo.playground import seed_playground
 from portal.demo.prompts import seed_prompts
 
@@ -38,6 +39,7 @@ class Command(BaseCommand):
             seed_prompts(now)
             seed_datasets(now)
             seed_gates(now)
+            seed_monitors(now)
             seed_playground(now)
             requests = write_history(rows, settings.SPOOL_DIR, now)
         if options["verbosity"]:
