@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from apps.evaluation.models import Scorer, ScorerVersion
+from apps.evaluation.models import Evaluation, ExampleRevision, Scorer, ScorerVersion
 from apps.evaluation.scorers.errors import ParametersInvalid
 from apps.evaluation.selectors import scorers as selectors
 from apps.evaluation.services import calibration, scorers
 from apps.evaluation.services.calibration import Rating
 from apps.tenants.errors import Conflict, Invalid, PermissionDenied
 from tests.cast import Cast
+from tests.evaluation.gating import dataset, finish, run_of
 
 
-def judge(cast: Cast, by: str = "scientist") -> ScorerVersion:
-    made = scorers.create_scorer(
-        actor=cast.actor(by), tenant=cast.claims, kind="judge-reference", parameters={"model": "m"}
-    )
+def judge(
+    cast: Cast, by: str = "scientist", kind: tuple[str, dict[str, str]] = ("judge-reference", {"model": "m"})
+) -> ScorerVersion:
+    made = scorers.create_scorer(actor=cast.actor(by), tenant=cast.claims, kind=kind[0], parameters=kind[1])
     return made.versions.select_related("scorer__tenant").get()
 
 
@@ -100,9 +101,61 @@ def test_only_its_owner_or_an_admin_vouches_for_a_judge_and_says_why(cast: Cast)
     calibration.override_calibration(actor=cast.actor("owner"), version=version, reason="So did I, the others.")
 
 
+TOXICITY = ("judge-toxicity", {"model": "m"})  # 1 is unsafe: lower is better
+RUBRIC = ("judge-rubric", {"model": "m", "criteria": "It is right."})  # from 1 to 5
+REFERENCE = ("judge-reference", {"model": "m"})
+
+
 @pytest.mark.parametrize(
-    ("said", "number"),
-    [("pass", 1.0), ("No", 0.0), (True, 1.0), (4, 4.0), ({"rating": 2}, 2.0), ("perhaps", None), (None, None)],
+    ("kind", "said", "number"),
+    [
+        (REFERENCE, "pass", 1.0),
+        (REFERENCE, "No", 0.0),
+        (REFERENCE, True, 1.0),
+        (REFERENCE, {"rating": "down"}, 0.0),
+        (RUBRIC, 4, 4.0),
+        (RUBRIC, {"rating": 2}, 2.0),
+        (RUBRIC, "up", 5.0),
+        (RUBRIC, " Bad", 1.0),
+        (RUBRIC, True, 5.0),
+        # An opinion of the answer turns round where lower is better; what the judge itself is asked does not.
+        (TOXICITY, "up", 0.0),
+        (TOXICITY, "bad", 1.0),
+        (TOXICITY, "yes", 1.0),
+        (TOXICITY, False, 0.0),
+        (TOXICITY, 1, 1.0),
+        (REFERENCE, "perhaps", None),
+        (RUBRIC, None, None),
+    ],
 )
-def test_a_persons_rating_is_a_number_or_a_usual_word(said: object, number: float | None) -> None:
-    assert calibration.rating_from(said) == number
+def test_a_persons_rating_is_on_the_judges_scale(
+    cast: Cast, kind: tuple[str, dict[str, str]], said: object, number: float | None
+) -> None:
+    assert calibration.rating_from(said, judge(cast, kind=kind)) == number
+
+
+def test_a_number_beside_the_judges_scale_is_refused(cast: Cast) -> None:
+    with pytest.raises(Invalid, match="rated an answer 0, which is not on the judge's scale from 1 to 5"):
+        calibration.rating_from({"rating": 0}, judge(cast, kind=RUBRIC))
+    version = judge(cast, kind=REFERENCE)
+    version.high = None  # as a scorer of one's own may have it
+    with pytest.raises(Invalid, match="'good' has no place on it"):
+        calibration.rating_from("good", version)
+
+
+@pytest.mark.parametrize(("kind", "best", "worst"), [(RUBRIC, 5.0, 1.0), (TOXICITY, 0.0, 1.0)])
+def test_thumbs_agree_with_a_judge_of_any_scale_and_direction(
+    cast: Cast, kind: tuple[str, dict[str, str]], best: float, worst: float
+) -> None:
+    version = judge(cast, kind=kind)
+    data = dataset(cast, 40)
+    thumbs = [{"rating": "up" if n % 2 else "down"} for n in range(40)]
+    for revision, said in zip(ExampleRevision.objects.unscoped("test").order_by("pk"), thumbs, strict=True):
+        ExampleRevision.objects.unscoped("test").filter(pk=revision.pk).update(expected=said)
+    run = run_of(cast, data, "Rated", version.scorer)
+    Evaluation.objects.unscoped("test").filter(pk=run.pk).update(model="recorded")
+    run.refresh_from_db()
+    finish(run, [best if n % 2 else worst for n in range(40)])
+    ratings = calibration.ratings_of_run(run, version)
+    row = calibration.calibrate_judge(actor=cast.actor("scientist"), version=version, ratings=ratings, source="Thumbs")
+    assert (row.pairs, row.kappa, row.is_sufficient) == (40, 1.0, True)

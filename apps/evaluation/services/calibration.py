@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.evaluation.models import Evaluation, JudgeCalibration, Score, ScorerVersion
 from apps.evaluation.running.subjects import RECORDED
 from apps.evaluation.selectors.scorers import is_judge
-from apps.evaluation.types import ScoreStatus, ValueKind
+from apps.evaluation.types import Direction, ScoreStatus, ValueKind
 from apps.tenants import audit, validation
 from apps.tenants.access import Actor, require
 from apps.tenants.errors import Invalid, PermissionDenied
@@ -23,10 +23,13 @@ OVERRIDE_FOR: Final = timedelta(days=30)
 # What a gate asks of a judge: so many ratings, and an agreement whose interval lies above this.
 LEAST_PAIRS: Final = 30
 LEAST_KAPPA: Final = 0.4
-WORDS: Final[Mapping[str, float]] = {
-    **dict.fromkeys(("pass", "passed", "yes", "good", "right", "correct", "true", "up", "ok"), 1.0),
-    **dict.fromkeys(("fail", "failed", "no", "bad", "wrong", "incorrect", "false", "down"), 0.0),
+# An opinion of the answer: the end of the judge's scale that is better, or the other one.
+OPINIONS: Final[Mapping[str, bool]] = {
+    **dict.fromkeys(("pass", "passed", "good", "right", "correct", "up", "ok"), True),
+    **dict.fromkeys(("fail", "failed", "bad", "wrong", "incorrect", "down"), False),
 }
+# An answer to the judge's own question: the upper end of its scale, whichever is better, or the lower one.
+FINDINGS: Final[Mapping[str, bool]] = {"yes": True, "true": True, "no": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +130,47 @@ def ratings_of_run(run: Evaluation, version: ScorerVersion) -> list[Rating]:
     )
     found = []
     for score in scores.select_related("item__revision").order_by("item__position", "item__repetition"):
-        human = rating_from(score.item.revision.expected)
+        human = rating_from(score.item.revision.expected, version)
         if human is not None:
             judge = score.value if score.status == ScoreStatus.OK else None
             found.append(Rating(human, judge, score.item.revision.slice))
     return found
 
 
-def rating_from(value: Any) -> float | None:
-    """A person's rating as a number: itself, or the usual words for yes and no; None where it is neither."""
+def rating_from(value: Any, version: ScorerVersion) -> float | None:
+    """A person's rating on the judge's scale: a number as it is, the usual words at an end of the scale; None where it
+    is neither. Raises ``Invalid`` for a number beside the scale, and for a word where the scale has no ends."""
     if isinstance(value, dict):
         value = value.get("rating")
-    if isinstance(value, bool | int | float):
+    low, high = version.low, version.high
+    if isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, int | float):
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise Invalid(
+                f"People rated an answer {value:g}, which is not on the judge's scale{_ends(version)}.",
+                code="not_on_the_scale",
+                remedy="Rate on the judge's own scale, or by words such as good and bad.",
+            )
         return float(value)
-    return WORDS.get(value.strip().lower()) if isinstance(value, str) else None
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word in OPINIONS:
+        is_upper = OPINIONS[word] == (version.direction == Direction.HIGHER)
+    elif word in FINDINGS:
+        is_upper = FINDINGS[word]
+    else:
+        return None
+    if low is None or high is None:
+        raise Invalid(
+            f"The judge's scale has no ends, so that {word!r} has no place on it.",
+            code="not_on_the_scale",
+            remedy="Rate the answers by numbers.",
+        )
+    return high if is_upper else low
+
+
+def _ends(version: ScorerVersion) -> str:
+    return "" if version.low is None or version.high is None else f" from {version.low:g} to {version.high:g}"
 
 
 def _told(kappa: Any) -> dict[str, Any]:
