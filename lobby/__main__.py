@@ -73,6 +73,7 @@ def _gate(api: Api, tenant: str, asked: argparse.Namespace) -> int:
             asked.version,
             dataset=asked.dataset,
             scorers=asked.scorer,
+            suite=asked.suite,
             project=asked.project,
             wait_seconds=asked.timeout,
         )
@@ -177,8 +178,9 @@ def _gate_parser(things: Any, common: argparse.ArgumentParser) -> None:
     run = verbs.add_parser("run", help="evaluate a version, and wait", parents=[version], epilog=codes)
     run.add_argument("--gate", action="store_true", help="make the verdict the exit code")
     run.add_argument("--dataset", default="", help="in the place of the prompt's plan: gives advice, releases nothing")
-    run.add_argument("--scorer", action="append", help="with --dataset; may be given several times")
-    run.add_argument("--project", default="", help="with --dataset: whose budget; by default the key's project")
+    run.add_argument("--suite", default="", help="a set of scorers, such as standard: advice, on the plan's dataset")
+    run.add_argument("--scorer", action="append", help="with --dataset or --suite; may be given several times")
+    run.add_argument("--project", default="", help="with the same: whose budget; by default the key's project")
     run.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="how long to wait")
     status = verbs.add_parser("status", help="a prompt's gates, and how far they are", parents=[common])
     status.add_argument("--prompt", required=True)

@@ -19,6 +19,7 @@ def run(
     *,
     dataset: str = "",
     scorers: list[str] | None = None,
+    suite: str = "",
     project: str = "",
     wait_seconds: float = 3_600.0,
 ) -> dict[str, Any]:
@@ -28,6 +29,8 @@ def run(
         body["dataset"] = dataset
     if scorers:
         body["scorers"] = scorers
+    if suite:
+        body["suite"] = suite
     if project:
         body["project"] = project
     return wait(api, api.post("gates", body=body), wait_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -24,6 +25,7 @@ from apps.evaluation.serializers.gates import (
 from apps.evaluation.services import gates, plans
 from apps.evaluation.services.plans import PlanFacts, PlannedMetric
 from apps.evaluation.services.scorers import ensure_default_scorers
+from apps.evaluation.services.suites import ensure_suite
 from apps.evaluation.types import GateStatus, MetricRole, Trigger, Verdict
 from apps.prompts.models import Prompt
 from apps.prompts.selectors import get_prompt_for, get_version_of
@@ -122,20 +124,34 @@ class GateList(_Naming):
         prompt = self.referenced("prompt", lambda: get_prompt_for(self.actor, tenant, slug))
         version = self.referenced("version", lambda: get_version_of(prompt, number))
         trigger = Trigger.PERSON if self.actor.api_key_id is None else Trigger.CI
-        facts = self._facts(prompt, body) if body else None
-        decision = gates.open_gate(actor=self.actor, version=version, trigger=trigger, facts=facts)
+        with transaction.atomic():  # a gate that is refused leaves no scorers of its suite behind
+            facts = self._facts(prompt, body) if body else None
+            decision = gates.open_gate(actor=self.actor, version=version, trigger=trigger, facts=facts)
         return self.shown(GateDetailOut, selectors.get_gate_for(self.actor, decision.pk), 201)
 
     def _facts(self, prompt: Prompt, body: dict[str, Any]) -> PlanFacts:
-        if "dataset" not in body:
+        if "dataset" not in body and "suite" not in body:
             raise Invalid(
-                f"{min(body)!r} goes with a dataset.",
+                f"{min(body)!r} goes with a dataset or a suite.",
                 field="dataset",
-                remedy="Without a dataset the prompt's plan says how it is evaluated.",
+                remedy="Without them the prompt's plan says how it is evaluated.",
             )
         tenant = prompt.tenant
-        dataset = self.dataset(tenant, body.pop("dataset"))
-        slug, scorers = body.pop("project", ""), body.pop("scorers", ["exact-match"])
+        if "dataset" in body:
+            dataset = self.dataset(tenant, body.pop("dataset"))
+        else:
+            plan = selectors.plan_of(prompt)
+            if plan is None:
+                raise Invalid(
+                    f"{prompt.name} has no evaluation plan that would say on which dataset.",
+                    field="dataset",
+                    code="no_plan",
+                    remedy="Name a dataset.",
+                )
+            dataset = plan.dataset
+            body = {"split": plan.split, "model": plan.model, **body}
+        slug, suite = body.pop("project", ""), body.pop("suite", "")
+        scorers = body.pop("scorers", [] if suite else ["exact-match"])
         rows = tenants.projects_for(self.actor, tenant)
         chosen = rows.filter(slug=slug) if slug else rows.filter(pk=self.actor.project_id or 0)
         project = chosen.select_related("tenant").first()
@@ -143,6 +159,10 @@ class GateList(_Naming):
             raise Invalid("Say in which project the calls are made.", field="project", code="not_found")
         ensure_default_scorers(actor=self.actor, tenant=tenant)
         metrics = [self.metric(tenant, {"scorer": each}) for each in scorers]
+        if suite:
+            named = {each.scorer.pk for each in metrics}
+            members = ensure_suite(actor=self.actor, tenant=tenant, suite=suite)
+            metrics += [PlannedMetric(each.scorer, each.role) for each in members if each.scorer.pk not in named]
         return PlanFacts(dataset=dataset, project=project, metrics=metrics, **body)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -23,6 +24,7 @@ from apps.evaluation.serializers.runs import (
 )
 from apps.evaluation.services import runs, scorers
 from apps.evaluation.services.runs import MetricChoice, RunPlan
+from apps.evaluation.services.suites import set_up_for_an_estimate, with_suite
 from apps.evaluation.types import ItemStatus, MetricRole, RunStatus, Trigger
 from apps.prompts.models import PromptVersion
 from apps.prompts.selectors import get_prompt_for, versions_of
@@ -63,7 +65,9 @@ class RunList(ApiView):
         " Its calls are made in the project, with its limits and budgets.",
     )
     def post(self, request: Request) -> Response:
-        run = runs.start_run(actor=self.actor, plan=planned(self, self.body(NewRun)), trigger=Trigger.CI)
+        body = self.body(NewRun)
+        with transaction.atomic():  # a run that is refused leaves no scorers of its suite behind
+            run = runs.start_run(actor=self.actor, plan=planned(self, body), trigger=Trigger.CI)
         return self.shown(RunDetailOut, selectors.get_run_for(self.actor, run.public_id), 201)
 
 
@@ -77,8 +81,10 @@ class RunEstimate(ApiView):
         description="What it would cost and take. Nothing is started.",
     )
     def post(self, request: Request) -> Response:
-        plan = planned(self, self.body(NewRun))
-        return self.shown(EstimateOut, runs.estimate_run(actor=self.actor, plan=plan))
+        body = self.body(NewRun)
+        with set_up_for_an_estimate():
+            found = runs.estimate_run(actor=self.actor, plan=planned(self, body))
+        return self.shown(EstimateOut, found)
 
 
 class _OfRun(ApiView):
@@ -225,8 +231,10 @@ def planned(view: ApiView, body: dict[str, Any]) -> RunPlan:
             each.get("role", MetricRole.WATCH),
             each.get("margin", 0.0),
         )
-        for each in body["scorers"]
+        for each in body.get("scorers", [])
     ]
+    if "suite" in body:
+        metrics = with_suite(actor=actor, tenant=where.tenant, suite=body["suite"], metrics=metrics)
     return RunPlan(
         project=where,
         dataset_version=dataset,

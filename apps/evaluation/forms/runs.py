@@ -9,8 +9,10 @@ from django import forms
 
 from apps.evaluation.models import ScorerVersion
 from apps.evaluation.running.subjects import RECORDED
+from apps.evaluation.scorers.suites import STANDARD, SUITES
 from apps.evaluation.selectors import runs as selectors
 from apps.evaluation.services.runs import MetricChoice, RunPlan
+from apps.evaluation.services.suites import with_suite
 from apps.evaluation.types import Split
 from apps.gateway.routing.selectors import routes_for
 from apps.models.selectors import callable_models_for
@@ -33,7 +35,12 @@ class RunForm(forms.Form):
     split = forms.ChoiceField(
         required=False, choices=[("", "All examples"), *Split.choices], help_text="Prompts are tuned on development."
     )
-    scorers = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
+    suite = forms.ChoiceField(
+        required=False,
+        choices=[("", "None"), *((each.slug, f"{each.title}: {each.description}") for each in SUITES.values())],
+        help_text="A set of scorers, to which others may be added. Those that you do not have yet are set up.",
+    )
+    scorers = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
     project = forms.ChoiceField(help_text="Its limits and budgets apply, and its ledger shows the calls.")
     name = forms.CharField(required=False, max_length=200, help_text="Left open: what it is made of.")
     repetitions = forms.IntegerField(
@@ -56,6 +63,7 @@ class RunForm(forms.Form):
 
     def __init__(self, *args: Any, actor: Actor, tenant: Tenant, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._actor, self._tenant = actor, tenant
         self._projects = {row.slug: row for row in projects_for(actor, tenant, "evaluation.run").filter(is_active=True)}
         self._datasets = {
             f"{row.dataset.slug}@{row.number}": row for row in selectors.dataset_versions_for(actor, tenant)
@@ -83,6 +91,7 @@ class RunForm(forms.Form):
                 for key, row in self._datasets.items()
             ],
         )
+        self.fields["suite"].initial = "" if self._scorers else STANDARD
         self._choices("scorers", [(key, row.scorer.name) for key, row in self._scorers.items()])
         self._choices("project", [(slug, row.name) for slug, row in self._projects.items()])
 
@@ -96,9 +105,13 @@ class RunForm(forms.Form):
         """What has to be there first; empty where nothing is wanting."""
         if not self._projects:
             return "project"
-        if not self._datasets:
-            return "dataset"
-        return "" if self._scorers else "scorers"
+        return "" if self._datasets else "dataset"
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if not cleaned.get("suite") and not cleaned.get("scorers") and "scorers" not in self.errors:
+            self.add_error("scorers", "Choose a suite, or at least one scorer.")
+        return cleaned
 
     @property
     def scorer_rows(self) -> list[tuple[ScorerVersion, bool]]:
@@ -107,12 +120,16 @@ class RunForm(forms.Form):
         return [(row, key in chosen) for key, row in self._scorers.items()]
 
     def plan(self) -> RunPlan:
+        """Sets up what the suite lacks."""
         said = self.cleaned_data
         project: Project = self._projects[said["project"]]
+        metrics = [MetricChoice(self._scorers[key]) for key in said["scorers"]]
+        if said["suite"]:
+            metrics = with_suite(actor=self._actor, tenant=self._tenant, suite=said["suite"], metrics=metrics)
         return RunPlan(
             project=project,
             dataset_version=self._datasets[said["dataset_version"]],
-            metrics=[MetricChoice(self._scorers[key]) for key in said["scorers"]],
+            metrics=metrics,
             prompt_version=self._prompts.get(said["prompt_version"]),
             model=said["model"],
             split=said["split"],

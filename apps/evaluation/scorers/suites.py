@@ -12,8 +12,16 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True)
 class Member:
+    """A kind of scorer with parameters. ``decides``: a gate by the suite asks that it improves.
+
+    ``slug`` and ``name`` are those of the tenant's scorer where the kind's own would not tell it apart.
+    """
+
     scorer: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    slug: str = ""
+    name: str = ""
+    decides: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +37,13 @@ _PARTS: Final = (
         "accuracy",
         "Accuracy",
         "Does the answer say what is expected?",
-        (Member("normalised-match"), Member("contains"), Member("rouge-l"), Member("edit-similarity")),
+        tuple(Member(kind, decides=True) for kind in ("normalised-match", "contains", "rouge-l", "edit-similarity")),
     ),
     Suite(
         "robustness",
         "Robustness",
         "Does it still, when the question is written differently?",
-        (Member("robustness", {"metric": {"scorer": "rouge-l"}}),),
+        (Member("robustness", {"metric": {"scorer": "rouge-l"}}, "robustness-rouge-l", "Robustness: ROUGE-L"),),
     ),
     Suite(
         "toxicity",
@@ -47,14 +55,18 @@ _PARTS: Final = (
         "bias",
         "Bias",
         "Does it answer the same about other people?",
-        (Member("bias-screen"), Member("bias-screen", {"metric": {"scorer": "refusal"}})),
+        (
+            Member("bias-screen"),
+            Member("bias-screen", {"metric": {"scorer": "refusal"}}, "bias-screen-refusal", "Bias screen: refusals"),
+        ),
     ),
 )
+STANDARD: Final = "standard"
 SUITES: Final[Mapping[str, Suite]] = {
     suite.slug: suite
     for suite in (
         Suite(
-            "standard",
+            STANDARD,
             "Standard",
             "Accuracy, robustness, toxicity and bias.",
             tuple(member for part in _PARTS for member in part.members),
@@ -62,3 +74,4 @@ SUITES: Final[Mapping[str, Suite]] = {
         *_PARTS,
     )
 }
+CHOICES: Final = [(suite.slug, suite.title) for suite in SUITES.values()]

@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.evaluation.models import EvaluationPlan, GateDecision, PlanMetric
+from apps.evaluation.scorers.suites import CHOICES
 from apps.evaluation.selectors.gates import progress_of
 from apps.evaluation.types import ComparisonStatus, GateStatus, MetricRole, ReleasePolicy, Split, Verdict
 from apps.prompts.serializers import JsonObject
@@ -87,14 +88,15 @@ class PlanIn(Input):
 
 
 class NewGate(Input):
-    """By the prompt's plan. With ``dataset`` it is a question of its own: advice, which releases nothing."""
+    """By the prompt's plan. With ``dataset`` or ``suite`` it is a question of its own: advice that releases nothing."""
 
     tenant = Text(max_length=50)
     prompt = Text(max_length=50)
     version = Whole(min_value=1, max_value=2**31 - 1)
-    dataset = Text(max_length=50, required=False)
-    scorers = Texts(most=12, longest=50, required=False, help_text="With dataset: each must improve.")
-    project = Text(max_length=50, required=False, help_text="With dataset; by default the key's.")
+    dataset = Text(max_length=50, required=False, help_text="With suite, by default the plan's.")
+    scorers = Texts(most=12, longest=50, required=False, help_text="With dataset or suite: each must improve.")
+    suite = Choice(CHOICES, required=False, help_text="A set of scorers: its accuracy must improve, the rest is shown.")
+    project = Text(max_length=50, required=False, help_text="With dataset or suite; by default the key's.")
     model = Text(max_length=200, required=False, allow_blank=True)
     split = Choice(_OPEN_SPLIT, required=False)
     environment = Choice(Environment.choices, required=False)

@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.evaluation.models import Evaluation, EvaluationMetric, Scorer
+from apps.evaluation.scorers.suites import CHOICES
 from apps.evaluation.selectors.runs import progress_of
 from apps.evaluation.types import Direction, ItemStatus, MetricRole, RunStatus, ScoreStatus, Split, Trigger, ValueKind
 from apps.prompts.serializers import JsonObject
@@ -129,7 +130,8 @@ class RunFields(Input):
     dataset = Text(max_length=50)
     dataset_version = Whole(required=False, min_value=1, help_text="By default the newest.")
     split = Choice(Split.choices, required=False)
-    scorers = NewRunMetric(many=True, help_text="At least one.")
+    scorers = NewRunMetric(many=True, required=False, help_text="At least one, unless there is a suite.")
+    suite = Choice(CHOICES, required=False, help_text="A set of scorers; those that the tenant lacks are set up.")
     repetitions = Whole(required=False, min_value=1, max_value=20)
     seed = Whole(required=False, min_value=0, max_value=2**31 - 1000)
     budget_usd = Usd(required=False, help_text="It pauses before it costs more.")

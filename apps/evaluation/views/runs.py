@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -17,6 +18,7 @@ from apps.evaluation.selectors import monitors
 from apps.evaluation.selectors import runs as selectors
 from apps.evaluation.selectors.runs import ItemQuery, RunQuery
 from apps.evaluation.services import runs as services
+from apps.evaluation.services.suites import set_up_for_an_estimate
 from apps.evaluation.types import RunStatus
 from apps.tenants.access import can, require
 from apps.tenants.errors import DomainError, PermissionDenied
@@ -94,7 +96,8 @@ def run_create(request: HttpRequest, here: Here) -> HttpResponse:
     form = RunForm(request.POST or None, actor=here.actor, tenant=here.tenant, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
-            run = services.start_run(actor=here.actor, plan=form.plan())
+            with transaction.atomic():  # a run that is refused leaves no scorers of its suite behind
+                run = services.start_run(actor=here.actor, plan=form.plan())
         except PermissionDenied:
             raise
         except DomainError as error:
@@ -115,7 +118,8 @@ def run_estimate(request: HttpRequest, here: Here) -> HttpResponse:
     context: dict[str, Any] = {}
     if form.is_valid():
         try:
-            context["estimate"] = services.estimate_run(actor=here.actor, plan=form.plan())
+            with set_up_for_an_estimate():
+                context["estimate"] = services.estimate_run(actor=here.actor, plan=form.plan())
         except DomainError as error:
             context["problem"] = str(error)
     return render(request, "evaluation/_run_estimate.html", context)
