@@ -119,7 +119,7 @@ class MonitorDetail(_OfMonitor):
         "Delete a monitor",
         tag=MONITORS,
         status=204,
-        errors=CONFLICT,
+        errors=NOT_FOUND | CONFLICT,
         description="With its checks, alerts and samples. What it released stays, and so does the audit trail.",
     )
     def delete(self, request: Request, tenant: str, monitor: str) -> Response:
@@ -161,7 +161,7 @@ class MonitorSecret(_OfMonitor):
         "Make another secret for a monitor's webhook",
         tag=MONITORS,
         response=WebhookSecret,
-        errors=CONFLICT,
+        errors=NOT_FOUND | CONFLICT,
         description="By which a receiver checks that a message came from here. It is shown this once; the one before"
         " signs nothing more.",
     )
@@ -176,7 +176,7 @@ class AlertRetry(_OfMonitor):
         "Send an alert again",
         tag=MONITORS,
         response=AlertOut,
-        errors=CONFLICT,
+        errors=NOT_FOUND | CONFLICT,
         description="At once, and for as long as a new one is tried. Not one that was delivered.",
     )
     def post(self, request: Request, tenant: str, monitor: str, id: int) -> Response:
