@@ -42,6 +42,7 @@ NAV: tuple[NavEntry, ...] = (
     NavEntry("Evaluations", "evaluation:run-list", "flask-conical", "g l", ""),
     NavEntry("Monitors", "evaluation:monitor-list", "bell", "g q", ""),
     NavEntry("Scorers", "evaluation:scorer-list", "scale", "g w", ""),
+    NavEntry("Red team", "evaluation:red-team-list", "zap", "g z", ""),
     NavEntry("Examples", "playground:example-list", "star", "g e", ""),
     NavEntry("Keys", "tenants:key-list", "key-round", "g k", "Build"),
     NavEntry("Projects", "tenants:project-list", "folder-kanban", "g j", "Build"),

@@ -348,6 +348,17 @@ _MONITOR_ALERT_PAGE = Target(
         "pk": _pick(which, world.own["monitor_alert"], world.foreign["monitor_alert"], 999_999),
     }
 )
+_ATTACKED = _by("id", "attacked", "nosuchrun")
+_ATTACKED_PAGE = _by("run", "attacked", "nosuchrun")
+_ATTACKS = {"model": "acme/open:1b", "categories": ["prompt-injection"], "size": "small"}
+
+_ATTACK_FORM = _ATTACKS | {"categories": "prompt-injection", "project": "triage", "seed": 1}
+
+
+def _new_attacks(world: World, which: Which) -> dict[str, Any]:
+    return _ATTACKS | _project(which)
+
+
 _MONITOR = Target(lambda world, which: {"tenant": _tenant(which), "monitor": "quality"})
 _WATCHING = {
     "name": "New",
@@ -391,6 +402,10 @@ API |= {
     "api:evaluation-resume": api(_PAUSED, POST=to(_API_RUNNERS, {})),
     "api:evaluation-cancel": api(_RUN, POST=to(_API_RUNNERS, {})),
     "api:evaluation-retry": api(_ENDED, POST=to(_API_RUNNERS, {})),
+    "api:red-team": api(POST=to(BUILDERS | {"key:management"}, _new_attacks)),
+    "api:red-team-estimate": api(POST=to(_API_RUNNERS, _new_attacks)),
+    "api:red-team-report": api(_ATTACKED, GET=READERS),
+    "api:red-team-findings": api(_ATTACKED, POST=to(_API_RUNNERS, {})),
     "api:monitor-list": api(GET=READERS, POST=to(PROMPT_WRITERS, _new_monitor)),
     "api:monitor-detail": api(
         _MONITOR,
@@ -584,6 +599,12 @@ PAGES: dict[str, Row] = {
     "evaluation:run-detail": page(_RUN_PAGE, GET=MEMBERS),
     "evaluation:run-progress": page(_RUN_PAGE, GET=MEMBERS),
     "evaluation:run-item": page(_ITEM, GET=MEMBERS),
+    "evaluation:red-team-list": page(GET=MEMBERS),
+    "evaluation:red-team-create": page(GET=_RUN_SERVICE, POST=to(BUILDERS, _ATTACK_FORM)),
+    "evaluation:red-team-estimate": page(POST=Act(_RUN_SERVICE, lambda world, which: _ATTACK_FORM, audited=False)),
+    "evaluation:red-team-report": page(_ATTACKED_PAGE, GET=MEMBERS),
+    "evaluation:red-team-export": page(_ATTACKED_PAGE, GET=MEMBERS),
+    "evaluation:red-team-findings": page(_ATTACKED_PAGE, POST=_RUN_SERVICE),
     "evaluation:run-act": page(_RUN_PAGE, POST=to(_RUN_SERVICE, {"act": "pause"})),
     "evaluation:scorer-list": page(GET=MEMBERS),
     "evaluation:scorer-create": page(GET=_RUN_SERVICE, POST=to(_RUN_SERVICE, {"kind": "chrf"})),

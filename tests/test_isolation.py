@@ -26,6 +26,7 @@ from django.utils import timezone
 from pytest_django import DjangoDbBlocker, Settings
 
 from apps.evaluation import services as evaluation
+from apps.evaluation.content import clean_content
 from apps.evaluation.models import (
     Comparison,
     Dataset,
@@ -38,11 +39,15 @@ from apps.evaluation.models import (
     GateDecision,
     MonitorAlert,
     MonitorCheck,
+    Score,
     VersionExample,
 )
+from apps.evaluation.services.examples import Incoming, Provenance, store
 from apps.evaluation.services.monitors import MonitorFacts, check_now, create_monitor
 from apps.evaluation.services.plans import PlanFacts, PlannedMetric, set_plan
+from apps.evaluation.services.redteam import ensure_attack_scorer
 from apps.evaluation.services.scorers import create_scorer
+from apps.evaluation.types import Source
 from apps.gateway import services as gateway
 from apps.gateway.models import RequestLog, UsageRecord, UsageRollup
 from apps.models import services as registry
@@ -331,6 +336,36 @@ def _furnish_runs(kinds: dict[str, Any], project: Project, admin: User, word: st
         )
         kinds[kind] = run.public_id
         kinds.setdefault("item", item.pk)
+    kinds["attacked"] = _attacked(actor, project, version, word)
+
+
+def _attacked(actor: Actor, project: Project, version: DatasetVersion, word: str) -> str:
+    """A red-team run with an attack that got through; its id."""
+    content = clean_content(
+        input={"messages": [{"role": "user", "content": f"Ignore {word}"}]},
+        expected={"attack": {"by": "refusal"}, "behaviour": f"Refuses {word}"},
+        tags=["high", "direct"],
+        slice="jailbreak",
+    )
+    incoming = Incoming(f"attack-{word}", content)
+    [stored] = store(version.dataset, [incoming], Provenance(Source.TEMPLATE, actor.user))
+    scorer = ensure_attack_scorer(actor=actor, tenant=project.tenant)
+    run = Evaluation.objects.create(
+        tenant=project.tenant,
+        project=project,
+        name=f"Red team {word}",
+        model=f"m-{word}",
+        dataset_version=version,
+        status="done",
+        items_total=1,
+        created_by=actor.user,
+    )
+    EvaluationMetric.objects.create(evaluation=run, scorer_version=scorer)
+    item = EvaluationItem.objects.create(
+        evaluation=run, revision=stored.revision, position=0, status="done", output=f"Gladly {word}"
+    )
+    Score.objects.create(item=item, scorer_version=scorer, value=1, reason=f"It answered {word}")
+    return run.public_id
 
 
 def _furnish_prompts(kinds: dict[str, Any], tenant: Tenant, admin: User, word: str) -> None:

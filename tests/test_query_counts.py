@@ -23,6 +23,7 @@ from apps.evaluation.models import (
     Dataset,
     DatasetVersion,
     Evaluation,
+    EvaluationItem,
     EvaluationMetric,
     Example,
     ExampleRevision,
@@ -31,6 +32,7 @@ from apps.evaluation.models import (
     Monitor,
     MonitorAlert,
     MonitorCheck,
+    Score,
     Scorer,
     ScorerVersion,
     SignOff,
@@ -394,6 +396,39 @@ def _figures_of_check(n: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def attacked(cast: Cast, count: int) -> None:
+    """As many red-team runs, and as many attacks of the first one that got through."""
+    runs(cast, count)
+    Scorer.objects.for_tenant(cast.claims).update(kind="attack-success")
+    run = Evaluation.objects.for_tenant(cast.claims).earliest("pk")
+    Evaluation.objects.unscoped("test").filter(pk=run.pk).update(public_id="attacked")
+    version = run.metrics.get().scorer_version
+    examples = Example.objects.bulk_create(
+        [Example(dataset=run.dataset_version.dataset, key=f"attack-{n}") for n in range(count)]
+    )
+    revisions = ExampleRevision.objects.bulk_create(
+        [
+            ExampleRevision(
+                example=each,
+                number=1,
+                input={"messages": [{"role": "user", "content": f"attack {n}"}]},
+                expected={"attack": {"by": "refusal"}, "behaviour": "Refuses."},
+                tags=["high", "direct"],
+                slice="jailbreak",
+                source="template",
+            )
+            for n, each in enumerate(examples)
+        ]
+    )
+    items = EvaluationItem.objects.bulk_create(
+        [
+            EvaluationItem(evaluation=run, revision=each, position=n, status="done", output="Gladly")
+            for n, each in enumerate(revisions)
+        ]
+    )
+    Score.objects.bulk_create([Score(item=each, scorer_version=version, value=1, reason="Told.") for each in items])
+
+
 def monitors(cast: Cast, count: int) -> None:
     """As many monitors with a check and an alert each, and as many checks of the first one."""
     runs(cast, count)
@@ -486,6 +521,8 @@ LISTS: dict[str, Builder] = {
     "evaluation:monitor-detail": monitors,
     "evaluation:run-list": runs,
     "evaluation:scorer-list": runs,
+    "evaluation:red-team-list": attacked,
+    "evaluation:red-team-report": attacked,
     "portal:home": usage,
     "portal:home-live": usage,
     "playground:index": columns,
@@ -532,6 +569,8 @@ def test_a_list_costs_the_same_with_3_and_300_rows(cast: Cast, name: str, part: 
         arguments = {"tenant": "claims", "dataset": "d0"}
     if name in {"api:monitor-check-list", "evaluation:monitor-detail"}:
         arguments = {"tenant": "claims", "monitor": "first"}
+    if name == "evaluation:red-team-report":
+        arguments = {"run": "attacked"}
     url = reverse(name, kwargs=arguments) + QUERIES.get(name, "?page_size=200" if _takes_page_size(name) else "")
 
     def cost() -> tuple[int, list[str]]:

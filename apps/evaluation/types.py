@@ -22,6 +22,7 @@ class Source(models.TextChoices):
     REVIEW = "review", "From a review"
     PERSON = "person", "Written here"
     ATTACK = "attack", "From an attack that got through"
+    TEMPLATE = "template", "Generated attack"
 
 
 class Scrub(models.TextChoices):

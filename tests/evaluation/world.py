@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.gateway.world import World
 
+KINDS = ("exact-match", "normalised-match", "contains")
 _PRELUDE = """
 from apps.evaluation.models import *
 from apps.evaluation.running import store
@@ -70,11 +71,12 @@ class RunsWorld:
 project = services.create_project(actor=actor, tenant=tenant, slug="evals", name="Evals")
 member = User.objects.create_user("ada@example.com", "correct horse battery staple", name="Ada")
 Membership.objects.create(tenant=tenant, user=member, role=Role.DATA_SCIENTIST)
-for kind in ("exact-match", "normalised-match", "contains"):
+for kind in kinds:
     scorers.create_scorer(actor=Actor.of_user(member), tenant=tenant, kind=kind)
 from apps.tenants.control_plane import control_plane_changed
 control_plane_changed()
-"""
+""",
+            kinds=KINDS,
         )
 
     def run(self, source: str, **values: Any) -> Any:
@@ -108,13 +110,15 @@ result = version.pk
         public_id: str = self.run(
             """
 version = DatasetVersion.objects.unscoped("test").select_related("dataset").get(pk=version)
-metrics = [MetricChoice(v) for v in ScorerVersion.objects.unscoped("test").select_related("scorer")]
+metrics = [MetricChoice(v) for v in ScorerVersion.objects.unscoped("test")
+           .filter(scorer__kind__in=kinds).select_related("scorer")]
 plan = RunPlan(project=project, dataset_version=version, metrics=metrics, model=model, **plan)
 result = runs.start_run(actor=ada, plan=plan).public_id
 """,
             version=version,
             model=model,
             plan=plan,
+            kinds=KINDS,
         )
         return public_id
 

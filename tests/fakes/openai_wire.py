@@ -218,6 +218,12 @@ class Answer:
             form = request.get("response_format") or {}
             if result:
                 self.pieces = words(result)
+            elif (
+                behaviour.parrot
+                and behaviour.parrot.casefold() in " ".join(texts_of(request["messages"][-1].get("content"))).casefold()
+            ):
+                said = [text for each in request["messages"] for text in texts_of(each.get("content"))]
+                self.pieces = words("\n".join(said))
             elif form.get("type") == "json_schema":
                 text = json.dumps(fill((form.get("json_schema") or {}).get("schema") or {}))
                 self.pieces = cut(text, max(1, -(-len(text) // max(1, behaviour.chunks))))

@@ -182,7 +182,7 @@ result = services.create_api_key(actor=actor, project=project, name="test", **ke
         headers = {"content-type": "application/json", **bearer(key or self.key), **options.pop("headers", {})}
         return httpx.post(self.lobby.base_url + path, content=content, headers=headers, timeout=30, **options)
 
-    def model(self, *, base_url: str = "", fallback: bool = False, **endpoint: Any) -> str:
+    def model(self, *, base_url: str = "", fallback: bool = False, upstream: str = "fake-chat", **endpoint: Any) -> str:
         """A new model, served by the fake upstream or by ``base_url``, with these settings of its endpoint; with
         ``fallback`` the fake upstream comes second. Known to the gateway when this returns.
         """
@@ -196,7 +196,7 @@ fake = Provider.objects.exclude(kind="sandbox").earliest("pk")
 provider = fake
 if base_url:
     provider = registry.create_provider(actor=actor, slug=slug, name=slug, kind=kind, base_url=base_url, **credential)
-registry.create_endpoint(actor=actor, model=model, provider=provider, upstream_model="fake-chat", **endpoint)
+registry.create_endpoint(actor=actor, model=model, provider=provider, upstream_model=upstream, **endpoint)
 if fallback:
     registry.create_endpoint(actor=actor, model=model, provider=fake, upstream_model="fake-chat", priority=9)
 registry.add_price(actor=actor, model=model, figures=Figures(input_picousd=150_000, output_picousd=600_000))
@@ -206,6 +206,7 @@ registry.add_price(actor=actor, model=model, figures=Figures(input_picousd=150_0
             credential=dict(self.credential),
             base_url=base_url,
             fallback=fallback,
+            upstream=upstream,
             endpoint=endpoint,
         )
         self.eventually(

@@ -218,7 +218,7 @@ def planned(view: ApiView, body: dict[str, Any]) -> RunPlan:
     require(actor, "evaluation.run", where.tenant, where, what="run an evaluation")
     prompt = None
     if "prompt" in body:
-        prompt = view.referenced("prompt", lambda: _prompt_version(actor, tenant, body))
+        prompt = view.referenced("prompt", lambda: prompt_version_of(actor, tenant, body))
     dataset = view.referenced("dataset", lambda: _dataset_version(actor, tenant, body))
     metrics = [
         MetricChoice(
@@ -252,7 +252,7 @@ def planned(view: ApiView, body: dict[str, Any]) -> RunPlan:
     )
 
 
-def _prompt_version(actor: Any, tenant: str, body: dict[str, Any]) -> PromptVersion:
+def prompt_version_of(actor: Any, tenant: str, body: dict[str, Any]) -> PromptVersion:
     prompt = get_prompt_for(actor, tenant, body["prompt"])
     rows = versions_of(prompt).select_related("prompt__tenant")
     number = body.get("prompt_version")

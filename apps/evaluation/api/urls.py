@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.evaluation.api import datasets, gates, monitors, runs
+from apps.evaluation.api import datasets, gates, monitors, redteam, runs
 
 _dataset = "datasets/<str:tenant>/<str:dataset>"
 _version = f"{_dataset}/versions/<int:number>"
@@ -41,6 +41,10 @@ urlpatterns = [
     path(f"{_run}/cancel", runs.RunCancel.as_view(), name="evaluation-cancel"),
     path(f"{_run}/retry", runs.RunRetry.as_view(), name="evaluation-retry"),
     path(f"{_run}/items", runs.ItemList.as_view(), name="evaluation-item-list"),
+    path(f"{_run}/red-team", redteam.RedTeamReport.as_view(), name="red-team-report"),
+    path(f"{_run}/red-team/findings", redteam.RedTeamFindings.as_view(), name="red-team-findings"),
+    path("red-team", redteam.RedTeam.as_view(), name="red-team"),
+    path("red-team/estimate", redteam.RedTeamEstimate.as_view(), name="red-team-estimate"),
     path("monitors", monitors.MonitorList.as_view(), name="monitor-list"),
     path(_monitor, monitors.MonitorDetail.as_view(), name="monitor-detail"),
     path(f"{_monitor}/pause", monitors.MonitorPause.as_view(), name="monitor-pause"),

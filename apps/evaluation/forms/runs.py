@@ -69,20 +69,17 @@ class RunForm(forms.Form):
             f"{row.dataset.slug}@{row.number}": row for row in selectors.dataset_versions_for(actor, tenant)
         }
         self._scorers = {str(row.pk): row for row in selectors.newest_scorer_versions(actor, tenant)}
-        versions = PromptVersion.objects.for_actor(actor).filter(prompt__tenant=tenant, prompt__is_archived=False)
-        self._prompts = {
-            f"{row.prompt.slug}@{row.number}": row
-            for row in versions.select_related("prompt__tenant").order_by("prompt__name", "-number")
-        }
+        self._prompts = prompt_versions(actor, tenant)
         self._choices(
-            "prompt_version", [("", NO_PROMPT), *((key, _prompt_label(row)) for key, row in self._prompts.items())]
+            "prompt_version", [("", NO_PROMPT), *((key, prompt_label(row)) for key, row in self._prompts.items())]
         )
-        models = callable_models_for(actor, tenant).filter(kind=ModelKind.CHAT).order_by("name")
-        routes = routes_for(actor).filter(is_enabled=True)
-        names = [(model.slug, model.name) for model in models]
-        names += [(route.slug, f"{route.name} (route)") for route in routes if route.tenant_id in (None, tenant.pk)]
         self._choices(
-            "model", [("", "The prompt's own"), *names, (RECORDED, "None: the answers that the examples bring")]
+            "model",
+            [
+                ("", "The prompt's own"),
+                *model_names(actor, tenant),
+                (RECORDED, "None: the answers that the examples bring"),
+            ],
         )
         self._choices(
             "dataset_version",
@@ -141,5 +138,20 @@ class RunForm(forms.Form):
         )
 
 
-def _prompt_label(version: PromptVersion) -> str:
+def prompt_versions(actor: Actor, tenant: Tenant) -> dict[str, PromptVersion]:
+    """What may be chosen, as ``slug@number``."""
+    versions = PromptVersion.objects.for_actor(actor).filter(prompt__tenant=tenant, prompt__is_archived=False)
+    rows = versions.select_related("prompt__tenant").order_by("prompt__name", "-number")
+    return {f"{row.prompt.slug}@{row.number}": row for row in rows}
+
+
+def model_names(actor: Actor, tenant: Tenant) -> list[tuple[str, str]]:
+    """(slug, name) of the models and routes that may be called."""
+    models = callable_models_for(actor, tenant).filter(kind=ModelKind.CHAT).order_by("name")
+    routes = routes_for(actor).filter(is_enabled=True)
+    names = [(model.slug, model.name) for model in models]
+    return names + [(row.slug, f"{row.name} (route)") for row in routes if row.tenant_id in (None, tenant.pk)]
+
+
+def prompt_label(version: PromptVersion) -> str:
     return f"{version.prompt.name}, version {version.number}"

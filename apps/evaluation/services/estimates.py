@@ -62,6 +62,32 @@ def estimate(
     concurrency: int,
 ) -> Estimate:
     examples, characters = _size(dataset_version, split)
+    return estimate_of(
+        examples,
+        characters,
+        tenant=tenant,
+        prompt_version=prompt_version,
+        model=model,
+        parameters=parameters,
+        scorers=scorers,
+        repetitions=repetitions,
+        concurrency=concurrency,
+    )
+
+
+def estimate_of(
+    examples: int,
+    characters: int,
+    *,
+    tenant: Tenant,
+    prompt_version: PromptVersion | None,
+    model: str,
+    parameters: Mapping[str, Any],
+    scorers: Sequence[ScorerVersion],
+    repetitions: int,
+    concurrency: int,
+) -> Estimate:
+    """The same of examples that are in no dataset yet, whose inputs have so many ``characters`` in all."""
     items = examples * repetitions
     past = _past(tenant, prompt_version, model)
     template = sum(len(each.content) for each in whole_messages(prompt_version.content)) if prompt_version else 0
@@ -135,13 +161,13 @@ def _judge_calls(version: ScorerVersion) -> tuple[str, int] | None:
 
 
 def _cost(slug: str, input_tokens: int, output_tokens: int) -> int | None:
-    prices = [price for price in map(_price, _models(slug)) if price is not None]
+    prices = [price for price in map(_price, models_of(slug)) if price is not None]
     if not prices:
         return None
     return max(price.input_picousd * input_tokens + price.output_picousd * output_tokens for price in prices)
 
 
-def _models(slug: str) -> list[Model]:
+def models_of(slug: str) -> list[Model]:
     """The model of this name, or those that a route of this name may send to: the dearest one counts."""
     model = Model.objects.filter(slug=slug).first()
     if model is not None:

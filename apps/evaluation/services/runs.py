@@ -96,7 +96,7 @@ def start_run(
     """
     project = plan.project
     require(actor, "evaluation.run", project.tenant, project, what="run an evaluation")
-    user, api_key = _caller(actor, project, caller)
+    user, api_key = caller_of(actor, project, caller)
     plan = _checked(actor, plan)
     figures = _estimate(plan)
     run = Evaluation.objects.create(
@@ -242,8 +242,8 @@ def _locked(actor: Actor, run: Evaluation, what: str) -> Evaluation:
     return rows.get(pk=run.pk)
 
 
-def _caller(actor: Actor, project: Project, caller: User | None) -> tuple[User | None, ApiKey | None]:
-    """For whom the gateway is called: it knows keys and members, and nobody else."""
+def caller_of(actor: Actor, project: Project, caller: User | None = None) -> tuple[User | None, ApiKey | None]:
+    """For whom the gateway is called: it knows keys and members, and nobody else. Raises ``PermissionDenied``."""
     if actor.api_key_id is not None:
         return actor.user, ApiKey.objects.for_tenant(project.tenant).get(pk=actor.api_key_id)
     user = caller if actor.is_system else actor.user
@@ -280,7 +280,7 @@ def _checked(actor: Actor, plan: RunPlan) -> RunPlan:
         registry.make(each.version.scorer.kind, each.version.parameters)
         validation.clean_choice(each.role, MetricRole, field="scorers")
     model = plan.model or (version.model if version is not None else "")
-    _check_model(actor, plan, model)
+    check_model(actor, plan.project, version, model)
     split = validation.clean_choice(plan.split, Split, field="split") if plan.split else ""
     repetitions = validation.clean_number(plan.repetitions, field="repetitions", minimum=1, maximum=MOST_REPETITIONS)
     concurrency = validation.clean_number(plan.concurrency, field="concurrency", minimum=1, maximum=MOST_CONCURRENCY)
@@ -309,13 +309,14 @@ def _checked(actor: Actor, plan: RunPlan) -> RunPlan:
     )
 
 
-def _check_model(actor: Actor, plan: RunPlan, model: str) -> None:
-    tenant = plan.project.tenant
+def check_model(actor: Actor, project: Project, version: PromptVersion | None, model: str) -> None:
+    """Raises ``RunRefused`` for a model or route that the project may not call."""
+    tenant = project.tenant
     if not model:
         raise RunRefused("Choose a model: the prompt's version names none.", field="model")
-    if model == RECORDED and plan.prompt_version is None:
+    if model == RECORDED and version is None:
         return
-    if callable_models_for(actor, tenant, plan.project).filter(slug=model).exists():
+    if callable_models_for(actor, tenant, project).filter(slug=model).exists():
         return
     if routes_for(actor).filter(Q(tenant=tenant) | Q(tenant=None), slug=model, is_enabled=True).exists():
         return

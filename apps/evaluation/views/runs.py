@@ -16,6 +16,7 @@ from apps.evaluation.forms.runs import RunForm
 from apps.evaluation.models import Evaluation
 from apps.evaluation.selectors import monitors
 from apps.evaluation.selectors import runs as selectors
+from apps.evaluation.selectors.redteam import is_red_team
 from apps.evaluation.selectors.runs import ItemQuery, RunQuery
 from apps.evaluation.services import runs as services
 from apps.evaluation.services.suites import set_up_for_an_estimate
@@ -137,7 +138,7 @@ def run_detail(request: HttpRequest, here: Here, run: str) -> HttpResponse:
     metrics = list(found.metrics.all())
     filtered = query != ItemQuery()
     context = {
-        **_progress(here, found),
+        **progress_context(here, found),
         "page": page,
         "metrics": metrics,
         "query": query,
@@ -161,6 +162,7 @@ def run_detail(request: HttpRequest, here: Here, run: str) -> HttpResponse:
         "check": monitors.check_of(found),
         "earlier": selectors.earlier_runs_of(found),
         "mlflow_url": _mlflow_url(here, found),
+        "is_red_team": is_red_team(found),
         "may_see_requests": can(here.actor, "request.view", found.tenant),
     }
     return render(request, "evaluation/run_detail.html", context)
@@ -171,7 +173,7 @@ def run_detail(request: HttpRequest, here: Here, run: str) -> HttpResponse:
 def run_progress(request: HttpRequest, here: Here, run: str) -> HttpResponse:
     """The live part. When the run has ended the whole page is asked for again."""
     found = selectors.get_run_for(here.actor, run)
-    response = render(request, "evaluation/_run_progress.html", _progress(here, found))
+    response = render(request, "evaluation/_run_progress.html", progress_context(here, found))
     if not selectors.is_live(found):
         response["HX-Refresh"] = "true"
     return response
@@ -216,7 +218,7 @@ def run_url(run: Evaluation) -> str:
     return reverse("evaluation:run-detail", args=[run.public_id])
 
 
-def _progress(here: Here, run: Evaluation) -> dict[str, Any]:
+def progress_context(here: Here, run: Evaluation) -> dict[str, Any]:
     progress = selectors.progress_of([run])[run.pk]
     acts = []
     if can(here.actor, "evaluation.run", run.tenant, run.project):

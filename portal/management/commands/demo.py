@@ -17,6 +17,7 @@ from portal.demo.history import write_history
 from portal.demo.monitors import seed_monitors
 from portal.demo.playground import seed_playground
 from portal.demo.prompts import seed_prompts
+from portal.demo.redteam import seed_red_team
 
 
 class Command(BaseCommand):
@@ -40,6 +41,7 @@ class Command(BaseCommand):
             seed_datasets(now)
             seed_gates(now)
             seed_monitors(now)
+            seed_red_team(now)
             seed_playground(now)
             requests = write_history(rows, settings.SPOOL_DIR, now)
         if options["verbosity"]:
