@@ -9,21 +9,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lobby import datasets, gates, prompts, reports
+from lobby import datasets, gates, prompts, redteam, reports
 from lobby.api import Api, Failed
 
 FAILED, DIFFERENT = 2, 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0; 1 where ``diff`` found a difference, an import refused rows or a gate found a worse version;
-    2 for a failure; 3 where a gate came to no verdict."""
+    """The exit code: 0; 1 where ``diff`` found a difference, an import refused rows, a gate found a worse version
+    or too many attacks got through;
+    2 for a failure; 3 where a gate or a red team came to no verdict."""
     asked = _parser().parse_args(arguments)
     try:
         api = Api.from_environment()
         tenant = asked.tenant or api.tenant()
         if asked.thing in ("eval", "gate"):
             return _gate(api, tenant, asked)
+        if asked.thing == "redteam":
+            return _red_team(api, tenant, asked)
         found = _run(api, tenant, asked)
     except Failed as error:
         if asked.json:
@@ -91,6 +94,22 @@ def _gate(api: Api, tenant: str, asked: argparse.Namespace) -> int:
     return code if asked.thing == "gate" or asked.gate else 0
 
 
+def _red_team(api: Api, tenant: str, asked: argparse.Namespace) -> int:
+    """What the report says is printed and written before it is held against the limit."""
+    plan: dict[str, Any] = {"tenant": tenant}
+    for name in ("project", "prompt", "prompt_version", "model", "size", "seed"):
+        if getattr(asked, name) is not None:
+            plan[name] = getattr(asked, name)
+    if asked.categories:
+        plan["categories"] = [each.strip() for each in asked.categories.split(",") if each.strip()]
+    found = redteam.run(api, plan, asked.timeout)
+    if asked.markdown:
+        page = f"{api.url}/evaluations/runs/{found['run']['id']}/red-team/"
+        _write(asked.markdown, redteam.markdown(found, page))
+    print(json.dumps(found, ensure_ascii=False) if asked.json else redteam.told(found, severity=asked.severity))
+    return redteam.exit_code(found["report"], severity=asked.severity, max_rate=asked.max_rate)
+
+
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lobby", description="Lobby from the command line. LOBBY_URL says where it is, LOBBY_API_KEY who asks."
     )
-    things = parser.add_subparsers(dest="thing", required=True, metavar="prompts|datasets|eval|gate")
+    things = parser.add_subparsers(dest="thing", required=True, metavar="prompts|datasets|eval|gate|redteam")
     verbs = things.add_parser("prompts", help="prompts as files of a repository").add_subparsers(
         dest="verb", required=True
     )
@@ -160,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument("--version", type=int, help="by default the newest")
     _add_datasets(things, common)
     _gate_parser(things, common)
+    _red_team_parser(things, common)
     return parser
 
 
@@ -184,6 +204,39 @@ def _gate_parser(things: Any, common: argparse.ArgumentParser) -> None:
     run.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="how long to wait")
     status = verbs.add_parser("status", help="a prompt's gates, and how far they are", parents=[common])
     status.add_argument("--prompt", required=True)
+
+
+def _red_team_parser(things: Any, common: argparse.ArgumentParser) -> None:
+    verbs = things.add_parser("redteam", help="generated attacks on a prompt or a model").add_subparsers(
+        dest="verb", required=True
+    )
+    run = verbs.add_parser(
+        "run",
+        help="attack, and wait for the report",
+        parents=[common],
+        epilog="Exit code: 0 within the limit, 1 more got through, 2 failure, 3 a category without a verdict.",
+    )
+    run.add_argument("--prompt", help="its newest version, unless --version says which")
+    run.add_argument("--version", type=int, dest="prompt_version")
+    run.add_argument("--model", help="a model or a route; with --prompt in the place of its own")
+    run.add_argument("--categories", default="", metavar="A,B", help="by default all")
+    run.add_argument("--size", choices=("small", "standard", "thorough"), help="by default standard")
+    run.add_argument("--seed", type=int, help="another one makes other secrets; by default 1")
+    run.add_argument("--severity", choices=redteam.SEVERITIES, default="low", help="the limit is for these and worse")
+    run.add_argument("--max-rate", type=_share, metavar="RATE", help="how much of a category may get through, 0 to 1")
+    run.add_argument("--project", help="whose budget; by default the key's project")
+    run.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
+    run.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="how long to wait")
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to 1")
+    return share
 
 
 def _add_datasets(things: Any, common: argparse.ArgumentParser) -> None:

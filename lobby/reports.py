@@ -85,11 +85,11 @@ def markdown(decision: dict[str, Any], url: str = "") -> str:
     evidence = decision.get("evidence") or {}
     against = decision["policy"].get("baseline_version")
     lines = [
-        f"### {_plain(decision['prompt'])} version {decision['version']}: {headline(decision)}",
+        f"### {plain(decision['prompt'])} version {decision['version']}: {headline(decision)}",
         "",
         f"Against version {against}." if against is not None else "There is no released version to compare with.",
         "",
-        *(f"- {_plain(reason)}" for reason in decision["reasons"]),
+        *(f"- {plain(reason)}" for reason in decision["reasons"]),
     ]
     if metrics := evidence.get("metrics"):
         lines += [
@@ -99,13 +99,13 @@ def markdown(decision: dict[str, Any], url: str = "") -> str:
             *map(_row, metrics),
         ]
     if judges := [each for each in decision["policy"].get("metrics", []) if each.get("judge")]:
-        lines += ["", *(f"- {_plain(each['name'])}: {_plain(_standing(each['judge']))}" for each in judges)]
+        lines += ["", *(f"- {plain(each['name'])}: {plain(_standing(each['judge']))}" for each in judges)]
     worst = evidence.get("worst", [])
     if worst:
         lines += ["", "<details><summary>Where it lost most</summary>", ""]
         for each in worst:
             lines += [
-                f"**{_plain(each['example'])}**: {_plain(each['metric'])}"
+                f"**{plain(each['example'])}**: {plain(each['metric'])}"
                 f" {each['baseline']:.3g} → {each['candidate']:.3g}",
                 "",
                 "Before:",
@@ -116,7 +116,7 @@ def markdown(decision: dict[str, Any], url: str = "") -> str:
             ]
         lines.append("</details>")
     for warning in evidence.get("warnings", []):
-        lines += ["", f"> {_plain(warning)}"]
+        lines += ["", f"> {plain(warning)}"]
     if url:
         lines += ["", f"[The decision in Lobby]({url})"]
     return "\n".join(lines) + "\n"
@@ -127,7 +127,7 @@ def _row(metric: dict[str, Any]) -> str:
     between = f"{interval['low']:+.3g} to {interval['high']:+.3g}" if interval else "–"
     counts = f"{metric['improved']} / {metric['regressed']} / {metric['tied']}"
     figures = [_figure(metric[name]) for name in ("baseline_mean", "candidate_mean")]
-    cells = [_plain(metric["name"]), metric["role"], *figures, _figure(metric["difference"], "+"), between, counts]
+    cells = [plain(metric["name"]), metric["role"], *figures, _figure(metric["difference"], "+"), between, counts]
     return f"| {' | '.join((*cells, metric['verdict']))} |"
 
 
@@ -146,7 +146,7 @@ def _figure(value: float | None, sign: str = "") -> str:
     return "–" if value is None else f"{value:{sign}.3g}"
 
 
-def _plain(text: object) -> str:
+def plain(text: object) -> str:
     """On one line, with nothing that Markdown or HTML would read."""
     line = " ".join(str(text).split())
     return re.sub(r"([\\`*_{}\[\]<>#|~!@])", r"\\\1", line)

@@ -67,6 +67,7 @@ def _run(actor: Actor, project: Project, suite: DatasetVersion, weak: frozenset[
     items, scores = [], []
     for member in suite.members.select_related("revision").order_by("position"):
         revision = member.revision
+        assert revision.expected is not None
         output = _answer(revision.expected["attack"], revision.tags, weak, revision.slice)
         score = scorer.score(subject.sample(revision), scorers.Output(text=output))
         items.append(

@@ -20,6 +20,8 @@ from apps.evaluation.services.redteam import RedTeamPlan
 from apps.evaluation.types import Trigger
 from apps.tenants import selectors as tenants
 from apps.tenants.access import require
+from apps.tenants.errors import NotFound
+from apps.tenants.models import Project
 from apps.tenants.rest.schema import CONFLICT, NOT_FOUND, operation
 from apps.tenants.rest.views import ApiView
 
@@ -89,10 +91,21 @@ class RedTeamFindings(_OfRun):
         return self.shown(FindingsOut, redteam.add_findings(actor=self.actor, run=self.found(id), keys=keys))
 
 
+def _project(view: ApiView, tenant: str, slug: str) -> Project:
+    """The one that is named, else the key's own."""
+    if slug:
+        return tenants.get_project_for(view.actor, tenant, slug)
+    own = Project.objects.for_actor(view.actor).filter(pk=view.actor.project_id or 0, tenant__slug=tenant)
+    found = own.select_related("tenant").first()
+    if found is None:
+        raise NotFound("Say in which project the calls are made.")
+    return found
+
+
 def _planned(view: ApiView, body: dict[str, Any]) -> RedTeamPlan:
     """The plan that a body asks for; what it names and the actor does not see is that field's fault."""
-    actor, tenant, project = view.actor, body["tenant"], body["project"]
-    where = view.referenced("project", lambda: tenants.get_project_for(actor, tenant, project))
+    actor, tenant = view.actor, body["tenant"]
+    where = view.referenced("project", lambda: _project(view, tenant, body.get("project", "")))
     require(actor, "evaluation.run", where.tenant, where, what="run a red team")
     prompt = None
     if "prompt" in body:

@@ -15,7 +15,7 @@ from apps.tenants.rest.fields import Choice, Input, Output, Text, Texts, Usd, Wh
 
 class NewRedTeam(Input):
     tenant = Text(max_length=50)
-    project = Text(max_length=50)
+    project = Text(max_length=50, required=False, help_text="By default the key's.")
     prompt = Text(max_length=50, required=False, help_text="Left out: the model alone.")
     prompt_version = Whole(required=False, min_value=1, help_text="By default the newest.")
     model = Text(max_length=200, required=False, help_text="A model's or a route's. By default the prompt's own.")
