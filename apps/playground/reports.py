@@ -12,6 +12,8 @@ from typing import Any
 from django.db.models import Avg, Count, Q, QuerySet
 from django.db.models.functions import TruncWeek
 
+from apps.evaluation.models import EvaluationMetric
+from apps.evaluation.selectors.runs import newest_measures
 from apps.playground.models import Answer, Feedback, SavedExample, Vote
 from apps.playground.selectors import examples_for
 from apps.playground.types import AnswerStatus, Reason, TriageStatus, UseCase, Verdict, Winner
@@ -30,7 +32,7 @@ COUNTED_REASONS = 5_000
 @dataclass
 class Standing:
     """How one model, with one prompt of the catalog or without, does for one use case in one tenant: who voted, who
-    liked, what it costs.
+    liked, what its newest evaluation measured, what it costs.
     """
 
     model_slug: str
@@ -47,6 +49,7 @@ class Standing:
     cost_picousd: float | None = None
     first_token_ms: float | None = None
     example: SavedExample | None = None
+    measured: EvaluationMetric | None = None
 
     @property
     def opinions(self) -> int:
@@ -98,6 +101,9 @@ def standings(actor: Actor, tenant: Tenant, use_case: str) -> list[Standing]:
         standing = of(example.model_slug, example.prompt_slug)
         if standing.example is None:
             standing.example = example
+
+    for (model, prompt), metric in newest_measures(actor, tenant, use_case).items():
+        of(model, prompt).measured = metric
 
     def order(each: Standing) -> tuple[float, float, str, str]:
         return -each.rank, each.cost_picousd or 0, each.model_slug, each.prompt_slug

@@ -141,6 +141,8 @@ export function initTabs() {
     selectTab(tabs[(next + tabs.length) % tabs.length], true);
   });
   onContent((root) => {
+    // On a phone the row of tabs is wider than the screen.
+    for (const tab of $$(".tabs .tab[aria-current]", root)) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 24;
     let language = null;
     try {
       language = localStorage.getItem("lobby-lang");

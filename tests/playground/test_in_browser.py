@@ -523,6 +523,19 @@ def test_the_page_works_on_a_phone_and_for_a_screen_reader(browser: Browser, wor
         expect(page.get_by_test_id("run")).to_be_in_viewport(ratio=1)
         expect(page.get_by_test_id("feedback")).to_have_count(1)
         assert grave_violations(page) == []
+        # What is wrong with an answer is asked where one looks.
+        page.get_by_test_id("thumb-down").click()
+        expect(page.get_by_test_id("feedback-save")).to_be_in_viewport(ratio=1)
+        # A column fills the screen; the others are a touch away.
+        expect(page.get_by_test_id("jump").first).to_be_hidden()
+        page.get_by_test_id("add-column").click()
+        first, second = page.get_by_test_id("column").all()
+        expect(second).to_be_in_viewport(ratio=0.9)
+        expect(page.get_by_test_id("jump").last).to_have_attribute("aria-current", "true")
+        page.get_by_test_id("jump").first.tap()
+        expect(first).to_be_in_viewport(ratio=0.9)
+        expect(page.get_by_test_id("jump").last).not_to_have_attribute("aria-current", "true")
+        assert grave_violations(page) == []
         page.get_by_role("button", name="Conversations", exact=True).click()
         expect(page.get_by_test_id("search")).to_be_visible()
     assert complaints == []

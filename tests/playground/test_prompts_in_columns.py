@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apps.evaluation.models import InboxItem
+from apps.evaluation.models import Evaluation, InboxItem
 from apps.gateway.models import Route, RouteTarget
 from apps.models import services as registry
 from apps.models.models import Endpoint, Provider
@@ -22,7 +22,9 @@ from apps.prompts.models import Prompt
 from apps.tenants.access import Actor
 from apps.tenants.errors import DomainError
 from apps.tenants.services import create_project
+from portal.templatetags.scores import metric_value
 from tests.cast import Cast
+from tests.evaluation import gating
 from tests.playground.test_conversations import asked, begin, finish
 
 VARIABLES: dict[str, Any] = {
@@ -167,6 +169,26 @@ def test_what_works_here_counts_a_model_with_each_prompt_apart(cast: Cast, clien
     ]  # fmt: skip
     client.force_login(cast["developer"])
     assert "Claims triage</a>" in client.get("/playground/recommendations/?use_case=classify").content.decode()
+
+
+def test_what_works_here_says_what_the_newest_evaluation_measured(cast: Cast, client: Client) -> None:
+    made = gating.gated(cast)
+    Prompt.objects.unscoped("test").filter(pk=made.prompt.pk).update(use_case="classify")
+    for share in (0.5, 0.75):
+        run = gating.run_of(cast, made.data, f"{share:.0%}", made.scorer)
+        Evaluation.objects.unscoped("test").filter(pk=run.pk).update(
+            prompt_version=made.prompt.versions.get(number=1), model="writer"
+        )
+        gating.finish(run, gating.right(share))
+    (standing,) = standings(cast.actor("developer"), cast.claims, "classify")
+    assert (standing.model_slug, standing.prompt_slug, standing.opinions) == ("writer", "triage", 0)
+    assert standing.measured is not None
+    assert standing.measured.summary["mean"] == 0.75
+    assert not standings(cast.actor("outsider"), cast.claims, "classify")
+    client.force_login(cast["developer"])
+    page = client.get("/playground/recommendations/?use_case=classify").content.decode()
+    measured = f'/evaluations/runs/{standing.measured.evaluation.public_id}/">{metric_value(standing.measured)}</a>'
+    assert measured in page
 
 
 def test_an_answer_becomes_a_prompt_with_all_that_led_to_it(cast: Cast, triage: Prompt) -> None:

@@ -18,12 +18,23 @@ from apps.evaluation.models import (
     Score,
     ScorerVersion,
 )
-from apps.evaluation.types import LIVE_RUNS, Direction, ItemStatus, RunStatus, ScoreStatus, Trigger, ValueKind
+from apps.evaluation.types import (
+    LIVE_RUNS,
+    Direction,
+    ItemStatus,
+    MetricRole,
+    RunStatus,
+    ScoreStatus,
+    Trigger,
+    ValueKind,
+)
 from apps.tenants.access import Actor
 from apps.tenants.errors import NotFound
 from apps.tenants.models import Tenant
 
 WHY: Final = "of a run that the actor reached"
+# The newest runs of a use case that are looked through for each of its prompts.
+MOST_MEASURED = 200
 OFFERED: Final = 200
 
 
@@ -73,6 +84,19 @@ def runs_for(actor: Actor, tenant: Tenant | None = None) -> QuerySet[Evaluation]
     metrics = EvaluationMetric.objects.unscoped(WHY).select_related("scorer_version__scorer")
     rows = rows.prefetch_related(Prefetch("metrics", metrics))
     return rows if tenant is None else rows.filter(tenant=tenant)
+
+
+def newest_measures(actor: Actor, tenant: Tenant, use_case: str) -> dict[tuple[str, str], EvaluationMetric]:
+    """By (model, prompt's slug), for the prompts of a use case: the metric that their newest finished run was about."""
+    runs = runs_for(actor, tenant).filter(status=RunStatus.DONE, prompt_version__prompt__use_case=use_case)
+    found: dict[tuple[str, str], EvaluationMetric] = {}
+    for run in runs.exclude(trigger=Trigger.MONITOR).order_by("-pk")[:MOST_MEASURED]:
+        metrics = sorted(run.metrics.all(), key=lambda each: (each.role != MetricRole.PRIMARY, each.pk))
+        if metrics and metrics[0].summary.get("mean") is not None:
+            assert run.prompt_version is not None
+            metrics[0].evaluation = run
+            found.setdefault((run.model, run.prompt_version.prompt.slug), metrics[0])
+    return found
 
 
 def without_requests(actor: Actor, rows: QuerySet[Evaluation]) -> QuerySet[Evaluation]:

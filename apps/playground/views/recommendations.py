@@ -1,4 +1,4 @@
-"""Which model does best here for a use case, from the tenant's own votes, feedback and examples."""
+"""Which model does best here for a use case, from the tenant's own votes, feedback, examples and evaluations."""
 
 from __future__ import annotations
 

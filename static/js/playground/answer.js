@@ -232,6 +232,7 @@ export class Answer {
     const place = h("div", { "hx-get": this.page.urls.feedback.replace("/0/", `/${this.shown.id}/`), "hx-trigger": "intersect once", "hx-swap": "outerHTML", "data-quiet": true });
     this.judged.append(place);
     window.htmx?.process(place);
+    this.judged.addEventListener("htmx:afterSettle", () => this.judged.querySelector("form")?.scrollIntoView({ block: "nearest" }));
   }
 
   /** Words that A did not say, and those that it did; null puts the answer back. */

@@ -16,6 +16,7 @@ export class Column {
 
   build() {
     this.letter = h("span", { class: "column-letter", "aria-hidden": "true" });
+    this.jump = h("button", { type: "button", class: "tab truncate", "data-testid": "jump", onclick: () => this.element.scrollIntoView({ block: "nearest" }) });
     this.select = h("select", { "aria-label": "Model, route or prompt", "data-testid": "model" });
     this.select.addEventListener("change", () => this.choose(this.select.value));
     this.prompt = new ColumnPrompt(this);
@@ -79,11 +80,17 @@ export class Column {
     return !this.model || this.model.can.includes(what);
   }
 
+  isInView(is) {
+    if (is) this.jump.setAttribute("aria-current", "true");
+    else this.jump.removeAttribute("aria-current");
+  }
+
   describe() {
     const { blind } = this.page;
     const at = this.page.columns.indexOf(this);
     this.letter.textContent = LETTERS[at] || "";
     this.letter.hidden = this.page.columns.length < 2;
+    this.jump.textContent = blind ? `Column ${LETTERS[at]}` : `${LETTERS[at]} · ${this.name}`;
     this.element.setAttribute("aria-label", blind ? `Column ${LETTERS[at]}` : `Column ${LETTERS[at]}: ${this.name}`);
     this.select.hidden = blind;
     this.prompt.element.hidden = blind || !this.settings.prompt;

@@ -56,6 +56,13 @@ class Page {
     this.blind = false;
     this.uncoloured = [];
     this.place = $("#play-columns");
+    // On a phone a column fills the screen: which one?
+    this.inView = new IntersectionObserver(
+      (entries) => {
+        for (const { target, isIntersecting } of entries) this.columns.find((column) => column.element === target)?.isInView(isIntersecting);
+      },
+      { root: this.place, threshold: 0.6 },
+    );
     this.settings = new SettingsPanel($("#play-settings"), this);
     if (this.mayRun) this.composer = new Composer(root, this);
     if (this.mayRun) {
@@ -144,6 +151,8 @@ class Page {
     for (const turn of path) for (const each of turn.answers) this.answers.get(each.id)?.invite();
     if (this.mayRun) $("#play-add").hidden = this.blind || this.columns.length >= MOST_COLUMNS || this.wantsBlind;
     for (const node of $$("[data-with-columns]")) node.hidden = this.columns.length < 2;
+    $("#play-jump").replaceChildren(...this.columns.map((column) => column.jump));
+    for (const column of this.columns) this.inView.observe(column.element);
     this.showVote();
     this.showDifference();
     this.markNewest();
