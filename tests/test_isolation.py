@@ -414,9 +414,9 @@ def _furnish_gates(kinds: dict[str, Any], project: Project, admin: User, word: s
         for _ in range(2)
     ]
     comparison = Comparison.objects.create(tenant=tenant, baseline=before, candidate=after, status="failed", error=word)
-    policy = {
+    policy: dict[str, Any] = {
         "policy": "approval", "environment": "prod", "label": "gated", "baseline_version": None,
-        "approvals_needed": 1, "canary_percent": 100, "opened_by": word,
+        "approvals_needed": 1, "canary_percent": 100, "opened_by": word, "metrics": [],
     }  # fmt: skip
     version = prompt.versions.get(number=2)
     canary, waiting = [
