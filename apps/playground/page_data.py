@@ -8,7 +8,8 @@ from typing import Any
 from django.urls import reverse
 
 from apps.gateway.models import Route
-from apps.gateway.routing.selectors import callable_routes_for
+from apps.gateway.routing.selectors import callable_routes_for, model_of
+from apps.gateway.types import Purpose
 from apps.models.selectors import CatalogEntry, callable_models_for, catalog_entries
 from apps.models.types import Capability, ModelKind
 from apps.playground import selectors
@@ -37,12 +38,15 @@ def shown_models(entries: Iterable[CatalogEntry]) -> list[dict[str, Any]]:
             "can": entry.model.capabilities or list(Capability.values),
             "context": entry.model.context_tokens,
             "most": entry.model.max_output_tokens,
-            "price": None
-            if entry.price is None
-            else [entry.price.input_picousd, entry.price.output_picousd, entry.price.request_picousd],
+            "price": _price(entry),
         }
         for entry in entries
     ]
+
+
+def _price(entry: CatalogEntry) -> list[int] | None:
+    price = entry.price
+    return None if price is None else [price.input_picousd, price.output_picousd, price.request_picousd]
 
 
 def routes_of(actor: Actor, tenant: Tenant, project: Project | None) -> list[Route]:
@@ -52,8 +56,23 @@ def routes_of(actor: Actor, tenant: Tenant, project: Project | None) -> list[Rou
     return callable_routes_for(actor, tenant, callable_models_for(actor, tenant, project).filter(kind=ModelKind.CHAT))
 
 
-def shown_routes(routes: Iterable[Route]) -> list[dict[str, Any]]:
-    return [{"slug": route.slug, "name": route.name, "platform": route.tenant_id is None} for route in routes]
+def shown_routes(routes: Iterable[Route], entries: Iterable[CatalogEntry]) -> list[dict[str, Any]]:
+    """With the prices that a call may come to; none where what the route sends to is not for the reader to know."""
+    prices = {entry.model.pk: _price(entry) for entry in entries}
+    return [
+        {
+            "slug": route.slug,
+            "name": route.name,
+            "platform": route.tenant_id is None,
+            "prices": [price for model in _models_of(route) if (price := prices.get(model)) is not None],
+        }
+        for route in routes
+    ]
+
+
+def _models_of(route: Route) -> list[int]:
+    targets = [target for target in route.targets.all() if target.purpose == Purpose.NORMAL]
+    return sorted({model_of(target).pk for target in targets})
 
 
 def wanted_prompt(asked: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from django.test import Client
 
 from apps.evaluation.models import Evaluation, InboxItem
 from apps.gateway.models import Route, RouteTarget
+from apps.gateway.types import Purpose
 from apps.models import services as registry
-from apps.models.models import Endpoint, Provider
+from apps.models.models import Endpoint, Price, Provider
 from apps.playground import selectors, services
 from apps.playground.errors import ColumnInvalid
 from apps.playground.page_data import wanted_prompt
@@ -262,7 +263,14 @@ def test_the_page_offers_routes_and_prompts_and_a_version_comes_as_a_form(
     Route.objects.create(tenant=cast.claims, slug="empty", name="Sends nowhere")
     client.force_login(cast["developer"])
     offered = client.get(f"/playground/models/?project={cast.triage.slug}").json()
-    assert offered["routes"] == [{"slug": "best", "name": "Best of both", "platform": False}]
+    assert offered["routes"] == [{"slug": "best", "name": "Best of both", "platform": False, "prices": []}]
+    priced = registry.create_model(actor=system, slug="priced", name="Priced", **facts)
+    endpoint = Endpoint.objects.create(model=priced, provider=provider, upstream_model="y")
+    Price.objects.create(model=priced, input_picousd=3, output_picousd=5, request_picousd=7)
+    RouteTarget.objects.create(route=own, endpoint=endpoint)
+    RouteTarget.objects.create(route=own, model=priced, purpose=Purpose.SHADOW)
+    (route,) = client.get(f"/playground/models/?project={cast.triage.slug}").json()["routes"]
+    assert route["prices"] == [[3, 5, 7]]
     (shown,) = offered["prompts"]
     assert shown["labels"] == [{"name": "live", "version": 1, "split": False}]
     assert (shown["id"], shown["newest"]) == ("triage", 2)

@@ -65,7 +65,7 @@ def index(request: HttpRequest, here: Here) -> HttpResponse:
     data: dict[str, Any] = {
         "tenant": here.tenant.slug,
         "models": shown_models(entries),
-        "routes": shown_routes(routes),
+        "routes": shown_routes(routes, entries),
         "prompts": offered_prompts(here.actor, here.tenant, project),
         "wanted": wanted_columns[:MOST_COLUMNS],
         "may_call": may_call,
@@ -106,10 +106,11 @@ def conversation_data(request: HttpRequest, here: Here, public_id: str) -> HttpR
 def models(request: HttpRequest, here: Here) -> HttpResponse:
     """What the columns of ``?project=`` choose from, when another one is chosen."""
     project = _chosen_project(request, here)
+    entries = entries_for(here.actor, here.tenant, project)
     return JsonResponse(
         {
-            "models": shown_models(entries_for(here.actor, here.tenant, project)),
-            "routes": shown_routes(routes_of(here.actor, here.tenant, project)),
+            "models": shown_models(entries),
+            "routes": shown_routes(routes_of(here.actor, here.tenant, project), entries),
             "prompts": offered_prompts(here.actor, here.tenant, project),
         }
     )

@@ -206,6 +206,12 @@ class Page {
     return this.models.find((model) => model.slug === slug)?.price;
   }
 
+  /** What a call may be charged by: a route sends to one of several models. */
+  pricesOf(slug) {
+    const price = this.priceOf(slug);
+    return price ? [price] : this.routes.find((route) => route.slug === slug)?.prices || [];
+  }
+
   requestUrl(id) {
     return this.urls.request.replace("ID", id);
   }
@@ -418,11 +424,12 @@ class Page {
     let priced = true;
     this.columns.forEach((column, at) => {
       const input = this.inputTokens(at);
-      const price = this.priceOf(column.called);
+      const prices = this.pricesOf(column.called);
+      const longest = column.settings.parameters.max_tokens || column.model?.most || ASSUMED_OUTPUT;
       tokens += input;
-      priced &&= Boolean(price);
-      least += cost(price, input, 0);
-      most += cost(price, input, column.settings.parameters.max_tokens || column.model?.most || ASSUMED_OUTPUT);
+      priced &&= prices.length > 0;
+      least += Math.min(...prices.map((price) => cost(price, input, 0)));
+      most += Math.max(...prices.map((price) => cost(price, input, longest)));
     });
     place.textContent = priced ? `≈ ${number(tokens)} tokens in, ${dollars(least)}; with the longest answer ${dollars(most)}` : `≈ ${number(tokens)} tokens in; no price is known`;
     const blindable = this.columns.some((column) => this.composer.hasImages && !column.can("vision"));
