@@ -55,6 +55,9 @@ def _run(api: Api, tenant: str, asked: argparse.Namespace) -> list[dict[str, Any
             return [prompts.create(api, tenant, path) for path in asked.file]
         case "push":
             return [prompts.push(api, tenant, path, message=asked.message) for path in asked.file]
+        case "release":
+            facts = {"version": asked.version, "environment": asked.environment, "label": asked.label}
+            return [prompts.release(api, tenant, asked.prompt, reason=asked.message, **facts)]
     return [prompts.diff(api, tenant, path, version=asked.version) for path in asked.file]
 
 
@@ -146,6 +149,9 @@ def _told(verb: str, found: dict[str, Any]) -> str:
             return str(found["diff"]).rstrip("\n") or f"{found['prompt']}: as version {found['version']}."
         case "pull":
             return f"{found['file']}: version {found['version']}{'' if found['changed'] else ', unchanged'}."
+        case "release":
+            where = f"“{found['label']}” in {found['environment']}"
+            return f"{found['prompt']}: {where} means version {found['version']} now."
     if found["created"]:
         return f"{found['prompt']}: version {found['version']} is saved."
     return f"{found['prompt']}: version {found['version']} says exactly this already."
@@ -177,6 +183,12 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument("prompt", nargs="*")
     pull.add_argument("-d", "--directory", type=Path, default=Path("prompts"))
     pull.add_argument("--version", type=int, help="by default the newest")
+    release = verbs.add_parser("release", help="have a label mean a version", parents=[common])
+    release.add_argument("prompt")
+    release.add_argument("--version", type=int, required=True)
+    release.add_argument("--environment", default="prod", help="dev, test or prod; by default prod")
+    release.add_argument("--label", default="live", help="by default live")
+    release.add_argument("-m", "--message", default="", help="why")
     _add_datasets(things, common)
     _gate_parser(things, common)
     _red_team_parser(things, common)

@@ -34,6 +34,20 @@ def push(api: Api, tenant: str, path: Path, *, message: str = "") -> dict[str, A
     }
 
 
+def release(
+    api: Api, tenant: str, prompt: str, *, version: int, environment: str, label: str, reason: str = ""
+) -> dict[str, Any]:
+    """Have the label mean this version alone. Refused where a plan guards the label: there its gate decides."""
+    body: dict[str, Any] = {
+        "environment": environment,
+        "label": label,
+        "versions": [{"version": version}],
+        "reason": reason,
+    }
+    made = api.post("prompts", tenant, prompt, "releases", body=body)
+    return {"prompt": prompt, "version": version, "environment": environment, "label": label, "release": made["id"]}
+
+
 def pull(api: Api, tenant: str, prompt: str, directory: Path, *, version: int | None = None) -> dict[str, Any]:
     """Write a version (by default the newest) to ``directory``. An unchanged file is left alone."""
     file, number = _from_catalog(api, tenant, prompt, version)

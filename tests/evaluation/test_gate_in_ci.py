@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as xml
 
+import httpx
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
@@ -19,39 +20,32 @@ from tests.models.test_hub_in_browser import ARGUMENTS
 
 SETUP = """
 import json
-from apps.evaluation.models import *
-from apps.evaluation.services.plans import PlanFacts, PlannedMetric, set_plan
-from apps.evaluation.services.scorers import create_scorer
-from apps.evaluation.types import Source
 from apps.models.sandbox_models import register
-from apps.prompts import services as prompts
 from apps.tenants.access import Actor
 from tests.cast import assemble
 
 cast = assemble()
 register(actor=Actor.system("test"))
-person = cast.actor("scientist")
-data = Dataset.objects.create(tenant=cast.claims, slug="golden", name="Golden set")
-version = DatasetVersion.objects.create(dataset=data, number=1, manifest_hash="golden", size=40)
-for n in range(40):
-    example = Example.objects.create(dataset=data, key=f"case-{n:02}")
-    right, wrong = f"hail {n}", f"fire {n}"
-    revision = ExampleRevision.objects.create(
-        example=example, number=1, source=Source.UPLOAD, content_hash=f"{n:064}", expected=right,
-        input={"right": right, "wrong": wrong, "half": right if n % 2 else wrong},
-    )
-    VersionExample.objects.create(version=version, revision=revision, position=n)
-scorer = create_scorer(actor=person, tenant=cast.claims, kind="exact-match")
-prompt = prompts.create_prompt(actor=person, tenant=cast.claims, slug="triage", name="Claims triage")
-content = {"messages": [{"role": "user", "content": "Say {{half}}"}], "model": "sandbox-chat"}
-prompts.save_version(actor=person, prompt=prompt, content=content)
-prompts.release_versions(actor=person, prompt=prompt, environment="prod", label="live", weights={1: 100})
-facts = PlanFacts(dataset=data, project=cast.triage, metrics=[PlannedMetric(scorer)], policy="automatic")
-set_plan(actor=person, prompt=prompt, facts=facts)
 print(json.dumps(cast.keys))
+"""
+# What a key cannot do: it would loosen the gate that its own versions have to pass.
+PLAN = """
+from apps.evaluation.models import *
+from apps.evaluation.services.plans import PlanFacts, PlannedMetric, set_plan
+from apps.prompts.models import Prompt
+from apps.tenants.access import Actor
+from apps.tenants.models import Project, User
+
+data = Dataset.objects.unscoped("test").get(slug="golden")
+scorer = Scorer.objects.unscoped("test").get(slug="exact-match")
+project = Project.objects.unscoped("test").get(slug="triage")
+facts = PlanFacts(dataset=data, project=project, metrics=[PlannedMetric(scorer)], policy="automatic")
+person = Actor.of_user(User.objects.get(email="scientist@example.com"))
+set_plan(actor=person, prompt=Prompt.objects.unscoped("test").get(slug="triage"), facts=facts)
 """
 FILE = """---
 id: triage
+name: Claims triage
 model: sandbox-chat
 ---
 --- user ---
@@ -59,56 +53,124 @@ model: sandbox-chat
 """
 
 
+def golden(size: int) -> str:
+    """A CSV of ``size`` claims: what is right, what is wrong, and what is right for every other one."""
+    rows = ["key,right,wrong,half,expected"]
+    for n in range(size):
+        right, wrong = f"hail {n}", f"fire {n}"
+        rows.append(f"case-{n:02},{right},{wrong},{right if n % 2 else wrong},{right}")
+    return "\n".join(rows) + "\n"
+
+
+class Team:
+    """A repository with a prompt's file and a dataset's, and the command."""
+
+    def __init__(self, lobby: LiveLobby, key: str, directory: Path) -> None:
+        self.lobby, self.directory = lobby, directory
+        self.file = directory / "triage.prompt"
+        self.env = {"PATH": os.environ["PATH"], "LOBBY_URL": lobby.url, "LOBBY_API_KEY": key}
+
+    def run(self, *arguments: str, code: int = 0) -> Any:
+        command = [str(ROOT / "bin" / "lobby"), *arguments, "--json"]
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, f"{done.stdout}\n{done.stderr}\n{self.lobby.output('worker')[-3000:]}"
+        return json.loads(done.stdout)
+
+    def says(self, text: str) -> None:
+        self.file.write_text(FILE.format(text=text))
+
+    def pushed(self, text: str) -> str:
+        self.says(text)
+        return str(self.run("prompts", "push", str(self.file))[0]["version"])
+
+    def dataset(self, slug: str, size: int) -> Any:
+        path = self.directory / f"{slug}.csv"
+        path.write_text(golden(size))
+        return self.run("datasets", "push", str(path), "--dataset", slug, "--create", "--freeze")[0]
+
+    def evaluated(self, version: str, *more: str, code: int = 0) -> Any:
+        reports = ("--junit", str(self.directory / "gate.xml"), "--markdown", str(self.directory / "gate.md"))
+        return self.run("eval", "run", "--prompt", "triage", "--version", version, *reports, *more, code=code)
+
+    def failed_cases(self) -> list[bool]:
+        cases = xml.parse(self.directory / "gate.xml").getroot().findall("testsuite/testcase")
+        return [case.find("failure") is not None for case in cases]
+
+
 @pytest.mark.browser
-def test_a_better_version_releases_itself_a_worse_is_stopped_and_an_even_one_is_inconclusive(
+def test_from_a_prompts_file_and_a_csv_to_a_verdict_by_the_command_alone(
     live_lobby: LobbyFactory, tmp_path: Path, chromium: str
 ) -> None:
     lobby = live_lobby(start=False)
     keys = json.loads(lobby.python(SETUP).strip().splitlines()[-1])
     lobby.start()
     lobby.start_worker()
-    env = {"PATH": os.environ["PATH"], "LOBBY_URL": lobby.url, "LOBBY_API_KEY": keys["management"]}
+    team = Team(lobby, keys["management"], tmp_path)
 
-    def run(*arguments: str, code: int = 0) -> Any:
-        command = [str(ROOT / "bin" / "lobby"), *arguments, "--json"]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
-        assert done.returncode == code, f"{done.stdout}\n{done.stderr}\n{lobby.output('worker')[-3000:]}"
-        return json.loads(done.stdout)
+    # A new prompt, its dataset, and what production says for now.
+    team.says("Say {{half}}")
+    assert team.run("prompts", "create", str(team.file))[0]["version"] == 1
+    found = team.dataset("golden", 40)
+    assert (found["added"], found["refused"], found["version"], found["frozen"]) == (40, 0, 1, True)
+    assert team.run("prompts", "release", "triage", "--version", "1")[0]["label"] == "live"
+    assert team.dataset("golden", 40)["same"] == 40, "pushed again it is the same version"
 
-    def pushed(text: str) -> str:
-        file = tmp_path / "triage.prompt"
-        file.write_text(FILE.format(text=text))
-        return str(run("prompts", "push", str(file))[0]["version"])
+    # A change without a plan: advice on the dataset, whose verdict is the exit code with --gate alone.
+    wrong = team.pushed("Say {{wrong}}")
+    asked = ("--dataset", "golden", "--scorer", "exact-match")
+    advice = team.evaluated(wrong, *asked, "--gate", code=gates.WORSE)
+    assert (advice["verdict"], advice["status"], advice["policy"]["baseline_version"]) == ("worse", "advised", 1)
+    assert team.failed_cases() == [True] * 7, "the verdict, the metric, five regressions"
+    assert team.evaluated(wrong, *asked)["id"] == advice["id"], "without --gate it is enough that it was evaluated"
 
-    def gated(text: str, code: int) -> Any:
-        reported = ("--junit", str(tmp_path / "gate.xml"), "--markdown", str(tmp_path / "gate.md"))
-        return run("eval", "run", "--prompt", "triage", "--version", pushed(text), "--gate", *reported, code=code)
+    # A suite on a few claims: too few for a verdict.
+    team.dataset("few", 4)
+    suite = ("--dataset", "few", "--suite", "standard")
+    screened = team.evaluated(wrong, *suite)
+    assert (screened["verdict"], screened["status"]) == ("inconclusive", "advised")
+    told = (tmp_path / "gate.md").read_text()
+    for metric in ("Normalised match", "Robustness: ROUGE-L", "Toxicity screen", "Bias screen: refusals"):
+        assert f"| {metric} |" in told, metric
+    assert team.evaluated(wrong, *suite, "--gate", code=gates.INCONCLUSIVE)["id"] == screened["id"]
 
-    better = gated("Say {{right}}", gates.PASSED)
+    # With a plan a better version releases itself.
+    lobby.python(PLAN)
+    right = team.pushed("Say {{right}}")
+    better = team.evaluated(right, "--gate")
     assert (better["verdict"], better["status"]) == ("better", "released")
     assert better["policy"]["trigger"] in ("version", "ci")  # whoever came first: both asked the same
-    assert run("gate", "--prompt", "triage", "--version", "2")["id"] == better["id"]
+    assert team.run("gate", "--prompt", "triage", "--version", right)["id"] == better["id"]
+    assert not any(team.failed_cases())
+    refused = team.run("prompts", "release", "triage", "--version", wrong, code=2)
+    assert refused["error"]["code"] == "gate_stopped"
 
-    worse = gated("Say {{wrong}}", gates.WORSE)
-    assert (worse["verdict"], worse["status"]) == ("worse", "stopped")
+    worse = team.evaluated(team.pushed("Reply with {{wrong}}"), "--gate", code=gates.WORSE)
+    assert (worse["version"], worse["verdict"], worse["status"]) == (4, "worse", "stopped")
     assert len(worse["evidence"]["worst"]) == 5
-    report = xml.parse(tmp_path / "gate.xml").getroot()
-    cases = report.findall("testsuite/testcase")
-    assert [case.find("failure") is not None for case in cases] == [True] * 7  # verdict, metric, five regressions
     assert "fire 0" in (tmp_path / "gate.md").read_text()
-    assert run("gate", "--prompt", "triage", "--version", "3", code=gates.WORSE)["id"] == worse["id"]
+    assert team.run("gate", "--prompt", "triage", "--version", "4", code=gates.WORSE)["id"] == worse["id"]
 
-    even = gated("Reply with {{right}}", gates.INCONCLUSIVE)
+    even = team.evaluated(team.pushed("Reply with {{right}}"), "--gate", code=gates.INCONCLUSIVE)
     assert (even["verdict"], even["status"]) == ("inconclusive", "stopped")
-    assert run("gate", "--prompt", "triage", "--version", "4", "--inconclusive-passes")["id"] == even["id"]
-    assert [row["version"] for row in run("eval", "status", "--prompt", "triage")] == [4, 3, 2]
-
-    # A dataset of one's own, against what is released now: advice.
-    asked = ("eval", "run", "--prompt", "triage", "--version", "3", "--dataset", "golden", "--scorer", "exact-match")
-    advice = run(*asked)
-    assert (advice["verdict"], advice["status"], advice["policy"]["baseline_version"]) == ("worse", "advised", 2)
-    assert run("gate", "--prompt", "nosuch", "--version", "1", code=2)["error"]["code"] == "no_gate"
+    assert team.run("gate", "--prompt", "triage", "--version", "5", "--inconclusive-passes")["id"] == even["id"]
+    assert [row["version"] for row in team.run("eval", "status", "--prompt", "triage")] == [5, 4, 3, 2, 2]
+    assert team.run("gate", "--prompt", "nosuch", "--version", "1", code=2)["error"]["code"] == "no_gate"
     _looked_at(lobby, chromium)
+
+    # What is not evaluated, or not in time, is a failure with and without --gate.
+    lobby.stop_process("worker")
+    last = team.pushed("say {{right}}")
+    late = team.evaluated(last, "--timeout", "0", code=2)
+    assert late["status"] == "running"
+    headers = {"Authorization": f"Bearer {keys['management']}"}
+    cancelled = httpx.post(f"{lobby.url}/api/evaluations/{late['candidate']}/cancel", headers=headers)
+    assert cancelled.status_code == 200
+    lobby.start_worker()
+    lost = team.evaluated(last, code=2)
+    assert (lost["status"], lost["id"]) == ("failed", late["id"])
+    assert team.run("gate", "--prompt", "triage", "--version", last, code=2)["id"] == late["id"]
+    again = team.evaluated(last)
+    assert (again["status"], again["verdict"]) == ("advised", "inconclusive")
 
 
 def _looked_at(lobby: LiveLobby, chromium: str) -> None:
@@ -119,16 +181,16 @@ def _looked_at(lobby: LiveLobby, chromium: str) -> None:
         page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"{lobby.url}/accounts/login/?next=/prompts/claims/triage/versions/3/")
+        page.goto(f"{lobby.url}/accounts/login/?next=/prompts/claims/triage/versions/4/")
         page.get_by_label("Email").fill("scientist@example.com")
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         page.get_by_role("button", name="Sign in", exact=True).click()
-        expect(page.locator("#verdict-3")).to_have_text("Worse")
-        expect(page.locator("#verdict-2")).to_have_text("Better")
+        expect(page.locator("#verdict-4")).to_have_text("Worse")
+        expect(page.locator("#verdict-3")).to_have_text("Better")
         page.get_by_role("link", name="Review").click()
         expect(page.locator(".regression")).to_have_count(5)
         expect(page.get_by_role("button", name="Release")).to_be_disabled()
-        expect(page.get_by_text("The gate that guards “live” in production stopped version 3")).to_be_visible()
+        expect(page.get_by_text("The gate that guards “live” in production stopped version 4")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
         # The newest decision is the advice that was asked for by hand, on the same two runs.
@@ -149,7 +211,7 @@ def _looked_at(lobby: LiveLobby, chromium: str) -> None:
         page.get_by_label("Policy").select_option("advice")
         page.get_by_role("button", name="Save the plan").click()
         expect(page.get_by_text("The plan is set.")).to_be_visible()
-        page.goto(f"{lobby.url}/prompts/claims/triage/versions/3/review/")
+        page.goto(f"{lobby.url}/prompts/claims/triage/versions/4/review/")
         expect(page.get_by_role("button", name="Release")).to_be_enabled()
         browser.close()
     assert complaints == []
