@@ -194,6 +194,33 @@ def test_pause_resume_and_cancel(world: RunsWorld) -> None:
     assert world.facts(other)["status"] == "cancelled"
 
 
+def test_a_prompt_saved_a_moment_before_its_run_is_waited_for(world: RunsWorld) -> None:
+    """The gateway hears of it up to a second later; that pauses no run, and is no error of an example."""
+    version = world.dataset(next(_names), [{"input": {"claim": text}, "expected": text} for text in ("hail", "fire")])
+    model = world.world.model()
+    for text in ("Sort", "Order", "File"):
+        run = world.run(
+            """
+version = DatasetVersion.objects.unscoped("test").select_related("dataset").get(pk=version)
+scorer = ScorerVersion.objects.unscoped("test").select_related("scorer").get(scorer__kind="contains")
+prompt = prompts.create_prompt(actor=ada, tenant=tenant, slug=text.lower(), name=text)
+content = {"messages": [{"role": "user", "content": text + " {{claim}}"}], "model": model}
+saved = prompts.save_version(actor=ada, prompt=prompt, content=content).version
+plan = RunPlan(
+    project=project, dataset_version=version, metrics=[MetricChoice(scorer)], model=model, prompt_version=saved
+)
+result = runs.start_run(actor=ada, plan=plan).public_id
+""",
+            version=version,
+            model=model,
+            text=text,
+        )
+        assert world.work(run) == "ended"
+        facts = world.facts(run)
+        assert (facts["status"], facts["error"]) == ("done", "")
+        assert [(item["status"], item["tries"]) for item in facts["items"]] == [("done", 1)] * 2
+
+
 def test_runs_that_no_worker_holds_are_woken_once(world: RunsWorld) -> None:
     run = started(world, [asked("lost")])
     woken = world.run(

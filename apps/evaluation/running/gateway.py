@@ -26,6 +26,9 @@ _BUDGET: Final = frozenset({"budget_exceeded", "insufficient_quota"})
 _WITHDRAWN: Final = frozenset(
     {"model_not_found", "licence_not_accepted", "prompt_not_found", "prompt_version_not_found", "job_ended"}
 )
+# The gateway learns a moment later of what was saved just now. Until then such a refusal may be of something new.
+NEWS_SECONDS: Final = 5.0
+_PERHAPS_NEW: Final = frozenset({"model_not_found", "prompt_not_found", "prompt_version_not_found"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,7 @@ class Gateway:
     def __init__(self, base_url: str, token: Callable[[], str], pace: Pace) -> None:
         self._token = token
         self._pace = pace
+        self._news_until = time.monotonic() + NEWS_SECONDS
         self._client = httpx.Client(
             base_url=base_url,
             timeout=httpx.Timeout(CALL_SECONDS, connect=10.0),
@@ -220,6 +224,9 @@ class Gateway:
         if response.status_code == 429 and code != "request_over_limit":
             wait = _retry_after(response) or _backoff(tries)
             self._pace.held(min(wait, LONGEST_BACKOFF), message)
+            return 1
+        if code in _PERHAPS_NEW and time.monotonic() < self._news_until:
+            self._pace.pause(_backoff(tries))
             return 1
         if response.status_code == 401 or (halts and (response.status_code == 403 or code in _WITHDRAWN)):
             raise Halted(message)
