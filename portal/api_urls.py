@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("apps.prompts.api.urls")),
     path("", include("apps.evaluation.api.urls")),
     path("", include("apps.gateway.api_urls")),
+    path("", include("apps.playground.api_urls")),
     path("schema/", Schema.as_view(), name="schema"),
     path("docs/", Swagger.as_view(), name="docs"),
     path("redoc/", Redoc.as_view(), name="redoc"),

@@ -201,6 +201,7 @@ MODEL_OF_STAFF = Target(
 
 RATERS = MEMBERS - {"service_engineer"}
 TRIAGERS = frozenset({"scientist", "owner"}) | STAFF
+RATING_SETTERS = frozenset({"scientist", "owner", "service_admin"})  # who triage, and edit datasets
 # A conversation that is not shared is its owner's alone, whatever anybody's role.
 OWNER = frozenset({"owner"})
 NOT_MINE = MEMBERS - {"owner"}
@@ -212,6 +213,7 @@ API: dict[str, Row] = {
     "api:me": api(GET=READERS),
     "api:tenant-list": api(GET=READERS, POST=to(SERVICE_ADMIN, {"slug": "new", "name": "New"})),
     "api:tenant-detail": api(TENANT, GET=READERS, PATCH=to(ADMINS, {"cost_center": "CC-1"})),
+    "api:rating-sets": api(TENANT, GET=RATING_SETTERS, POST=to(RATING_SETTERS, {"kind": "thumbs"})),
     "api:tenant-suspend": api(TENANT, POST=to(SERVICE_ADMIN, {"reason": "unpaid"})),
     "api:tenant-reactivate": api(TENANT, POST=to(SERVICE_ADMIN, {})),
     "api:tenant-offboard": api(TENANT, POST=to(SERVICE_ADMIN, {})),
@@ -710,6 +712,9 @@ PAGES: dict[str, Row] = {
     "playground:example-remove": page(EXAMPLE, POST=ADMINS),
     "playground:recommendations": page(GET=MEMBERS),
     "playground:feedback-list": page(GET=TRIAGERS),
+    "playground:rating-sets": page(GET=RATING_SETTERS),
+    "playground:rating-set-make": page(POST=to(RATING_SETTERS, {"kind": "thumbs"})),
+    "playground:rating-set-allow": page(POST=ADMINS),
     "playground:feedback-triage": page(FEEDBACK, POST=to(TRIAGERS, {"status": "confirmed"})),
     "playground:prompt-feedback": page(PROMPT, GET=MEMBERS),
     "playground:model-feedback": page(MODEL_SLUG, GET=MEMBERS),

@@ -467,6 +467,21 @@ def _furnish_playground(kinds: dict[str, Any], project: Project, admin: User, mo
             kinds["feedback"] = row.pk
             example = playground.share_example(actor=actor, answer=answer, title=f"Good {word}", use_case="draft")
             kinds["example"] = example.public_id
+    _rate_a_text(project, actor, model, word)
+
+
+def _rate_a_text(project: Project, actor: Actor, model: Model, word: str) -> None:
+    """What a rating set is made of, in a tenant that allows it."""
+    begun = playground.begin_turn(
+        actor=actor, project=project, columns=[Column(model=model.slug)], message=f"Spell {word}"
+    )
+    playground.finish_answer(
+        begun.answers[0].pk, status="done", text=f"It is {word}", reasoning="", tool_calls=[], error={},
+        request_id="", input_tokens=1, output_tokens=2, first_token_ms=3, duration_ms=4,
+    )  # fmt: skip
+    begun.answers[0].refresh_from_db()
+    playground.give_feedback(actor=actor, answer=begun.answers[0], verdict="up")
+    playground.allow_rating_sets(actor=actor, tenant=project.tenant, is_allowed=True)
 
 
 def routes() -> Iterator[tuple[str, str]]:

@@ -529,6 +529,7 @@ LISTS: dict[str, Builder] = {
     "playground:conversation-list": conversations,
     "playground:example-list": opinions,
     "playground:feedback-list": opinions,
+    "playground:rating-sets": opinions,
     "playground:recommendations": opinions,
 }
 QUERIES = {"api:usage-summary": "?group_by=project", "playground:recommendations": "?use_case=summarise"}

@@ -61,6 +61,13 @@ class Winner(models.TextChoices):
     BOTH_BAD = "both_bad", "Both are bad"
 
 
+class RatingKind(models.TextChoices):
+    """What a rating set is made of."""
+
+    THUMBS = "thumbs", "Thumbs on answers"
+    VOTES = "votes", "Blind votes"
+
+
 class Parameters(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, frozen=True):
     """As the gateway takes them; None leaves one to the model."""
 

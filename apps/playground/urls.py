@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.playground.views import conversations, examples, feedback, offers, page, recommendations
+from apps.playground.views import conversations, examples, feedback, offers, page, ratings, recommendations
 
 app_name = "playground"
 urlpatterns = [
@@ -54,6 +54,9 @@ urlpatterns = [
     path("examples/<str:public_id>/remove/", examples.example_remove, name="example-remove"),
     path("playground/recommendations/", recommendations.recommendations, name="recommendations"),
     path("playground/feedback/", feedback.feedback_list, name="feedback-list"),
+    path("playground/feedback/rating-sets/", ratings.rating_sets, name="rating-sets"),
+    path("playground/feedback/rating-sets/make/", ratings.rating_set_make, name="rating-set-make"),
+    path("playground/feedback/rating-sets/allow/", ratings.rating_set_allow, name="rating-set-allow"),
     path("playground/feedback/<int:pk>/triage/", feedback.feedback_triage, name="feedback-triage"),
     path("prompts/<slug:tenant>/<slug:prompt>/feedback/", feedback.prompt_feedback, name="prompt-feedback"),
     path("playground/models/<path:slug>/feedback/", feedback.model_feedback, name="model-feedback"),

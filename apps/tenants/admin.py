@@ -51,7 +51,7 @@ class TenantAdmin(LobbyModelAdmin[Tenant]):
     readonly_fields = ["status", "created_at"]
     fieldsets = [
         (None, {"fields": ["name", "slug", "status", "cost_center"]}),
-        ("Rules", {"fields": ["time_zone", "residency", "retention_days"]}),
+        ("Rules", {"fields": ["time_zone", "residency", "retention_days", "copies_feedback"]}),
         ("Look", {"fields": ["brand_color", "created_at"]}),
     ]
     actions_detail = ["suspend", "reactivate", "offboard"]

@@ -81,6 +81,11 @@ class Tenant(models.Model):
         default=list, blank=True, help_text="Regions in which this tenant's data may be processed; empty means any."
     )
     retention_days = models.PositiveIntegerField(default=90, help_text="How long request logs are kept.")
+    copies_feedback = models.BooleanField(
+        "copies feedback into rating sets",
+        default=False,
+        help_text="Ratings of the playground may be copied, redacted, into datasets that judges are measured on.",
+    )
     brand_color = models.CharField(max_length=7, blank=True, validators=[hex_color])
     created_at = models.DateTimeField(auto_now_add=True)
 

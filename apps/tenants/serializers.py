@@ -32,6 +32,7 @@ class TenantOut(Output):
     residency = serializers.ListField(child=serializers.CharField())
     retention_days = serializers.IntegerField()
     brand_color = serializers.CharField()
+    copies_feedback = serializers.BooleanField()
     created_at = Moment()
 
 
@@ -42,6 +43,9 @@ class TenantChanges(Input):
     residency = Texts(most=50, longest=30, required=False, help_text="Regions such as eu-central-1; empty means any.")
     retention_days = Whole(min_value=1, max_value=3653, required=False)
     brand_color = Text(max_length=7, allow_blank=True, required=False, help_text="As #4f46e5.")
+    copies_feedback = Flag(
+        required=False, help_text="Ratings of the playground may be copied, redacted, into rating sets for judges."
+    )
 
 
 class NewTenant(TenantChanges):

@@ -117,6 +117,8 @@ class Behaviour:
     """Every event of an undelayed stream is sent in its own turn of the event loop instead of all in one write."""
     parrot: str = ""
     """Repeats all messages as its answer where the last one holds this word, in any case."""
+    choice: int = 0
+    """Which value of an ``enum`` a structured answer has, counted from 0."""
     tool: str = ""
     """Calls the tool of this name (``tool`` alone: the first) even where ``tool_choice`` leaves it open, if it stands
     in the last message; once the tool has answered, its words are the answer.

@@ -225,7 +225,7 @@ class Answer:
                 said = [text for each in request["messages"] for text in texts_of(each.get("content"))]
                 self.pieces = words("\n".join(said))
             elif form.get("type") == "json_schema":
-                text = json.dumps(fill((form.get("json_schema") or {}).get("schema") or {}))
+                text = json.dumps(fill((form.get("json_schema") or {}).get("schema") or {}, choice=behaviour.choice))
                 self.pieces = cut(text, max(1, -(-len(text) // max(1, behaviour.chunks))))
             elif form.get("type") == "json_object":
                 self.pieces = cut('{"answer": "fake"}', 6)
@@ -404,7 +404,7 @@ def cut(text: str, size: int) -> list[str]:
     return [text[start : start + size] for start in range(0, len(text), size)]
 
 
-def fill(schema: Any, root: Any = None, depth: int = 0) -> Any:
+def fill(schema: Any, root: Any = None, depth: int = 0, choice: int = 0) -> Any:
     """A value that a JSON schema admits, as far as the keywords that tools and structured output use."""
     root = schema if root is None else root
     if not isinstance(schema, dict) or depth > _MAX_DEPTH:
@@ -413,20 +413,20 @@ def fill(schema: Any, root: Any = None, depth: int = 0) -> Any:
         target = root
         for step in schema["$ref"].removeprefix("#").strip("/").split("/"):
             target = target.get(step, {}) if step and isinstance(target, dict) else target
-        return fill(target, root, depth + 1)
+        return fill(target, root, depth + 1, choice)
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
-        return schema["enum"][0]
+        return schema["enum"][choice % len(schema["enum"])]
     for union in ("anyOf", "oneOf", "allOf"):
         if schema.get(union):
-            return fill(schema[union][0], root, depth + 1)
+            return fill(schema[union][0], root, depth + 1, choice)
     kind = schema.get("type")
     kind = kind[0] if isinstance(kind, list) and kind else kind
     if kind == "object" or (kind is None and "properties" in schema):
-        return {name: fill(value, root, depth + 1) for name, value in (schema.get("properties") or {}).items()}
+        return {name: fill(value, root, depth + 1, choice) for name, value in (schema.get("properties") or {}).items()}
     if kind == "array":
-        return [fill(schema.get("items") or {}, root, depth + 1) for _ in range(schema.get("minItems", 1))]
+        return [fill(schema.get("items") or {}, root, depth + 1, choice) for _ in range(schema.get("minItems", 1))]
     if kind in {"integer", "number"}:
         return schema.get("minimum", 1)
     return {"string": "fake", "boolean": True}.get(kind or "")

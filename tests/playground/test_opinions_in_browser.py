@@ -116,6 +116,36 @@ def test_a_triager_confirms_and_the_filter_follows(browser: Browser, lobby: Live
     assert complaints == []
 
 
+def test_ratings_become_a_set_that_a_judge_is_run_over(
+    browser: Browser, lobby: LiveLobby, complaints: list[str]
+) -> None:
+    page = open_as(browser, lobby, "priya", "/playground/feedback/", complaints)
+    page.get_by_role("link", name="Make a rating set for judges").click()
+    thumbs = page.get_by_test_id("rating-set-thumbs")
+    expect(thumbs.get_by_role("button", name="Make the rating set")).to_be_disabled()
+    assert grave_violations(page) == []
+    page.get_by_role("button", name="Allow copying").click()
+    expect(page.get_by_text("Feedback of Claims may be copied.")).to_be_visible()
+    thumbs.get_by_role("button", name="Make the rating set").click()
+    page.get_by_role("dialog").get_by_role("button", name="Copy").click()
+    expect(page.get_by_text("Version 1 of Playground ratings is frozen")).to_be_visible()
+    expect(thumbs.get_by_role("button", name="Bring it up to date")).to_be_visible()
+    assert grave_violations(page) == []
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+    thumbs.get_by_role("link", name="Set a judge up").click()
+    page.get_by_role("textbox", name="Name optional", exact=True).fill("Right")
+    page.get_by_label("Parameters").fill('{"model": "meridian-mini", "criteria": "It is right."}')
+    page.get_by_role("button", name="Create scorer").click()
+    expect(page.get_by_text("not calibrated")).to_be_visible()
+    page.goto(f"{lobby.url}/playground/feedback/rating-sets/")
+    thumbs.get_by_role("link", name="Run a judge over it").click()
+    expect(page.get_by_label("Dataset")).to_have_value("playground-ratings@1")
+    expect(page.locator("#id_model")).to_have_value("recorded")
+    assert complaints == []
+
+
 def test_what_works_here_leads_to_a_try(browser: Browser, lobby: LiveLobby, complaints: list[str]) -> None:
     page = open_as(browser, lobby, "mei", "/playground/recommendations/", complaints)
     page.get_by_role("link", name="Classify", exact=True).click()

@@ -88,7 +88,8 @@ class RunForm(forms.Form):
                 for key, row in self._datasets.items()
             ],
         )
-        self.fields["suite"].initial = "" if self._scorers else STANDARD
+        if not self._scorers and self.initial.get("model") != RECORDED:
+            self.fields["suite"].initial = STANDARD
         self._choices("scorers", [(key, row.scorer.name) for key, row in self._scorers.items()])
         self._choices("project", [(slug, row.name) for slug, row in self._projects.items()])
 

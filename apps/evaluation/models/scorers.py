@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.core.validators import MinValueValidator
 from django.db import models
 
-from apps.evaluation.types import Direction, ValueKind
+from apps.evaluation.types import Direction, Source, ValueKind
 from apps.tenants.models import Tenant, User
 from apps.tenants.scoping import TenantScopedManager
 
@@ -70,12 +70,23 @@ class ScorerVersion(models.Model):
         super().save(*args, **kwargs)
 
 
+RATINGS_FROM: Final = {
+    Source.UPLOAD: "from labelled files",
+    Source.FEEDBACK: "from playground feedback",
+    Source.REVIEW: "from reviews",
+    Source.PERSON: "written by hand",
+}
+
+
 class JudgeCalibration(models.Model):
     """How far a judge agreed with people. The newest one that has not expired counts; one with a ``reason`` was set by
     the judge's owner in the place of a measurement."""
 
     version = models.ForeignKey(ScorerVersion, on_delete=models.CASCADE, related_name="calibrations")
     source = models.CharField(max_length=300, help_text="Whose ratings: a dataset's version, or feedback since when.")
+    sources = models.JSONField(
+        default=dict, blank=True, help_text="How many of the ratings came from where: counts by an example's source."
+    )
     pairs = models.PositiveIntegerField(default=0)
     kappa = models.FloatField(null=True, blank=True)
     kappa_low = models.FloatField(null=True, blank=True, help_text="Of the 95 % interval.")
@@ -98,3 +109,8 @@ class JudgeCalibration(models.Model):
 
     def __str__(self) -> str:
         return f"calibration of {self.version}"
+
+    @property
+    def sources_told(self) -> list[tuple[str, int]]:
+        """(where the ratings came from, how many)."""
+        return [(RATINGS_FROM.get(name, name), count) for name, count in self.sources.items()]

@@ -17,6 +17,8 @@ from apps.prompts.rendering import Template
 # In the place of a model's name: no model is asked, each example brings the answer that was given once.
 RECORDED: Final = "recorded"
 ANSWER: Final = "answer"
+# Beside it, for a judge that compares: the answer that people compared it with.
+BASELINE_ANSWER: Final = "baseline_answer"
 
 
 class NotAskable(Exception):
@@ -50,7 +52,10 @@ class Subject:
         """The example as scorers see it. Raises ``NotAskable``."""
         given, expected = revision.input, revision.expected
         if self.is_recorded:
-            given = {name: value for name, value in given.items() if name != ANSWER}
+            other = given.get(BASELINE_ANSWER)
+            if baseline is None and isinstance(other, str):
+                baseline = Output(text=other)
+            given = {name: value for name, value in given.items() if name not in (ANSWER, BASELINE_ANSWER)}
             # What people thought of the answer is not for whoever judges it.
             expected = expected.get("reference") if isinstance(expected, dict) else None
         variables, messages = self._split(given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,11 +35,13 @@ FINDINGS: Final[Mapping[str, bool]] = {"yes": True, "true": True, "no": False, "
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """One answer that both a person and the judge rated. ``judge`` is None where the judge's verdict was an error."""
+    """One answer that both a person and the judge rated. ``judge`` is None where the judge's verdict was an error;
+    ``source`` (of ``types.Source``) says where the person's rating came from."""
 
     human: float
     judge: float | None
     slice: str = ""
+    source: str = ""
 
 
 @transaction.atomic
@@ -79,6 +82,7 @@ def calibrate_judge(
         kappa_high=None if kappa.interval is None else kappa.interval.high,
         accuracy=kappa.agreement,
         baseline_accuracy=measured.baseline_agreement,
+        sources=dict(Counter(each.source for each in rated if each.source).most_common()),
         by_slice={name: _told(each) for name, each in measured.by_slice.items()},
         is_sufficient=measured.holds(least_kappa=LEAST_KAPPA, least_items=LEAST_PAIRS),
         created_by=actor.user,
@@ -133,7 +137,8 @@ def ratings_of_run(run: Evaluation, version: ScorerVersion) -> list[Rating]:
         human = rating_from(score.item.revision.expected, version)
         if human is not None:
             judge = score.value if score.status == ScoreStatus.OK else None
-            found.append(Rating(human, judge, score.item.revision.slice))
+            revision = score.item.revision
+            found.append(Rating(human, judge, revision.slice, revision.source))
     return found
 
 

@@ -13,12 +13,14 @@ from apps.playground.services.examples import fork_example, rate_example, remove
 from apps.playground.services.feedback import give_feedback, triage_feedback, withdraw_feedback
 from apps.playground.services.offers import offer_answer
 from apps.playground.services.prompts import save_as_prompt
+from apps.playground.services.ratings import allow_rating_sets, make_rating_set, may_make_rating_sets
 from apps.playground.services.retention import delete_expired
 from apps.playground.services.turns import Begun, begin_turn, continue_answer
 from apps.playground.services.votes import cast_vote
 
 __all__ = [
     "Begun",
+    "allow_rating_sets",
     "begin_turn",
     "cast_vote",
     "continue_answer",
@@ -29,6 +31,8 @@ __all__ = [
     "fork_example",
     "give_feedback",
     "interrupt_answers",
+    "make_rating_set",
+    "may_make_rating_sets",
     "offer_answer",
     "rate_example",
     "remove_example",

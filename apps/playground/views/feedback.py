@@ -131,6 +131,7 @@ def feedback_list(request: HttpRequest, here: Here) -> HttpResponse:
         "filtered": filtered,
         "reset_url": request.path if filtered else "",
         "may_triage": True,
+        "may_make_sets": can(here.actor, "dataset.edit", here.tenant),
         "selects": [
             {
                 "name": "model",

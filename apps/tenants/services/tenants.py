@@ -23,6 +23,7 @@ class TenantFacts(TypedDict, total=False):
     residency: Iterable[str]
     retention_days: int
     brand_color: str
+    copies_feedback: bool
 
 
 class TenantChanges(TenantFacts, total=False):
@@ -48,6 +49,8 @@ def _clean(changes: TenantChanges) -> dict[str, Any]:
         )
     if "brand_color" in changes:
         values["brand_color"] = validation.clean_color(changes["brand_color"])
+    if "copies_feedback" in changes:
+        values["copies_feedback"] = bool(changes["copies_feedback"])
     if unknown := set(changes) - set(values):
         raise Invalid(f"{', '.join(sorted(unknown))} cannot be changed here.", field=min(unknown))
     return values
