@@ -22,7 +22,7 @@ from apps.prompts.selectors import label_state_of
 from apps.prompts.types import Decision
 from apps.tenants.errors import Conflict, Invalid, PermissionDenied
 from tests.cast import Cast
-from tests.evaluation.gating import SIZE, Gated, finish, gated, right, scorer, version_of
+from tests.evaluation.gating import SIZE, Gated, finish, gated, right, run_of, scorer, version_of
 
 
 @pytest.fixture
@@ -236,6 +236,43 @@ def test_guards_limits_and_minimum_pairs(world: Gated) -> None:
     world.plan(policy="automatic", metrics=metrics, minimum_pairs=SIZE + 1)
     few = gate("Four.", right(1), right(1))
     assert (few.verdict, few.status) == (Verdict.INCONCLUSIVE, GateStatus.STOPPED)
+
+
+def test_a_slower_version_is_stopped_by_the_limit_of_time(world: Gated) -> None:
+    world.plan(policy="automatic", most_latency_ratio=1.5)
+    decision = gates.open_gate(actor=world.cast.actor("developer"), version=world.save("Think long."))
+    assert decision.baseline is not None
+    assert decision.candidate is not None
+    finish(decision.baseline, right(0.5), ms=500)
+    finish(decision.candidate, right(1), ms=800)
+    gates.decide_gates()
+    decision.refresh_from_db()
+    assert (decision.verdict, decision.status, decision.reasons[0]) == (
+        Verdict.WORSE,
+        GateStatus.STOPPED,
+        "Time: an answer takes 1.60 times the baseline's; the limit is 1.5 times.",
+    )
+
+
+def test_a_difference_that_two_runs_of_one_version_have_releases_nothing(world: Gated) -> None:
+    world.plan(policy="automatic")
+    decision = gates.open_gate(actor=world.cast.actor("developer"), version=world.save("Sort well."))
+    assert decision.baseline is not None
+    assert decision.candidate is not None
+    # The released version was run before: it was right on the other half.
+    earlier = run_of(world.cast, world.data, "Earlier", world.scorer)
+    Evaluation.objects.unscoped("test").filter(pk=earlier.pk).update(prompt_version=decision.baseline.prompt_version)
+    finish(earlier, [1 - value for value in right(0.5)])
+    finish(decision.baseline, right(0.5))
+    finish(decision.candidate, right(0.7))  # 12 better, none worse: no chance, but not more than the version differs
+    gates.decide_gates()
+    decision.refresh_from_db()
+    assert (decision.verdict, decision.status) == (Verdict.INCONCLUSIVE, GateStatus.STOPPED)
+    (metric,) = decision.evidence["metrics"]
+    assert metric["difference"] == pytest.approx(0.2)
+    assert metric["adjusted_p_value"] < 0.01
+    assert metric["noise_floor"] == pytest.approx(0.253, abs=0.001)
+    assert "within the noise floor of 0.253" in decision.reasons[0]
 
 
 def test_what_stands_in_the_way_is_told_by_the_decision(world: Gated) -> None:

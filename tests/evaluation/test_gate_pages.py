@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from apps.evaluation.models import Comparison, EvaluationPlan, GateDecision
+from apps.evaluation.models import Comparison, Evaluation, EvaluationItem, EvaluationPlan, GateDecision
 from apps.evaluation.services import calibration, gates
 from apps.evaluation.services.plans import PlannedMetric
 from apps.evaluation.services.scorers import create_scorer
@@ -130,6 +130,19 @@ def test_two_runs_are_compared_filtered_and_weighed(cast: Cast) -> None:
     assert "of 1 examples" in listed(q="case-0007")
     assert listed(scorer="normalised-match").index("case-0012") < listed(scorer="normalised-match").index("case-0029")
     assert client(cast, "outsider").get(address, pair).status_code == 404
+
+    # From a number to the run, its logged run, and from an answer to the request that gave it.
+    items = EvaluationItem.objects.unscoped("test")
+    items.filter(evaluation=before, position=31).update(request_id="0" * 31 + "1")
+    items.filter(evaluation=after, position=31).update(request_id="recorded")
+    Evaluation.objects.unscoped("test").filter(pk=after.pk).update(mlflow_run_id="abc", mlflow_experiment_id="7")
+    page = listed(q="case-0031")
+    assert reverse("evaluation:run-detail", args=[before.public_id]) in page
+    assert reverse("gateway:request-detail", args=["0" * 31 + "1"]) in page
+    assert "Why the candidate's answer" not in page
+    assert "#/experiments/7/runs/abc" not in page, "MLflow knows no tenants: it is for the platform's staff"
+    assert "#/experiments/7/runs/abc" in client(cast, "service_admin").get(address, pair).content.decode()
+    assert "Why the baseline's answer" not in client(cast, "viewer").get(address, pair).content.decode()
 
 
 def test_a_page_of_the_comparison_costs_as_many_queries_however_large_the_runs_are(cast: Cast) -> None:

@@ -13,11 +13,13 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.evaluation.charts import GRID, Dot, interval_rows, scatter_dots, spread
+from apps.evaluation.running.subjects import RECORDED
 from apps.evaluation.selectors import comparisons as selectors
 from apps.evaluation.selectors.comparisons import Cell, CellQuery, Quality
 from apps.evaluation.selectors.gates import comparison_of, get_evaluation_for
 from apps.evaluation.services.gates import compare_evaluations
 from apps.evaluation.types import LIVE_RUNS
+from apps.evaluation.views.runs import mlflow_url
 from apps.prompts.diff import word_diff
 from apps.prompts.placeholders import written
 from apps.tenants.access import can
@@ -59,12 +61,16 @@ def compare(request: HttpRequest, here: Here) -> HttpResponse:
         "distribution": _distribution(shown),
         "dots": [] if shown is None else scatter_dots(shown["scatter"], GRID, shown["direction"]),
         "qualities": _qualities(selectors.cost_and_quality(baseline, candidate, first)),
+        "runs": [
+            (name, run, mlflow_url(here, run)) for name, run in (("Baseline", baseline), ("Candidate", candidate))
+        ],
         "live": any(run.status in LIVE_RUNS for run in (baseline, candidate)),
         "may_compare": can(here.actor, "evaluation.run", candidate.tenant),
         "scorer": first,
         "scorers": scorers,
         "page": page,
         "cells": [_shown(cell) for cell in page],
+        "may_see_requests": can(here.actor, "request.view", candidate.tenant),
         "query": query,
         "filtered": filtered,
         "reset_url": f"{request.path}?{urlencode(pair)}" if filtered else "",
@@ -104,6 +110,17 @@ def _shown(cell: Cell) -> dict[str, Any]:
         "input": [(name, written(value)) for name, value in cell.revision.input.items()],
         "expected": None if cell.revision.expected is None else written(cell.revision.expected),
         "pieces": word_diff(before, after),
+        "traced": _traced(cell),
+    }
+
+
+def _traced(cell: Cell) -> dict[str, str]:
+    """The request that gave an answer, by side; none where the answer was recorded."""
+    sides = (("baseline", cell.baseline), ("candidate", cell.candidate))
+    return {
+        name: item.request_id
+        for name, item in sides
+        if item is not None and item.request_id and item.request_id != RECORDED
     }
 
 

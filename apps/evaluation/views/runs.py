@@ -161,7 +161,7 @@ def run_detail(request: HttpRequest, here: Here, run: str) -> HttpResponse:
         ],
         "check": monitors.check_of(found),
         "earlier": selectors.earlier_runs_of(found),
-        "mlflow_url": _mlflow_url(here, found),
+        "mlflow_url": mlflow_url(here, found),
         "is_red_team": is_red_team(found),
         "may_see_requests": can(here.actor, "request.view", found.tenant),
     }
@@ -231,7 +231,7 @@ def progress_context(here: Here, run: Evaluation) -> dict[str, Any]:
     return {"run": run, "progress": progress, "is_live": selectors.is_live(run), "acts": acts}
 
 
-def _mlflow_url(here: Here, run: Evaluation) -> str:
+def mlflow_url(here: Here, run: Evaluation) -> str:
     """For the platform's staff, who may open it."""
     if not run.mlflow_run_id or not can(here.actor, "registry.view"):
         return ""
