@@ -9,7 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from tests.cast import Cast
-from tests.evaluation.world import RunsWorld
+from tests.evaluation.world import KINDS, RunsWorld
 from tests.mlflow_server import MlflowServer
 from tests.servers import free_port
 
@@ -37,13 +37,15 @@ def test_each_run_is_logged_once_with_its_numbers_also_when_mlflow_was_away(
     sweep: list[str] = world.run(
         """
 version = DatasetVersion.objects.unscoped("test").select_related("dataset").get(pk=version)
-metrics = [MetricChoice(v) for v in ScorerVersion.objects.unscoped("test").select_related("scorer")]
+versions = ScorerVersion.objects.unscoped("test").filter(scorer__kind__in=kinds)
+metrics = [MetricChoice(each) for each in versions.select_related("scorer")]
 plans = [
     RunPlan(project=project, dataset_version=version, metrics=metrics, model="fake-chat", seed=seed) for seed in (1, 2)
 ]
 result = [run.public_id for run in runs.start_sweep(actor=ada, plans=plans)]
 """,
         version=version,
+        kinds=KINDS,
     )
     for run in sweep:
         assert world.work(run) == "ended"
