@@ -37,6 +37,7 @@ def measured(kind, judge, parameters):
     assert Worker(store.find_run(run.public_id)).work(60.0).value == "ended"
     run.refresh_from_db()
     ratings = calibration.ratings_of_run(run, version)
+    scorers.archive_scorer(actor=ada, scorer=scorer)  # the world is other tests', too
     row = calibration.calibrate_judge(actor=ada, version=version, ratings=ratings, source="Feedback")
     return {
         "kappa": row.kappa, "pairs": row.pairs, "sources": row.sources, "sufficient": row.is_sufficient,
