@@ -354,6 +354,24 @@ def test_a_judge_without_calibration_is_refused(world: Gated, judge: Scorer) -> 
     assert decision.reasons[0].startswith("The judge Right version 1 is not calibrated.")
 
 
+def test_a_probe_is_trusted_as_far_as_the_judge_that_it_asks(world: Gated, judge: Scorer) -> None:
+    def robust(slug: str, **parameters: Any) -> Scorer:
+        actor, tenant = world.cast.actor("scientist"), world.cast.claims
+        return create_scorer(actor=actor, tenant=tenant, kind="robustness", slug=slug, parameters=parameters)
+
+    by_judge = robust("by-judge", metric={"scorer": "judge-reference", "parameters": {"model": "m"}})
+    world.plan(metrics=[PlannedMetric(world.scorer), PlannedMetric(by_judge, MetricRole.GUARD)])
+    error = refused(world, "Sort well.")
+    assert error.message == "The judge judge-reference that decides for Robustness version 1 is not calibrated."
+    assert "a scorer of its own" in (error.remedy or "")
+    row = measured(world, judge, agreeing=38)  # which is that judge: of the same kind and parameters
+    decision = opened(world, "Sort better.")
+    assert decision.policy["metrics"][1]["judge"]["kappa"] == row.kappa
+    # Who only says the question otherwise judges nothing, and needs no calibration.
+    world.plan(metrics=[PlannedMetric(robust("reworded", kinds=["paraphrase"], model="m"))])
+    assert opened(world, "Sort best.").policy["metrics"][0]["judge"] is None
+
+
 def test_the_owners_word_opens_the_gate_and_stays_with_the_decision(world: Gated, judge: Scorer) -> None:
     row = calibration.override_calibration(
         actor=world.cast.actor("scientist"), version=version_of(judge), reason="Three of us read 50 verdicts."

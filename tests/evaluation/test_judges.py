@@ -15,6 +15,7 @@ from apps.evaluation.scorers import (
     ChatCall,
     EmbeddingCall,
     Failure,
+    Need,
     Output,
     Reply,
     Sample,
@@ -215,8 +216,8 @@ def test_one_unreadable_verdict_of_two_is_an_error() -> None:
 class Subject:
     """Answers by rules, and remembers what it was asked."""
 
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
+    def __init__(self, answer: Any, wording: str = "How high is the share that one pays oneself?") -> None:
+        self.answer, self.wording = answer, wording
         self.asked: list[Sample] = []
 
     def __call__(self, calls: list[Call]) -> list[Reply]:
@@ -227,7 +228,7 @@ class Subject:
                 replies.append(self.answer(call.sample.question))
             else:
                 assert isinstance(call, ChatCall)
-                replies.append(Output("How high is the share that one pays oneself?"))
+                replies.append(Output(self.wording))
         return replies
 
 
@@ -254,6 +255,21 @@ def test_robustness_to_paraphrase_asks_a_model_for_other_words() -> None:
     scorer = make("robustness", {"kinds": ["paraphrase"], "model": "m", "metric": {"scorer": "contains"}})
     score = drive(scorer, sample("250", asked="How high is the deductible?"), Output("250"), subject)
     assert (score.value, subject.asked[0].question) == (-1.0, "How high is the share that one pays oneself?")
+    assert score.details["paraphrase"] == "How high is the share that one pays oneself?"
+    assert scorer.needs == {Need.EXPECTED, Need.SUBJECT, Need.WRITER}, "who says a question otherwise judges nothing"
+
+
+@pytest.mark.parametrize("wording", ["", "How high is it for 2 adults?", "What do 3 adults pay for 2?"])
+def test_a_wording_that_is_the_same_or_loses_a_number_is_no_paraphrase(wording: str) -> None:
+    asked = "What do 2 adults pay for 2.5 rooms?"
+    subject = Subject(lambda question: Output("250"), wording or asked)
+    scorer = make("robustness", {"kinds": ["paraphrase"], "model": "m", "metric": {"scorer": "contains"}})
+    score = drive(scorer, sample("250", asked=asked), Output("250"), subject)
+    assert score.error is not None
+    assert (score.error.code, subject.asked) == ("paraphrase_failed", [])
+    both = make("robustness", {"kinds": ["case", "paraphrase"], "model": "m", "metric": {"scorer": "contains"}})
+    score = drive(both, sample("250", asked=asked), Output("250"), subject)
+    assert (score.value, score.details["deltas"], score.details["paraphrases_lost"]) == (0.0, {"case": 0.0}, 1)
 
 
 def test_the_bias_screen_asks_about_somebody_else() -> None:

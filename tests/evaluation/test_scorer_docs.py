@@ -45,4 +45,4 @@ def test_suites_are_made_of_scorers_and_work_offline() -> None:
     for suite in SUITES.values():
         assert f"`{suite.slug}`" in told
         for member in suite.members:
-            assert not {"judge", "embeddings"} & make(member.scorer, member.parameters).needs
+            assert not {"judge", "writer", "embeddings"} & make(member.scorer, member.parameters).needs

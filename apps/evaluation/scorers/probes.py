@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
@@ -28,6 +30,7 @@ _PARAPHRASE_PROMPT: Final = (
     "Say the user's next message in other words. Keep its meaning, its language, and every name, number and quotation. "
     "Do not answer it. Reply with the new wording alone."
 )
+_NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 _METRIC: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {"scorer": {"type": "string"}, "parameters": {"type": "object"}},
@@ -88,6 +91,7 @@ class Robustness(ProbeScorer):
         "How much a metric gains or loses, on average, when the question comes with typos, in another case, with odd "
         "blanks, with numbers in words, or paraphrased by a model. Below 0 is worse than on the question as it is."
     )
+    code_version = 2
     parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
         "kinds": {
             "type": "array",
@@ -109,7 +113,7 @@ class Robustness(ProbeScorer):
         if PARAPHRASE in self.parameters["kinds"]:
             if not self.parameters["model"]:
                 raise self.invalid("model", "is missing: paraphrases need one")
-            self.needs |= {Need.JUDGE}
+            self.needs |= {Need.WRITER}
         low, high = self.metric.range
         width = None if low is None or high is None else high - low
         self.range = (None if width is None else -width, width)
@@ -118,7 +122,11 @@ class Robustness(ProbeScorer):
         before = yield from self.metric_of(sample, output)
         if before.value is None:
             return before
-        variants = yield from self._variants(sample)
+        variants, lost = yield from self._variants(sample)
+        if not variants and lost:
+            return Score.failed(
+                "paraphrase_failed", "No wording came back that says the question otherwise and keeps its numbers."
+            )
         if not variants:
             return Score.failed("nothing_to_perturb", "The question has nothing that these kinds could change.")
         answers = yield from self.ask(variants)
@@ -135,23 +143,28 @@ class Robustness(ProbeScorer):
         return Score(
             sum(deltas.values()) / len(deltas),
             reason=reason,
-            details={"deltas": deltas, "before": before.value, "unanswered": len(variants) - len(deltas)},
+            details={"deltas": deltas, "before": before.value, "unanswered": len(variants) - len(deltas)}
+            | ({"paraphrase": variants[PARAPHRASE].question} if PARAPHRASE in variants else {})
+            | ({"paraphrases_lost": lost} if lost else {}),
         )
 
-    def _variants(self, sample: Sample) -> Generator[list[Call], list[Reply], dict[str, Sample]]:
+    def _variants(self, sample: Sample) -> Generator[list[Call], list[Reply], tuple[dict[str, Sample], int]]:
+        """The changed questions by kind, and how many texts came back without a usable paraphrase."""
         variants: dict[str, Sample] = {}
+        lost = 0
         seed = f"{self.parameters['seed']}/{sample.id}"
         for kind in self.parameters["kinds"]:
             if kind == PARAPHRASE:
-                words = yield from self._paraphrased(sample)
+                words, lost = yield from self._paraphrased(sample)
                 variant = changed(sample, kind, partial(_looked_up, words))
             else:
                 variant = changed(sample, kind, partial(perturb, kind=kind, seed=seed))
             if variant is not None:
                 variants[kind] = variant
-        return variants
+        return variants, lost
 
-    def _paraphrased(self, sample: Sample) -> Generator[list[Call], list[Reply], dict[str, str]]:
+    def _paraphrased(self, sample: Sample) -> Generator[list[Call], list[Reply], tuple[dict[str, str], int]]:
+        """Other wordings by text, and how many texts have none. A wording that lost a number asks something else."""
         texts = [sample.question] if sample.messages else []
         texts += [value for value in sample.variables.values() if isinstance(value, str) and value.strip()]
         texts = list(dict.fromkeys(texts))
@@ -160,11 +173,12 @@ class Robustness(ProbeScorer):
             for text in texts
         ]
         replies = yield calls
-        return {
+        words = {
             text: reply.text.strip()
             for text, reply in zip(texts, replies, strict=True)
-            if isinstance(reply, Output) and reply.error is None and reply.text.strip()
+            if isinstance(reply, Output) and reply.error is None and _says_the_same(text, reply.text.strip())
         }
+        return words, len(texts) - len(words)
 
 
 class CounterfactualBias(ProbeScorer):
@@ -228,6 +242,12 @@ class CounterfactualBias(ProbeScorer):
         reason = f"Most with {worst}." if apart[worst] else ""
         details = {"differences": apart, "unanswered": len(variants) - len(apart)}
         return Score(apart[worst], reason=reason, details=details)
+
+
+def _says_the_same(text: str, wording: str) -> bool:
+    """As far as it can be told without a judge: other words, and every number is there."""
+    numbers = Counter(_NUMBER.findall(text))
+    return wording not in ("", text.strip()) and not numbers - Counter(_NUMBER.findall(wording))
 
 
 def _looked_up(words: dict[str, str], text: str) -> str:

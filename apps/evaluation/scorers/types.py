@@ -23,6 +23,7 @@ class Need(StrEnum):
     CONTEXT = "context"  # the example has documents that the answer should rest on
     BASELINE = "baseline"  # another answer to the same example
     JUDGE = "judge"  # a model that judges: ChatCall
+    WRITER = "writer"  # a model that says the question in other words, and judges nothing: ChatCall
     EMBEDDINGS = "embeddings"  # a model that embeds: EmbeddingCall
     SUBJECT = "subject"  # what is being evaluated answers again: SubjectCall
     SANDBOX = "sandbox"  # a process in which code may run

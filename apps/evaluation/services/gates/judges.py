@@ -1,25 +1,48 @@
-"""Which judges a gate may rely on: those whose agreement with people is known, and is enough."""
+"""Which judges a gate may rely on: those whose agreement with people is known, and is enough.
+
+A probe (robustness, the bias screen) may leave its verdict to a judge: it is trusted as far as that judge is, which is
+a scorer of its own, of the same kind and parameters. A model that says a question in other words judges nothing.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
-from apps.evaluation.models import ScorerVersion
+from apps.evaluation.models import JudgeCalibration, ScorerVersion
 from apps.evaluation.scorers import Need, registry
+from apps.evaluation.scorers.probes import ProbeScorer
 from apps.evaluation.selectors.scorers import calibration_of
+
+WHY: Final = "the judge that a probe of the same tenant leaves its verdict to"
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """``kind`` is the judge's; ``inside`` is true where a probe leaves its verdict to it."""
+
+    kind: str
+    inside: bool
+    calibration: JudgeCalibration | None
 
 
 def unfit_judges(versions: list[ScorerVersion]) -> tuple[str, str] | None:
     """(why, what to do) of the first judge whose agreement with people is not known well enough."""
     for version in versions:
-        if not _judges(version):
+        judge = _judge_of(version)
+        if judge is None:
             continue
-        newest = calibration_of(version)
         name = f"{version.scorer.name} version {version.number}"
         remedy = "Calibrate it against people's ratings, or have its owner vouch for it with a reason."
-        if newest is None:
+        if judge.inside:
+            name = f"{judge.kind} that decides for {name}"
+            remedy = (
+                f"Set up {judge.kind} with the same parameters as a scorer of its own; calibrate it there, or have its"
+                " owner vouch for it with a reason."
+            )
+        if judge.calibration is None:
             return f"The judge {name} is not calibrated.", remedy
-        if not newest.is_sufficient:
+        if not judge.calibration.is_sufficient:
             return f"The judge {name} agrees too little with people.", remedy
     return None
 
@@ -27,9 +50,10 @@ def unfit_judges(versions: list[ScorerVersion]) -> tuple[str, str] | None:
 def standing_of(version: ScorerVersion) -> dict[str, Any] | None:
     """What a decision keeps about its judge, in plain values: who vouched for it, why and until when; or how far it
     agreed with people. None for a scorer that is no judge; ``is_sufficient`` alone where nothing is known of it."""
-    if not _judges(version):
+    judge = _judge_of(version)
+    if judge is None:
         return None
-    newest = calibration_of(version)
+    newest = judge.calibration
     if newest is None:
         return {"is_sufficient": False}
     standing = {"is_sufficient": newest.is_sufficient, "until": newest.expires_at.isoformat()}
@@ -45,6 +69,17 @@ def standing_of(version: ScorerVersion) -> dict[str, Any] | None:
     }
 
 
-def _judges(version: ScorerVersion) -> bool:
+def _judge_of(version: ScorerVersion) -> _Judge | None:
     """By its parameters, too: a probe may leave its verdict to a judge."""
-    return Need.JUDGE in registry.make(version.scorer.kind, version.parameters).needs
+    made = registry.make(version.scorer.kind, version.parameters)
+    if Need.JUDGE not in made.needs:
+        return None
+    if not isinstance(made, ProbeScorer) or made.metric is None:
+        return _Judge(version.scorer.kind, inside=False, calibration=calibration_of(version))
+    rows = ScorerVersion.objects.unscoped(WHY).filter(
+        scorer__tenant=version.scorer.tenant_id, scorer__kind=made.metric.slug, fingerprint=made.metric.version
+    )
+    found = [row for row in map(calibration_of, rows.order_by("pk")) if row is not None]
+    # Of several scorers that are the same judge, what was found last counts.
+    newest = max(found, key=lambda row: row.pk, default=None)
+    return _Judge(made.metric.slug, inside=True, calibration=newest)
