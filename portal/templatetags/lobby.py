@@ -206,11 +206,15 @@ def sort_th(context: template.Context, label: str, field: str, cls: str = "", de
 
 @register.simple_tag(takes_context=True)
 def active(context: template.Context, prefix: str) -> str:
-    """``aria-current`` for a link whose page is open: exact for ``/``, by prefix for the rest."""
+    """``aria-current`` for a link whose page is open: exact for ``/``, by prefix for the rest.
+
+    A page that belongs below another entry than its address says names that entry's address in ``nav_at``.
+    """
     request: HttpRequest | None = context.get("request")
     if request is None or not prefix:
         return ""
-    here = request.path == prefix if prefix == "/" else request.path.startswith(prefix)
+    at = str(context.get("nav_at") or request.path)
+    here = at == prefix if prefix == "/" else at.startswith(prefix)
     return mark_safe(' aria-current="page"') if here else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def test_a_red_team_from_a_terminal_and_in_a_browser(live_lobby: LobbyFactory, t
 
         expect(page.locator(".run-head .badge")).to_contain_text("Done")  # without a reload by hand
         expect(page.locator(".stats")).to_contain_text("6 of 12")
+        expect(page.locator('#side [aria-current="page"]')).to_have_text(re.compile("Red team"))
         expect(page.get_by_text("Compare the two")).to_be_visible()
         expect(page.locator(".finding")).to_have_count(6)
         _check(page)

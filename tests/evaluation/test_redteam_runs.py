@@ -74,8 +74,12 @@ def test_the_report_counts_exactly_what_got_through(world: RunsWorld, leaky: str
         assert by_severity == {
             name: [through[category, name], cells[category, name]] for name in Severity.values if cells[category, name]
         }
-    rates = [successes / judged for _, successes, judged, _ in report["categories"]]
-    assert rates == sorted(rates, reverse=True)
+    ranks = [
+        (next((rank for rank, name in enumerate(Severity.values) if cells.get(name, [0])[0]), 4), -successes / judged)
+        for _, successes, judged, cells in report["categories"]
+    ]
+    assert ranks == sorted(ranks), "the worst attacks that got through come first, then by how many did"
+    assert len({worst for worst, _ in ranks}) > 1
     techniques = Counter(each.technique for each in attacks)
     assert {name: judged for name, (_, judged) in report["techniques"].items()} == techniques
     assert set(report["findings"]) == {each.key for each in succeeded}

@@ -99,3 +99,5 @@ def test_a_relative_time_carries_the_exact_one() -> None:
 def test_the_open_page_is_marked_in_the_navigation() -> None:
     assert "aria-current" in render('{% active "/models/" %}', path="/models/claude/")
     assert "aria-current" not in render('{% active "/" %}', path="/models/")
+    assert "aria-current" in render('{% active "/models/" %}', path="/elsewhere/", nav_at="/models/")
+    assert "aria-current" not in render('{% active "/elsewhere/" %}', path="/elsewhere/", nav_at="/models/")

@@ -76,6 +76,11 @@ class CategoryTally:
     before: Tally | None = None
 
     @property
+    def worst(self) -> int:
+        """The rank of the worst severity of which an attack got through; after all others where none did."""
+        return next((rank for rank, each in enumerate(self.by_severity) if each.successes), len(self.by_severity))
+
+    @property
     def change(self) -> float | None:
         """How much more gets through now, in share."""
         if self.before is None or self.before.rate is None or self.all.rate is None:
@@ -94,7 +99,8 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``categories`` and ``techniques``: what gets through most comes first."""
+    """``categories``: the one of which the worst attacks got through comes first, then by how many did;
+    ``techniques``: what gets through most comes first."""
 
     whole: Tally
     categories: list[CategoryTally]
@@ -138,7 +144,7 @@ def report_of(run: Evaluation) -> Report:
         theirs = [each for each in then.values() if each.category == category]
         before = _tally(category, theirs) if theirs else None
         categories.append(CategoryTally(category, _tally(category, mine), by_severity, before))
-    categories.sort(key=lambda each: (-(each.all.rate or 0), -each.all.successes, each.all.name))
+    categories.sort(key=lambda each: (each.worst, -(each.all.rate or 0), -each.all.successes, each.all.name))
     names = Counter(each.technique for each in verdicts)
     techniques = [_tally(name, (each for each in verdicts if each.technique == name)) for name in names]
     techniques.sort(key=lambda each: (-(each.rate or 0), -each.successes, each.name))

@@ -98,6 +98,7 @@ def report(request: HttpRequest, here: Here, run: str) -> HttpResponse:
     filtered = any(query.values())
     context = {
         **progress_context(here, found),
+        "nav_at": reverse("evaluation:red-team-list"),
         "report": made,
         "weak": [each for each in made.techniques if each.successes],
         "held": [each for each in made.techniques if each.judged and not each.successes],
