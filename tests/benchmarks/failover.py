@@ -1,12 +1,14 @@
 """What an endpoint that fails costs the callers of a route, and what routing costs those of a plain model: run by hand.
 
-    python -m tests.benchmarks.failover [--requests 1000]
+    python -m tests.benchmarks.failover [--requests 1000] [--seconds 20]
 
 Two endpoints, one of which fails every request, after nothing and after 50 ms. The breaker is off, so that each request
 pays for its failed attempt: the promise is an added p99 of at most the failed attempt's time plus 5 ms, with no error.
 Then the breaker is on, as it is by default. The calls of a kind are interleaved with the others', one at a time, so
-that whatever else the machine does is shared by all of them; on a busy one only the medians mean something. Last, the
-decisions for a plain model's name, in this process.
+that whatever else the machine does is shared by all of them; on a busy one only the medians mean something.
+
+A dead region takes no connection: the promise is that it costs at most one timeout for each opening of its breaker,
+and no caller more than one. Last, the decisions for a plain model's name, in this process.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 import httpx
 
+from tests.fakes.blackhole import blackhole
 from tests.fakes.process import FakeOpenAI
 from tests.gateway.routing.live import RoutedWorld
 from tests.gateway.world import World, bearer, chat
@@ -32,6 +36,9 @@ from tests.template import migrated_database
 
 ALLOWED_MS: Final = 5.0
 DELAYS_MS: Final = (0, 50)
+BREAKER_SECONDS: Final = 5
+CONNECT_TIMEOUT_MS: Final = 500
+AT_ONCE: Final = 16
 
 
 def percentile(values: Iterable[float], share: float) -> float:
@@ -62,7 +69,8 @@ def lobby(stack: ExitStack, template: Path, directory: Path, failures: int) -> R
     factory = LobbyFactory(template, directory)
     stack.callback(factory.stop)
     fake = stack.enter_context(FakeOpenAI(directory / "count.jsonl"))
-    world = World(factory({"BREAKER_FAILURES": str(failures)}, start=False), fake)
+    env = {"BREAKER_FAILURES": str(failures), "BREAKER_SECONDS": str(BREAKER_SECONDS)}
+    world = World(factory(env, start=False), fake)
     stack.callback(world.close)
     world.start()
     return RoutedWorld(world)
@@ -106,6 +114,36 @@ def with_breaker(routed: RoutedWorld, requests: int) -> bool:
     return not errors["failover"]
 
 
+def dead_region(routed: RoutedWorld, seconds: float) -> bool:
+    """One call after the other, then many at once into a region that just died."""
+
+    def call(slug: str) -> tuple[float, int]:
+        began = time.perf_counter()
+        answer = routed.ask(slug)
+        return (time.perf_counter() - began) * 1000, answer.status_code
+
+    limits = {"dead": {"connect_timeout_ms": CONNECT_TIMEOUT_MS}}
+    with blackhole() as url:
+        slug = routed.route({"dead": url, "good": ""}, targets=limits)
+        began, spent = time.monotonic(), list[tuple[float, int]]()
+        while (took := time.monotonic() - began) < seconds:
+            spent.append(call(slug))
+    with blackhole() as url, ThreadPoolExecutor(AT_ONCE) as pool:
+        slug = routed.route({"dead": url, "good": ""}, targets=limits)
+        together = list(pool.map(call, [slug] * AT_ONCE))
+    waited = sum(ms >= CONNECT_TIMEOUT_MS for ms, _ in spent)
+    openings = 1 + int(took / BREAKER_SECONDS)
+    errors = sum(status != 200 for _, status in spent + together)
+    longest = max(ms for ms, _ in spent + together)
+    print(
+        f"\nA dead region, connections to it timing out after {CONNECT_TIMEOUT_MS} ms, for {took:.0f} s:"
+        f"\n  of {len(spent)} calls in a row {waited} waited for it, of {openings} allowed: one for each opening"
+        f"\n  the longest call, {AT_ONCE} at once into a region just dead included: {longest:.0f} ms"
+        f"\n  errors seen by callers: {errors}"
+    )
+    return waited <= openings and longest < 2 * CONNECT_TIMEOUT_MS and not errors
+
+
 def plain_decisions() -> None:
     """Microseconds that a plain model's request spends on being routed."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
@@ -129,11 +167,15 @@ def plain_decisions() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=1_000)
-    requests = parser.parse_args().requests
+    parser.add_argument("--seconds", type=float, default=20, help="in front of a dead region")
+    arguments = parser.parse_args()
+    requests = arguments.requests
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         template = migrated_database(Path(name))
         kept = failover(lobby(stack, template, Path(name) / "off", 0), requests)
-        kept = with_breaker(lobby(stack, template, Path(name) / "on", 5), requests) and kept
+        routed = lobby(stack, template, Path(name) / "on", 5)
+        kept = with_breaker(routed, requests) and kept
+        kept = dead_region(routed, arguments.seconds) and kept
     plain_decisions()
     print("\nThe promise holds." if kept else "\nThe promise does NOT hold.")
     return 0 if kept else 1

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -69,6 +70,7 @@ class EndpointHealth:
 
     __slots__ = (
         "closed_at",
+        "connecting",
         "cool_until",
         "durations",
         "failed_at",
@@ -106,6 +108,7 @@ class EndpointHealth:
         self.open_reason = ""
         self.unreachable = False  # opened because no connection came about
         self.probing = False
+        self.connecting = False  # a bare connection is being tried
         self.may_probe = True  # False while another process is to send the probe
         self.cool_until = self.soft_until = 0.0
         self.first_token_ms: float | None = None
@@ -172,7 +175,8 @@ class Health:
         if now < health.open_until:
             left = health.open_until - now
             return Blocked(f"its circuit breaker is open: {health.open_reason}", left)
-        if health.probing or not health.may_probe:
+        # What could not be reached is tried without a caller: whether it can be now, a bare connection is finding out.
+        if health.probing or not health.may_probe or (health.unreachable and health.connecting):
             return Blocked("its circuit breaker waits for the outcome of a probe", self.seconds)
         return None
 
@@ -245,6 +249,18 @@ class Health:
         self._end(endpoint_id, leave)
 
     # What others tell.
+
+    @contextmanager
+    def connecting(self, endpoint_ids: Iterable[int]) -> Iterator[None]:
+        """While a bare connection to their server is tried."""
+        tried = [self.of(endpoint_id) for endpoint_id in endpoint_ids]
+        for health in tried:
+            health.connecting = True
+        try:
+            yield
+        finally:
+            for health in tried:
+                health.connecting = False
 
     def probe_failed(self, endpoint_id: int) -> None:
         """No connection came about when none was needed for a request."""

@@ -39,6 +39,7 @@ class HealthKeeper:
         self._process = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._heard = True
         self._connected_at: dict[str, float] = {}  # by origin
+        self._connecting: asyncio.Task[None] | None = None
         health.shares_probes = board.is_shared
 
     async def run(self, snapshot: Callable[[], Snapshot | None]) -> None:
@@ -51,12 +52,17 @@ class HealthKeeper:
                 self._health.forget_all_but({endpoint.id for endpoint in endpoints})
                 await self._talk()
                 await self._allot_probes()
-                await self._connect(endpoints)
+                # A dead region is waited for by itself: what else is known is told every second all the same.
+                if self._connecting is None or self._connecting.done():
+                    self._connecting = asyncio.create_task(self._look_after(endpoints))
             except Exception:
                 # Health is a help, never a condition: requests go on by what this process sees itself.
                 log.exception("health_keeping_failed")
 
     async def aclose(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
         await self._board.aclose()
 
     # What is told and heard.
@@ -107,6 +113,12 @@ class HealthKeeper:
 
     # Who is idle.
 
+    async def _look_after(self, endpoints: Iterable[EndpointFacts]) -> None:
+        try:
+            await self._connect(endpoints)
+        except Exception:
+            log.exception("health_probing_failed")
+
     async def _connect(self, endpoints: Iterable[EndpointFacts]) -> None:
         every = settings.HEALTH_PROBE_SECONDS
         if not every or not self._health.limit:
@@ -132,13 +144,18 @@ class HealthKeeper:
         timeouts = [min(each.connect_timeout for each in by_origin[origin]) for origin in chosen]
         for origin in chosen:
             self._connected_at[origin] = now
-        results = await asyncio.gather(*map(can_connect, chosen, timeouts))
-        for origin, reached in zip(chosen, results, strict=True):
-            for endpoint in by_origin[origin]:
+
+        async def look(origin: str, seconds: float) -> None:
+            ids = [endpoint.id for endpoint in by_origin[origin]]
+            with self._health.connecting(ids):
+                reached = await can_connect(origin, seconds)
+            for endpoint_id in ids:
                 if not reached:
-                    self._health.probe_failed(endpoint.id)
-                elif self._health.of(endpoint.id).unreachable:
-                    self._health.reached(endpoint.id)
+                    self._health.probe_failed(endpoint_id)
+                elif self._health.of(endpoint_id).unreachable:
+                    self._health.reached(endpoint_id)
+
+        await asyncio.gather(*map(look, chosen, timeouts))
 
     @staticmethod
     def _is_due(health: EndpointHealth, now: float) -> bool:

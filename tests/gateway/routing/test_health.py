@@ -92,6 +92,30 @@ def test_a_connect_timeout_opens_it_at_once(health: Health) -> None:
     assert health.of(ENDPOINT).unreachable
 
 
+def test_who_could_not_be_reached_is_tried_without_a_caller(health: Health, clock: Clock) -> None:
+    fail(health, "timeout", phase="connect")
+    clock.now += 5
+    assert state(health) == State.HALF_OPEN
+    with health.connecting([ENDPOINT]):
+        blocked = health.blocked(ENDPOINT)
+        assert blocked is not None
+        assert "waits for the outcome of a probe" in blocked.reason
+        assert health.begin(ENDPOINT) is Leave.NO
+    health.probe_failed(ENDPOINT)
+    assert state(health) == State.OPEN, "nobody but the bare connection has waited"
+    clock.now += 4.5
+    with health.connecting([ENDPOINT]):
+        pass
+    health.reached(ENDPOINT)
+    assert health.begin(ENDPOINT) is Leave.PROBE
+    # What does answer, and badly, is probed by a request: no bare connection tells whether it is well.
+    other = Health(failures=1, seconds=5.0, clock=clock)
+    fail(other)
+    clock.now += 5
+    with other.connecting([ENDPOINT]):
+        assert other.begin(ENDPOINT) is Leave.PROBE
+
+
 def test_half_of_the_last_twenty_open_it(health: Health) -> None:
     for number in range(20):
         (fail if number % 2 else succeed)(health)

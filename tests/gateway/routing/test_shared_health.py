@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from apps.gateway.routing.health import Health, Leave, State
 from apps.gateway.routing.health_keeper import HealthKeeper, can_connect
 from apps.gateway.routing.health_selectors import endpoint_health_for
 from apps.gateway.routing.shared_health import BoardUnavailable, FileBoard, RedisBoard, Report, read_reports
-from apps.models.providers.base import ProviderError
+from apps.models.providers.base import ProviderError, Target
 from apps.tenants.access import Actor
 from apps.tenants.errors import PermissionDenied
 from tests.fakes.blackhole import blackhole
+from tests.gateway.routing.making import endpoint, model, snapshot
 from tests.servers import RedisServer
 
 ENDPOINT = 7
@@ -147,6 +149,43 @@ def test_a_bare_connection_tells_a_dead_region_apart(settings: Settings, free_po
         server.close()
         await server.wait_closed()
         assert not await can_connect("http://169.254.169.254/latest", 0.2), "the guard stands before it"
+
+    asyncio.run(story())
+
+
+def test_a_dead_region_holds_up_nothing_else(tmp_path: Path, settings: Settings) -> None:
+    """Its own connection takes as long as it takes; what is known of the others is told every second meanwhile."""
+    settings.LOBBY_ALLOWED_PRIVATE_HOSTS = ["127.0.0.1"]
+    settings.HEALTH_PROBE_SECONDS = 1
+
+    class Told(FileBoard):
+        """How often the process has told of itself while it waited for the dead region."""
+
+        def __init__(self) -> None:
+            super().__init__(tmp_path)
+            self.meanwhile = 0
+            self.often = asyncio.Event()
+
+        async def exchange(self, report: Report) -> list[Report]:
+            self.meanwhile += health.of(ENDPOINT).connecting
+            if self.meanwhile >= 3:
+                self.often.set()
+            return []
+
+    health = Health(failures=2, seconds=5.0)
+
+    async def story() -> None:
+        with blackhole() as dead:
+            gone = replace(endpoint(ENDPOINT), target=Target(dead, "e"), connect_timeout=60)
+            known = snapshot(model(1, gone))
+            board = Told()
+            keeper = HealthKeeper(health, board)
+            running = asyncio.create_task(keeper.run(lambda: known))
+            async with asyncio.timeout(30):
+                await board.often.wait()
+            running.cancel()
+            await keeper.aclose()
+            assert not health.of(ENDPOINT).connecting
 
     asyncio.run(story())
 
