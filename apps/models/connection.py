@@ -25,6 +25,7 @@ from apps.models.providers.base import Adapter, ProviderError, Target, Unreadabl
 from apps.models.providers.concealing import conceal
 from apps.models.types import AWS_KINDS, ModelKind, ProviderKind
 from apps.models.upstream_listing import (
+    MAY_NOT_LIST,
     NO_TLS,
     REFUSED,
     UNREACHED,
@@ -50,6 +51,7 @@ class Outcome(StrEnum):
     OK = "ok"
     WRONG_KEY = "wrong_key"
     NO_ACCESS = "no_access"
+    MAY_NOT_LIST = "may_not_list"
     WRONG_REGION = "wrong_region"
     WRONG_MODEL = "wrong_model"
     WRONG_ADDRESS = "wrong_address"
@@ -79,7 +81,7 @@ class Report:
 
     @property
     def tone(self) -> str:
-        return {Outcome.OK: "ok", Outcome.BUSY: "warn"}.get(self.outcome, "danger")
+        return {Outcome.OK: "ok", Outcome.BUSY: "warn", Outcome.MAY_NOT_LIST: "warn"}.get(self.outcome, "danger")
 
 
 def try_connection(
@@ -351,6 +353,14 @@ def _of_listing(provider: Provider, error: DiscoveryFailed) -> Report:
             return Report(Outcome.UNREACHABLE, error.message, remedy, "base_url")
         case code if code == REFUSED:
             return _of_credential(provider, "", "")
+        case code if code == MAY_NOT_LIST:
+            return Report(
+                Outcome.MAY_NOT_LIST,
+                "The credential may not read the provider's list of models.",
+                "It may be allowed to call them all the same: name a model and test again. Lobby needs no list: once"
+                " the provider is registered, its models can be named one by one.",
+                "model",
+            )
     remedy = f"{error.message} Check the address. {facts.address_help} If it is right, name a model and test again: "
     return Report(
         Outcome.WRONG_ADDRESS,

@@ -31,8 +31,18 @@ TOTAL_TIMEOUT_S: Final = 5.0
 UNRESOLVED: Final = "host_unknown"
 UNREACHED: Final = "host_unreachable"
 REFUSED: Final = "credential_refused"
+MAY_NOT_LIST: Final = "credential_may_not_list"
 NO_TLS: Final = "tls_not_spoken"
 UNTRUSTED: Final = "certificate_not_trusted"
+
+# What is said of a credential that is known and may not do this, and of one that is none: both come as 401 and as 403.
+_SCOPES: Final = ("missing scopes", "insufficient permissions")
+_NO_CREDENTIAL: Final = re.compile(
+    rb"unrecognizedclient|signature|security token|expired|clienttokenid"
+    rb"|(invalid|incorrect|unknown|wrong)[ _](x-)?api[ _-]?key|api[ _-]?key (is )?(not valid|invalid|incorrect)",
+    re.I,
+)
+_MAX_WORDS: Final = 20_000
 
 # OpenSSL's reasons where the other side answered in something that is no TLS.
 _NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
@@ -200,7 +210,7 @@ def get(place: Place, address: str, headers: Mapping[str, str]) -> bytes:
             client.stream("GET", url, headers=headers, extensions={"sni_hostname": checked.host}) as response,
         ):
             if response.status_code != 200:
-                raise DiscoveryFailed(_status_message(response.status_code), code=_status_code(response.status_code))
+                raise _refusal(response)
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise DiscoveryFailed("The server compressed its answer although it was asked not to.")
             for chunk in response.iter_raw():
@@ -237,13 +247,20 @@ def unreached(error: Exception, checked: CheckedUrl) -> DiscoveryFailed:
     return DiscoveryFailed(f"{where} cannot be reached from this machine.", code=UNREACHED)
 
 
-def _status_code(status: int) -> str:
-    return REFUSED if status in (401, 403) else "discovery_failed"
-
-
-def _status_message(status: int) -> str:
+def _refusal(response: httpx.Response) -> DiscoveryFailed:
+    status = response.status_code
     if status in (401, 403):
-        return f"The server refused the credential ({status})."
+        words = response.headers.get("x-amzn-errortype", "").encode()
+        for chunk in response.iter_raw():
+            words += chunk
+            if len(words) > _MAX_WORDS:
+                break
+        if any(scope.encode() in words.lower() for scope in _SCOPES) or (
+            status == 403 and not _NO_CREDENTIAL.search(words)
+        ):
+            message = f"The credential may not read the list of models ({status}). Name the models yourself."
+            return DiscoveryFailed(message, code=MAY_NOT_LIST)
+        return DiscoveryFailed(f"The server refused the credential ({status}).", code=REFUSED)
     if 300 <= status < 400:
-        return f"The server redirects elsewhere ({status}). Enter the URL that it redirects to."
-    return f"The server answered the question for its models with {status}."
+        return DiscoveryFailed(f"The server redirects elsewhere ({status}). Enter the URL that it redirects to.")
+    return DiscoveryFailed(f"The server answered the question for its models with {status}.")

@@ -75,6 +75,38 @@ def test_without_a_model_the_list_is_read(raw_server: RawServer) -> None:
     assert (report.outcome, report.title) == (Outcome.OK, "Connected: it lists 2 models.")
 
 
+SCOPES = "You have insufficient permissions for this operation. Missing scopes: api.model.read."
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "outcome"),
+    [
+        (403, failure(SCOPES, type="invalid_request_error"), Outcome.MAY_NOT_LIST),
+        (401, failure(SCOPES), Outcome.MAY_NOT_LIST),
+        (403, b"", Outcome.MAY_NOT_LIST),
+        (403, failure("Your account does not have access", type="permission_error"), Outcome.MAY_NOT_LIST),
+        (401, failure(f"Incorrect API key provided: {KEY}", "invalid_api_key"), Outcome.WRONG_KEY),
+        (403, failure("API key not valid. Please pass a valid API key.", "PERMISSION_DENIED"), Outcome.WRONG_KEY),
+        (401, b"", Outcome.WRONG_KEY),
+    ],
+)
+def test_a_credential_that_may_not_list_is_no_wrong_one(
+    raw_server: RawServer, status: int, body: Any, outcome: Outcome
+) -> None:
+    """It may chat all the same: with a model's name the test goes through."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        (reply(status, body) if handler.command == "GET" else reply(200, CHAT))(handler)
+
+    raw_server.answer = answer
+    report = attempt(draft(raw_server.url), model="")
+    assert report.outcome is outcome, report
+    check_sentences(report)
+    if outcome is Outcome.MAY_NOT_LIST:
+        assert (report.field, report.tone) == ("model", "warn")
+        assert attempt(draft(raw_server.url), model="writer").is_ok
+
+
 @pytest.mark.parametrize(
     ("status", "body", "outcome", "field"),
     [

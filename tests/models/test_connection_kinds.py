@@ -65,6 +65,25 @@ def test_the_words_of_aws(raw_server: RawServer, kind: str, status: int, type: s
 
 
 @pytest.mark.parametrize(
+    ("type", "message", "outcome"),
+    [
+        ("AccessDeniedException", "User is not authorized to perform: bedrock:ListFoundationModels", "may_not_list"),
+        ("UnrecognizedClientException", "The security token included in the request is invalid.", "wrong_key"),
+        ("InvalidSignatureException", "The request signature we calculated does not match", "wrong_key"),
+        ("ExpiredTokenException", "The security token included in the request is expired", "wrong_key"),
+    ],
+)
+def test_a_role_of_aws_that_may_not_list_is_no_wrong_one(
+    raw_server: RawServer, type: str, message: str, outcome: str
+) -> None:
+    body = json.dumps({"message": message}).encode()
+    raw_server.answer = lambda handler: send(handler, 403, body, x_amzn_errortype=type)
+    report = attempt(draft(f"http://127.0.0.1:{raw_server.port}", "bedrock", settings=PAIR), model="")
+    assert report.outcome == outcome, report
+    check_sentences(report)
+
+
+@pytest.mark.parametrize(
     ("kind", "sentences"),
     [
         ("bedrock", ("There is no model 'writer' in the region eu-central-1.", "Check the model id and the region:")),
