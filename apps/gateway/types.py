@@ -35,6 +35,15 @@ class Strategy(models.TextChoices):
     COST = "cost", "Cost"  # cheapest for this request
     CONDITIONS = "conditions", "Conditions"  # those whose condition holds, then those without one
 
+    def weighs(self, *, sticky: bool) -> bool:
+        """Whether the targets' weights decide anything: conversations are drawn by weight, too, where they stay."""
+        match self:
+            case Strategy.WEIGHTED | Strategy.LEAST_BUSY:
+                return True
+            case Strategy.LATENCY | Strategy.COST:
+                return sticky
+        return False
+
 
 class Purpose(models.TextChoices):
     """What a route's target is for."""

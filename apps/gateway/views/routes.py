@@ -46,10 +46,12 @@ STRATEGIES = {
 
 @dataclass(frozen=True, slots=True)
 class ShownTarget:
-    """``share`` is of the requests that every target may serve; None where it depends on the moment."""
+    """``share`` is of the requests that every target may serve; None where it depends on the moment. ``weight`` is
+    empty where the strategy has none."""
 
     target: RouteTarget
     share: float | None
+    weight: str
     line: EndpointLine | None  # its health, where it is an endpoint
 
 
@@ -68,13 +70,19 @@ def route_detail(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
     route = selectors.get_route_for(here.actor, pk)
     targets = list(route.targets.all()) if route.shows_targets else []  # type: ignore[attr-defined]
     normal = [target for target in targets if target.purpose == Purpose.NORMAL]
-    health = _health(normal)
+    health, strategy = _health(normal), Strategy(route.strategy)
     context = {
         "may_simulate": _may_simulate(here),
         "route": route,
-        "strategy_help": STRATEGIES[Strategy(route.strategy)],
+        "strategy_help": STRATEGIES[strategy],
         "normal": [
-            ShownTarget(target, _share(route, target, normal), health.get(target.endpoint_id or 0)) for target in normal
+            ShownTarget(
+                target,
+                _share(route, target, normal),
+                str(target.weight) if strategy.weighs(sticky=route.sticky) else "",
+                health.get(target.endpoint_id or 0),
+            )
+            for target in normal
         ],
         "others": [target for target in targets if target.purpose != Purpose.NORMAL],
         "shows_targets": route.shows_targets,  # type: ignore[attr-defined]

@@ -76,6 +76,28 @@ def test_an_admin_creates_a_route_with_targets_in_their_places(cast: Cast, model
     assert reverse("gateway:route-edit", args=[route.pk]) not in page
 
 
+@pytest.mark.parametrize(
+    ("strategy", "sticky", "weighs"),
+    [
+        ("least_busy", False, True),
+        ("latency", False, False),
+        ("latency", True, True),
+        ("cost", False, False),
+        ("conditions", True, False),
+        ("priority", True, False),
+    ],
+)
+def test_a_weight_is_shown_where_it_decides_something(
+    cast: Cast, models: list[Model], strategy: str, sticky: bool, weighs: bool
+) -> None:
+    specs: list[TargetSpec] = [{"model": models[0], "weight": 7}, {"model": models[1], "weight": 3}]
+    route = create_route(
+        actor=OPERATOR, tenant=cast.claims, slug="claims", name="C", strategy=strategy, sticky=sticky, targets=specs
+    )
+    page = as_(cast, "viewer").get(reverse("gateway:route-detail", args=[route.pk])).content.decode()
+    assert ("weight 7" in page) is weighs
+
+
 def test_what_is_wrong_with_a_target_is_said_beside_it_and_nothing_is_lost(cast: Cast, models: list[Model]) -> None:
     client = as_(cast, "owner")
     for rows, words in (
