@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -55,6 +56,36 @@ def test_it_equals_what_happens(routed: RoutedWorld, key: str, strategy: str, st
         assert [each["endpoint"] for each in told["order"]] == why["candidates"]
         assert told["arm"] == why["route"].get("arm", "")
         assert told["left_out"] == why.get("left_out", [])
+
+
+def test_it_knows_who_was_quick_and_who_is_busy(routed: RoutedWorld, key: str) -> None:
+    """What these two strategies go by, nothing but the traffic tells: it is known as the processes publish it."""
+    by_speed = routed.route({"slow": "headers_ms=300", "quick": "headers_ms=30"}, strategy="latency")
+    by_load = routed.route({"a": "headers_ms=8000", "b": "headers_ms=8000"}, strategy="least_busy")
+    answers = [routed.ask(by_speed, key=key) for _ in range(4)]
+    project = routed.why(answers[0])["project"]
+
+    def ranks(slug: str) -> list[tuple[str, float]]:
+        return [(each["model"], each["score"]) for each in simulate(routed, slug, key, project)["order"]]
+
+    def speed_is_known() -> bool:
+        (first, least), (_, most) = ranks(by_speed)
+        return first == f"{by_speed}-quick" and 0 < least < most
+
+    routed.world.eventually(speed_is_known, within=20)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(routed.ask, by_load, key=key)
+        found: list[str] = []
+
+        def load_is_known() -> bool:
+            found[:] = [model for model, score in ranks(by_load) if score == 1.0]
+            return bool(found)
+
+        routed.world.eventually(load_is_known, within=20)
+        assert ranks(by_load)[-1] == (found[0], 1.0)
+        answer = running.result()
+    assert [f"{by_load}-{name}" for name in routed.served(by_load)] == found
+    assert answer.status_code == 200
 
 
 def test_it_knows_what_is_not_well_and_calls_nobody(routed: RoutedWorld, key: str) -> None:
