@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import hypothesis
 import pytest
 
 from tests import servers, template
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 # Not in pytest's own directory: other runs on the machine clean up there, and a server minds.
 SERVERS = Path(os.environ["DATA_DIR"]) / "servers"
 ON_SQLITE = os.environ.get("LOBBY_TEST_BACKENDS") != "servers"
+# No test is timed, properties included: the first one in a fresh clone spends seconds on a table of Unicode.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("untimed")
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
