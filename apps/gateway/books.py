@@ -178,7 +178,7 @@ class Books:
         or broke off had the input and may charge for it, so what is known is counted. One that said no as the first
         thing of its stream is one that said no."""
         refused = error.kind == "caller" and (attempt.decoder is None or not attempt.decoder.output_tokens)
-        if error.status or error.phase == "connect" or refused:
+        if error.status or error.phase in ("connect", "answer") or refused:
             self.settle(attempt, _failed_outcome(error), error.status, Usage(), error=error)
         else:
             self.settle(attempt, _failed_outcome(error), 200 if reached else 0, None, error=error)

@@ -33,6 +33,7 @@ FAULTS: Final = frozenset(
         "no_done",  # all chunks, a well-formed end of the HTTP body, but no [DONE]
         "malformed_json",  # a body (or, after `at` chunks, an event) that is no JSON
         "empty",  # 200 with an empty body
+        "error_200",  # 200 with an error in the place of the answer, or of the stream
     }
 )
 STALLS: Final = frozenset({"headers", "first", "mid"})

@@ -472,6 +472,10 @@ class Exchange:
             self._cut_off(reset=behaviour.fail == "reset")
         elif behaviour.fail.isdigit():
             await self._fail(int(behaviour.fail))
+        elif behaviour.fail == "error_200":
+            body, content_type = self._api.failure_body(503, behaviour)
+            await self._write(_head(200, len(body), content_type, self._api) + body)
+            self._finish("faulted:error_200")
         elif behaviour.fail == "empty":
             await self._write(_head(200, 0, behaviour.content_type or "application/json", self._api))
             self._finish("faulted:empty")

@@ -311,6 +311,10 @@ def test_malformed_empty_and_mislabelled_plain_answers(fake: FakeOpenAI) -> None
             response.json()
     with raw(fake, "fail=empty", stream=False) as response:
         assert (response.status_code, response.read()) == (200, b"")
+    for stream in (False, True):
+        with raw(fake, "fail=error_200", stream=stream) as response:
+            response.read()
+            assert (response.status_code, response.json()["error"]["message"]) == (200, "Fault on demand: 503")
     with raw(fake, "content_type=text/html gzip", stream=False) as response:
         response.read()
         assert response.headers["content-type"] == "text/html"

@@ -181,9 +181,9 @@ class ProviderError(Exception):
     """An upstream's refusal or failure, typed.
 
     ``kind`` decides what happens next: ``caller`` is the caller's own mistake and goes back as it came; ``credential``
-    is ours to mend; ``rate_limited``, ``overloaded``, ``unreachable``, ``disconnected`` and ``timeout`` may succeed
-    elsewhere. ``status`` is the upstream's, 0 when none came; ``phase`` is where a timeout struck; ``refusal`` names
-    the two mistakes of a caller that another model may not mind.
+    is ours to mend; all others may succeed elsewhere. ``status`` is the upstream's, 0 when it told none or 200;
+    ``phase`` is where a timeout struck, or where in a 200 the failure was: in the ``stream``, or in the place of the
+    whole ``answer``; ``refusal`` names the two mistakes of a caller that another model may not mind.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class ProviderError(Exception):
 
     @property
     def retryable(self) -> bool:
-        return self.kind not in ("caller", "malformed")
+        return self.kind != "caller"
 
 
 @dataclass(frozen=True, slots=True)

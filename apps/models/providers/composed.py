@@ -24,6 +24,7 @@ from apps.models.providers.dialects import DIALECTS, embedding_front
 from apps.models.providers.dialects.base import ConversationDialect, Dialect
 from apps.models.providers.dialects.opaque import OpaqueDialect
 from apps.models.providers.embedding import EmbeddingDialect
+from apps.models.providers.framing import NoStream
 from apps.models.providers.services import Service
 from apps.models.providers.translation import Translation
 
@@ -154,7 +155,9 @@ class ComposedAdapter:
         into = self._translated(target)
         wanted = (dialect or into).stream_type  # type: ignore[union-attr]
         content_type = headers.get("content-type", "")
-        if not content_type.startswith(wanted):
+        if content_type.lower().startswith("application/json"):
+            return NoStream(dialect.passed if dialect is not None else into.read)  # type: ignore[union-attr]
+        if not content_type.lower().startswith(wanted):
             raise ProviderError("malformed", f"The upstream answered a stream as {content_type or 'nothing known'}.")
         if dialect is not None:
             return dialect.passing(call)

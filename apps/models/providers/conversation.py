@@ -178,6 +178,15 @@ class Conversation:
         return [*self.others, *(self.name(each) for each in fields if getattr(self, each) not in (None, []))]
 
     @property
+    def spoken(self) -> list[Message]:
+        """The messages for an API that wants a turn of the user's: where nobody but the system speaks, its last message
+        is taken for one."""
+        if not self.messages or any(message.role != "system" for message in self.messages):
+            return self.messages
+        *before, last = self.messages
+        return [*before, Message("user", last.content, last.name)]
+
+    @property
     def cached(self) -> bool:
         """Whether a mark of the cache is anywhere in it."""
         blocks = (block for message in self.messages for block in message.content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from apps.models.providers.base import ProviderError, Usage
@@ -131,6 +132,31 @@ class PassingEvents:
 
     def _read(self, event: bytes) -> bool:
         raise NotImplementedError
+
+
+class NoStream:
+    """A ``StreamDecoder`` of what came as JSON where a stream was asked for: most likely an error whose status is 200
+    all the same. ``read`` reads a whole answer, and raises what such an error says."""
+
+    media_type = ""
+    usage: Usage | None = None
+    begun: Usage | None = None
+    finished = False
+    output_tokens = 0
+    error: ProviderError | None = None
+
+    def __init__(self, read: Callable[[bytes], object]) -> None:
+        self._read = read
+        self._body = bytearray()
+
+    def feed(self, block: bytes) -> bytes:
+        self._body += block
+        check_size(self._body)
+        return b""
+
+    def end(self) -> bytes:
+        self._read(bytes(self._body))
+        raise ProviderError("malformed", "The upstream answered a stream as application/json.")
 
 
 def check_size(tail: bytearray) -> None:

@@ -49,6 +49,34 @@ def test_a_stream_that_fails_before_its_first_output_is_had_elsewhere(routed: Ro
     assert routed.served(slug) == {"bad": 1, "good": 1}
 
 
+@pytest.mark.parametrize(
+    ("fault", "stream", "charged"),
+    [
+        ("fail=error_200", False, False),
+        ("fail=error_200", True, False),
+        ("fail=empty", False, True),
+        ("fail=empty", True, True),
+        ("fail=malformed_json", False, True),
+        ("gzip=1", False, True),
+        ("gzip=1", True, True),
+        ("content_type=text/html", True, True),
+        ("content_type=application/json", True, True),
+    ],
+)
+def test_what_is_no_answer_is_had_elsewhere(routed: RoutedWorld, fault: str, stream: bool, charged: bool) -> None:
+    """An error is free; where nobody can say what was had, the input may be billed, and is charged as an estimate."""
+    slug = routed.route({"bad": fault, "good": ""})
+    answer = routed.ask(slug, stream=stream)
+    assert answer.status_code == 200, answer.text
+    assert "w7" in answer.text
+    first, second = routed.why(answer)["attempts"]
+    assert (first["outcome"], second["outcome"]) == ("upstream_error", "ok")
+    assert first["usage"] == ("estimated" if charged else "measured")
+    alone = routed.ask(f"{slug}-bad", stream=stream)
+    assert alone.status_code in (502, 503), alone.text
+    assert alone.json()["error"]["message"]
+
+
 def test_after_output_there_is_no_second_attempt(routed: RoutedWorld) -> None:
     slug = routed.route({"bad": "chunks=9 fail=close_mid at=3 each", "good": ""})
     assert "error" in routed.ask(slug, stream=True).text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
@@ -37,6 +39,20 @@ def test_an_error_in_a_stream_says_whose_fault_it_is(told: dict[str, object], ki
 )
 def test_an_error_in_a_stream_of_messages_does_so_too(type: str, kind: str) -> None:
     assert messages_errors.read_error_event(json.dumps({"error": {"type": type}}).encode()).kind == kind
+
+
+def test_a_time_to_wait_may_be_a_date_or_milliseconds() -> None:
+    def told(**headers: str) -> float | None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return read_error(429, httpx.Headers(named), b"").retry_after
+
+    soon = told(retry_after=format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True))
+    assert soon is not None
+    assert 80 < soon <= 90
+    assert told(retry_after="Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert told(retry_after="Someday, 99 Nov") is None
+    assert told(retry_after="2", retry_after_ms="1500") == 1.5
+    assert told(retry_after="2", retry_after_ms="soon") == 2.0
 
 
 @pytest.mark.parametrize(("told", "seconds"), [("2.5", 2.5), ("-1", 0.0), ("inf", None), ("nan", None), ("soon", None)])

@@ -19,8 +19,8 @@ from apps.models.providers.base import (
     UpstreamCall,
 )
 from apps.models.providers.conversation import Written
-from apps.models.providers.dialects.chat.passing import OWN_FIELDS, passed
-from apps.models.providers.dialects.chat.wire import ChatUsage
+from apps.models.providers.dialects.chat.passing import OWN_FIELDS
+from apps.models.providers.dialects.chat.wire import NOTHING, ChatUsage, not_an_answer, passed
 from apps.models.providers.dialects.openai_errors import read_error
 from apps.models.providers.embedding import EmbeddingReply, EmbeddingRequest
 
@@ -39,8 +39,9 @@ class _Vector(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    data: list[_Vector]
+    data: list[_Vector] | None = None
     usage: ChatUsage | None = None
+    error: msgspec.Raw = NOTHING
 
 
 _decode_request = msgspec.json.Decoder(_Request).decode
@@ -56,7 +57,7 @@ class EmbeddingsDialect:
         return _encode({**fields, "model": target.upstream_model})
 
     def passed(self, body: bytes) -> Answer:
-        return passed(body)
+        return passed(body, holds="data")
 
     def passing(self, call: UpstreamCall) -> StreamDecoder:
         raise ProviderError("malformed", "Embeddings are not streamed.")
@@ -100,6 +101,8 @@ class EmbeddingsDialect:
             answer = _decode_answer(body)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
+        if answer.data is None:
+            raise not_an_answer(answer.error, "data")
         usage = answer.usage.normalised() if answer.usage is not None else None
         return EmbeddingReply([each.embedding for each in answer.data], usage)
 

@@ -20,8 +20,8 @@ from apps.models.providers.base import Answer, Operation, ProviderError, StreamD
 from apps.models.providers.dialects.chat.passing import OWN_FIELDS
 from apps.models.providers.dialects.chat.wire import MAX_TOKENS
 from apps.models.providers.dialects.multipart import read_form, replaced
-from apps.models.providers.dialects.openai_errors import read_error, read_error_event
-from apps.models.providers.framing import ServerSentEvents
+from apps.models.providers.dialects.openai_errors import read_error, read_error_answer, read_error_event
+from apps.models.providers.framing import NoStream, ServerSentEvents
 
 # What an answer may come as: nothing else is passed on to a caller.
 _SOUNDS = ("audio/", "application/octet-stream")
@@ -76,6 +76,10 @@ class _Answer(msgspec.Struct):
     data: list[Raw] | None = None
 
 
+class _Failure(msgspec.Struct):
+    error: Raw = Raw(b"null")
+
+
 class _Event(msgspec.Struct):
     type: str = ""
     usage: _Usage | None = None
@@ -83,6 +87,7 @@ class _Event(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
+_decode_failure = msgspec.json.Decoder(_Failure).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
@@ -108,10 +113,13 @@ class OpaqueDialect:
     def answered(self, call: UpstreamCall, headers: httpx.Headers, body: bytes) -> Answer:
         """Raises ``ProviderError`` (malformed)."""
         content_type = headers.get("content-type", "application/json")
+        is_json = content_type.lower().startswith("application/json")
+        if is_json:
+            _check(body)
         if not content_type.lower().startswith(_ANSWERED_AS[self.operation]):
             raise ProviderError("malformed", f"The upstream answered as {content_type[:100]}.")
         told = _Answer()
-        if content_type.lower().startswith("application/json"):
+        if is_json:
             try:
                 told = _decode(body)
             except msgspec.ValidationError:
@@ -131,6 +139,8 @@ class OpaqueDialect:
             return self.passing(call)
         if self.operation == "audio.speech" and content_type.lower().startswith(_SOUNDS):
             return SoundStream(call, content_type)
+        if content_type.lower().startswith("application/json"):
+            return NoStream(_check)
         raise ProviderError("malformed", f"The upstream answered a stream as {content_type[:100] or 'nothing known'}.")
 
     def error(self, status: int, headers: httpx.Headers, body: bytes) -> ProviderError:
@@ -260,6 +270,16 @@ OPAQUE: Mapping[Operation, OpaqueDialect] = {
     operation: OpaqueDialect(operation)
     for operation in ("rerank", "images.generations", "audio.transcriptions", "audio.speech", "moderations")
 }
+
+
+def _check(body: bytes) -> None:
+    """Raises what an error says that stands in the place of an answer."""
+    try:
+        failure = _decode_failure(body).error
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return
+    if bytes(failure) != b"null":
+        raise read_error_answer(failure)
 
 
 def _with_units(usage: Usage | None, units: int) -> Usage:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from email.utils import parsedate_to_datetime
 
 import httpx
 import msgspec
@@ -17,6 +19,8 @@ CREDENTIAL_STATUSES = frozenset({401, 402, 403})
 
 # How the codes begin by which a stream of responses ends for its caller's sake.
 CALLER_CODES = ("invalid_", "image_", "unsupported_image", "empty_image", "failed_to_download_image")
+
+_NO_WORDS_IN_STREAM = "The upstream reported an error in the stream."
 
 REFUSALS: dict[str | None, Refusal] = {
     "context_length_exceeded": "context_window",
@@ -75,13 +79,22 @@ def read_error_event(raw: msgspec.Raw) -> ProviderError:
     code = word(detail.code)
     return ProviderError(
         _kind_in_stream(detail),
-        detail.message[:MAX_ERROR_TEXT] or "The upstream reported an error in the stream.",
+        detail.message[:MAX_ERROR_TEXT] or _NO_WORDS_IN_STREAM,
         code=code,
         type=word(detail.type),
         param=word(detail.param),
         phase="stream",
         refusal=REFUSALS.get(code, ""),
     )
+
+
+def read_error_answer(raw: msgspec.Raw) -> ProviderError:
+    """The ``error`` that stands in the place of an answer whose status is 200 all the same: some routers do so."""
+    error = read_error_event(raw)
+    error.phase = "answer"
+    if error.message == _NO_WORDS_IN_STREAM:
+        error.message = "The upstream answered 200 with an error."
+    return error
 
 
 def _kind_in_stream(detail: ErrorDetail) -> ErrorKind:
@@ -106,12 +119,28 @@ def kind_of(status: int) -> ErrorKind:
 
 
 def retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds, where the header gives them."""
+    """Seconds from now: as ``retry-after-ms`` gives them, which some providers add, or ``Retry-After``, in seconds or
+    as a date (RFC 9110, section 10.2.3)."""
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return max(0.0, milliseconds / 1000)
+    said = headers.get("retry-after", "")
+    seconds = _number(said)
+    if seconds is None and said[:1].isalpha():
+        try:
+            seconds = parsedate_to_datetime(said).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return None if seconds is None else max(0.0, seconds)
+
+
+def _number(text: str) -> float | None:
+    """None for what is no finite number."""
     try:
-        seconds = float(headers.get("retry-after", ""))
+        number = float(text)
     except ValueError:
         return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return number if math.isfinite(number) else None
 
 
 def word(value: str | int | None) -> str | None:

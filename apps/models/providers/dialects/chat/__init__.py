@@ -9,6 +9,7 @@ from apps.models.providers.conversation import Conversation, Reply, Written
 from apps.models.providers.dialects.base import EventReader, EventWriter
 from apps.models.providers.dialects.chat import passing, reply, request
 from apps.models.providers.dialects.chat.stream import ChatReader, ChatWriter
+from apps.models.providers.dialects.chat.wire import passed
 from apps.models.providers.dialects.openai_errors import read_error
 
 
@@ -25,7 +26,7 @@ class ChatDialect:
         return passing.request_body(target, call, target.setting("max_tokens_field", self._max_tokens_field))
 
     def passed(self, body: bytes) -> Answer:
-        return passing.passed(body)
+        return passed(body, holds="choices")
 
     def passing(self, call: UpstreamCall) -> StreamDecoder:
         return passing.PassingStream(wants_usage=call.wants_usage)

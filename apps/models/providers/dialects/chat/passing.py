@@ -9,8 +9,8 @@ import re
 
 import msgspec
 
-from apps.models.providers.base import Answer, ProviderError, Target, UpstreamCall
-from apps.models.providers.dialects.chat.wire import ChatUsage, decode_usage
+from apps.models.providers.base import Target, UpstreamCall
+from apps.models.providers.dialects.chat.wire import ChatUsage
 from apps.models.providers.dialects.openai_errors import read_error_event
 from apps.models.providers.framing import PassingEvents, data_of
 
@@ -39,14 +39,6 @@ def request_body(target: Target, call: UpstreamCall, max_tokens_field: str) -> b
     if call.max_output_tokens is not None:
         fields[max_tokens_field] = msgspec.Raw(b"%d" % call.max_output_tokens)
     return _encode(fields)
-
-
-def passed(body: bytes) -> Answer:
-    try:
-        usage = decode_usage(body).usage
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
-    return Answer(body, usage.normalised() if usage is not None else None)
 
 
 def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:

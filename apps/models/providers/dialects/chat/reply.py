@@ -10,7 +10,7 @@ import msgspec
 from apps.models.providers.base import ProviderError, UpstreamCall
 from apps.models.providers.conversation import Refusal, Reply, StopReason, Text, Thinking, ToolCall
 from apps.models.providers.dialects.chat.request import ReasoningDetail
-from apps.models.providers.dialects.chat.wire import ChatUsage, written
+from apps.models.providers.dialects.chat.wire import NOTHING, ChatUsage, not_an_answer, written
 
 STOP_REASONS: dict[str | None, StopReason] = {
     "length": "length",
@@ -52,11 +52,12 @@ class _Choice(msgspec.Struct):
 
 
 class _Completion(msgspec.Struct):
-    choices: list[_Choice]
-    id: str = ""
-    model: str = ""
-    created: int = 0
+    choices: list[_Choice] | None = None
+    id: str | None = None
+    model: str | None = None
+    created: float | None = None
     usage: ChatUsage | None = None
+    error: msgspec.Raw = NOTHING
 
 
 _decode = msgspec.json.Decoder(_Completion).decode
@@ -69,7 +70,7 @@ def read(body: bytes) -> Reply:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
     if not completion.choices:
-        raise ProviderError("malformed", "The upstream's answer holds no choice.")
+        raise not_an_answer(completion.error, "choices")
     choice = completion.choices[0]
     message = choice.message
     content: list[Text | Thinking | ToolCall | Refusal] = [
@@ -89,7 +90,8 @@ def read(body: bytes) -> Reply:
     if message.tool_calls and stop == "stop":  # some servers say so of a call, too
         stop = "tool_calls"
     usage = completion.usage.normalised() if completion.usage is not None else None
-    return Reply(completion.id, completion.model, content, stop, usage, created=completion.created)
+    created = int(completion.created or 0)
+    return Reply(completion.id or "", completion.model or "", content, stop, usage, created=created)
 
 
 def reply(reply: Reply, call: UpstreamCall) -> bytes:

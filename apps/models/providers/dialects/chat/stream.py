@@ -53,9 +53,9 @@ class _Choice(msgspec.Struct):
 
 
 class _Chunk(msgspec.Struct):
-    id: str = ""
-    model: str = ""
-    created: int = 0
+    id: str | None = None
+    model: str | None = None
+    created: float | None = None
     choices: list[_Choice] | None = None
     usage: ChatUsage | None = None
     error: msgspec.Raw = msgspec.Raw(b"null")
@@ -73,7 +73,8 @@ class ChatReader:
         self._started = False
         self._blocks = 0
         self._open: tuple[BlockKind, int] | None = None  # the kind, and a tool call's number
-        self._calls = -1  # the tool call that was begun last
+        self._calls = -1  # the tool call that was begun last, and its id
+        self._call_id = ""
         self._stopped = False
         self._usage_seen = False
         self.finished = False
@@ -109,13 +110,13 @@ class ChatReader:
     def _read(self, chunk: _Chunk, events: list[Event]) -> None:
         if not self._started:
             self._started = True
-            events.append(Started(chunk.id, chunk.model, chunk.created))
+            events.append(Started(chunk.id or "", chunk.model or "", int(chunk.created or 0)))
         for choice in chunk.choices or []:
             if choice.index != 0:
                 continue
             if choice.delta is not None:
                 self._read_delta(choice.delta, events)
-            if choice.finish_reason is not None and not self._stopped:
+            if choice.finish_reason and not self._stopped:  # some servers write an empty one into every chunk
                 self._close(events)
                 self._stopped = True
                 stop = STOP_REASONS.get(choice.finish_reason, "stop")
@@ -133,13 +134,15 @@ class ChatReader:
         if delta.refusal:
             events.append(Delta(self._block("refusal", events), delta.refusal))
         for call in delta.tool_calls or []:
-            if self._open != ("tool_call", call.index):
-                if call.index <= self._calls:
+            name = call.function.name if call.function is not None else None
+            # Some servers, Gemini's among them, number every call 0: each has its name and an id of its own.
+            another = bool(name and call.id and self._call_id and call.id != self._call_id)
+            if self._open != ("tool_call", call.index) or another:
+                if call.index <= self._calls and not another:
                     raise ProviderError("malformed", "The upstream mixed the arguments of its tool calls.")
                 self._close(events)
-                self._calls = call.index
+                self._calls, self._call_id = call.index, call.id or ""
                 self._open = ("tool_call", call.index)
-                name = call.function.name if call.function is not None else None
                 events.append(BlockStarted(self._blocks, "tool_call", call.id or "", name or ""))
             if call.function is not None and call.function.arguments:
                 events.append(Delta(self._blocks, call.function.arguments))

@@ -5,9 +5,12 @@ Source: the public OpenAI API reference, chat completions.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-from apps.models.providers.base import Usage
+from apps.models.providers.base import Answer, ProviderError, Usage
+from apps.models.providers.dialects.openai_errors import read_error_answer
 
 # A count above this, a hundred times any model's context, is a fault of the upstream and no usage.
 MAX_TOKENS = 100_000_000
@@ -88,10 +91,34 @@ def written(usage: Usage) -> dict[str, object]:
     }
 
 
-class Usages(msgspec.Struct):
-    """Just what passes through untouched is read of: an answer's usage. The rest stays bytes."""
+NOTHING = msgspec.Raw(b"null")
+
+
+class _Passing(msgspec.Struct):
+    """What is read of an answer that passes through: its usage, and whether it is one. The rest stays bytes."""
 
     usage: ChatUsage | None = None
+    choices: msgspec.Raw = NOTHING  # of a chat completion
+    data: msgspec.Raw = NOTHING  # of embeddings
+    error: msgspec.Raw = NOTHING
 
 
-decode_usage = msgspec.json.Decoder(Usages).decode
+_decode_passing = msgspec.json.Decoder(_Passing).decode
+
+
+def passed(body: bytes, *, holds: Literal["choices", "data"]) -> Answer:
+    """An answer that passes as it came, if it ``holds`` what it must."""
+    try:
+        read = _decode_passing(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
+    if bytes(read.choices if holds == "choices" else read.data) == b"null":
+        raise not_an_answer(read.error, holds)
+    return Answer(body, read.usage.normalised() if read.usage is not None else None)
+
+
+def not_an_answer(error: msgspec.Raw, missing: str) -> ProviderError:
+    """A 200 that holds no answer: what it says instead, or that it says nothing."""
+    if bytes(error) != b"null":
+        return read_error_answer(error)
+    return ProviderError("malformed", f"The upstream's answer is not what its API promises: it has no '{missing}'.")

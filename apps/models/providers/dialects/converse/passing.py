@@ -15,6 +15,7 @@ from apps.models.providers.dialects.converse.wire import TokenUsage
 
 
 class _Answer(msgspec.Struct):
+    output: Raw
     usage: TokenUsage | None = None
 
 

@@ -77,7 +77,7 @@ class _Writer:
         fields: dict[str, Any] = {}
         system: list[dict[str, Any]] = []
         messages: list[dict[str, Any]] = []
-        for message in asked.messages:
+        for message in asked.spoken:
             if message.name:
                 self._drop("messages.name")
             content = self._content(message)

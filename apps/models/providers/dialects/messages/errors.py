@@ -75,6 +75,13 @@ def read_error_event(data: bytes) -> ProviderError:
     )
 
 
+def read_error_answer(body: bytes) -> ProviderError:
+    """An error in the place of an answer whose status is 200 all the same."""
+    error = read_error_event(body)
+    error.phase = "answer"
+    return error
+
+
 def _detail(body: bytes) -> _Detail:
     try:
         return _decode(body).error or _Detail()

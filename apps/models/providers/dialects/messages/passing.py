@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from apps.models.providers.base import Answer, ProviderError, Target, UpstreamCall, Usage
 from apps.models.providers.dialects.chat.passing import OWN_FIELDS
-from apps.models.providers.dialects.messages.errors import read_error_event
+from apps.models.providers.dialects.messages.errors import read_error_answer, read_error_event
 from apps.models.providers.dialects.messages.wire import MessagesUsage
 from apps.models.providers.framing import PassingEvents, data_of
 
@@ -26,6 +26,11 @@ class _Message(msgspec.Struct):
     usage: MessagesUsage | None = None
 
 
+class _Answer(_Message):
+    type: str = ""
+    content: Raw = Raw(b"null")
+
+
 class _Event(msgspec.Struct):
     type: str = ""
     message: _Message | None = None
@@ -36,7 +41,7 @@ class _Count(msgspec.Struct):
     input_tokens: int
 
 
-_decode_message = msgspec.json.Decoder(_Message).decode
+_decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_count = msgspec.json.Decoder(_Count).decode
 
@@ -66,10 +71,14 @@ def _fields(target: Target, call: UpstreamCall) -> dict[str, Raw]:
 
 def passed(body: bytes) -> Answer:
     try:
-        usage = _decode_message(body).usage
+        answer = _decode_answer(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
-    return Answer(body, usage.normalised() if usage is not None else None)
+    if answer.type == "error":
+        raise read_error_answer(body)
+    if bytes(answer.content) == b"null":
+        raise ProviderError("malformed", "The upstream's answer is not what its API promises: it has no 'content'.")
+    return Answer(body, answer.usage.normalised() if answer.usage is not None else None)
 
 
 def counted(body: bytes) -> Answer:

@@ -9,6 +9,7 @@ import msgspec
 from apps.models.providers.base import ProviderError, UpstreamCall
 from apps.models.providers.conversation import Refusal, Reply, Text, Thinking, ToolCall
 from apps.models.providers.dialects.messages import wire
+from apps.models.providers.dialects.messages.errors import read_error_answer
 from apps.models.providers.dialects.messages.writing import tool_input
 
 
@@ -17,7 +18,8 @@ class StopDetails(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    content: list[wire.Block]
+    content: list[wire.Block] | None = None
+    type: str = ""
     id: str = ""
     model: str = ""
     stop_reason: str | None = None
@@ -35,6 +37,10 @@ def read(body: bytes) -> Reply:
         message = _decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
+    if message.type == "error":
+        raise read_error_answer(body)
+    if message.content is None:
+        raise ProviderError("malformed", "The upstream's answer is not what its API promises: it has no 'content'.")
     content: list[Text | Thinking | ToolCall | Refusal] = []
     called = answered = False
     for block in message.content:

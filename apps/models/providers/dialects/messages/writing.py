@@ -70,10 +70,10 @@ def write(conversation: Conversation, target: Target, *, stream: bool, max_outpu
 def _written_system(conversation: Conversation) -> str | list[dict[str, Any]]:
     blocks = [
         _with_cache({"type": "text", "text": block.text}, block.cache)
-        for message in conversation.messages
+        for message in conversation.spoken
         if message.role == "system"
         for block in message.content
-        if isinstance(block, Text) and block.text
+        if isinstance(block, Text) and block.text.strip()
     ]
     if len(blocks) == 1 and "cache_control" not in blocks[0]:
         text: str = blocks[0]["text"]
@@ -84,7 +84,7 @@ def _written_system(conversation: Conversation) -> str | list[dict[str, Any]]:
 def _written_messages(conversation: Conversation, dropped: list[str]) -> list[dict[str, Any]]:
     """One message a turn: the results of all tools that a turn called stand in the next one, before all else."""
     written: list[dict[str, Any]] = []
-    for message in conversation.messages:
+    for message in conversation.spoken:
         if message.name:
             dropped.append("messages.name")
         if message.role == "system":
@@ -106,7 +106,7 @@ def _written_block(block: Block, conversation: Conversation, dropped: list[str])
     written: dict[str, Any] | None
     match block:
         case Text(text) | Refusal(text):
-            written = {"type": "text", "text": text} if text else None
+            written = {"type": "text", "text": text} if text.strip() else None
         case Image():
             written = _written_image(block, conversation, dropped)
         case Document():

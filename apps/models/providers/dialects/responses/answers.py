@@ -6,7 +6,7 @@ import msgspec
 
 from apps.models.providers.base import ProviderError
 from apps.models.providers.conversation import Refusal, Reply, StopReason, Text, Thinking, ToolCall
-from apps.models.providers.dialects.openai_errors import read_error_event
+from apps.models.providers.dialects.chat.wire import not_an_answer
 from apps.models.providers.dialects.responses.wire import ResponsesUsage
 
 _STOPS: dict[str, StopReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -66,7 +66,7 @@ def read(body: bytes) -> Reply:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
     if response.status in ("failed", "cancelled") or bytes(response.error) != b"null":
-        raise read_error_event(response.error)
+        raise not_an_answer(response.error, "output")
     if not response.output and not response.status:
         raise ProviderError("malformed", "The upstream's answer holds no output.")
     content = [block for item in response.output for block in _blocks(item)]

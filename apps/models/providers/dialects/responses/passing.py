@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from apps.models.providers.base import Answer, ProviderError, Target, UpstreamCall
 from apps.models.providers.dialects.chat.passing import OWN_FIELDS
+from apps.models.providers.dialects.chat.wire import not_an_answer
 from apps.models.providers.dialects.openai_errors import read_error_event
 from apps.models.providers.dialects.responses.wire import ResponsesUsage
 from apps.models.providers.framing import PassingEvents, data_of
@@ -26,6 +27,7 @@ _NULL = Raw(b"null")
 class _Answer(msgspec.Struct):
     usage: ResponsesUsage | None = None
     status: str = ""
+    output: Raw = _NULL
     error: Raw = _NULL
 
 
@@ -58,6 +60,8 @@ def passed(body: bytes) -> Answer:
         answer = _decode_answer(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ProviderError("malformed", f"The upstream's answer is not what its API promises: {error}") from None
+    if answer.status in ("failed", "cancelled") or bytes(answer.output) == b"null":
+        raise not_an_answer(answer.error, "output")
     return Answer(body, answer.usage.normalised() if answer.usage is not None else None)
 
 
