@@ -12,6 +12,7 @@ from apps.evaluation.running import store
 from apps.evaluation.running.worker import Outcome, Worker
 from apps.evaluation.sampling import forget_expired
 from apps.evaluation.services import alerts, checks, gates, inbox, runs, uploads
+from apps.evaluation.services.deliveries import DELIVERY_TASK
 from apps.evaluation.types import Trigger
 from apps.tenants.jobs import enqueue
 
@@ -85,10 +86,11 @@ def monitor() -> None:
     checks.open_due_checks()
 
 
-@shared_task(name=alerts.ALERT_TASK, ignore_result=True)
-def alert() -> None:
-    """When there is an alert, and every few seconds for those that did not arrive."""
+@shared_task(name=DELIVERY_TASK, ignore_result=True)
+def deliver() -> None:
+    """When somebody is to be told, and every few seconds for what did not arrive: alerts, and gates that wait."""
     alerts.deliver_alerts()
+    gates.deliver_notices()
 
 
 @shared_task(name="evaluation.retain", ignore_result=True)

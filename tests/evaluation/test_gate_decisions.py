@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from apps.evaluation.models import Comparison, Evaluation, GateDecision, JudgeCalibration, Scorer
-from apps.evaluation.selectors.gates import waiting_for
+from apps.evaluation.models import Comparison, Evaluation, GateDecision, GateNotice, JudgeCalibration, Scorer
+from apps.evaluation.selectors.gates import told_of, waiting_for
 from apps.evaluation.services import calibration, gates
 from apps.evaluation.services.calibration import Rating
 from apps.evaluation.services.plans import PlannedMetric, remove_plan
@@ -21,8 +21,10 @@ from apps.prompts.models import PromptVersion, Release
 from apps.prompts.selectors import label_state_of
 from apps.prompts.types import Decision
 from apps.tenants.errors import Conflict, Invalid, PermissionDenied
+from apps.tenants.models import Membership
 from tests.cast import Cast
 from tests.evaluation.gating import SIZE, Gated, finish, gated, right, run_of, scorer, version_of
+from tests.fakes.smtp_sink import smtp_sink
 
 
 @pytest.fixture
@@ -169,6 +171,53 @@ def test_approvers_decide_and_the_author_is_none_of_them(world: Gated) -> None:
     gates.answer_gate(actor=cast.actor("owner"), decision=refused, is_approval=False, note="Too curt.")
     refused.refresh_from_db()
     assert (refused.status, refused.reasons[0]) == (GateStatus.STOPPED, "Owner did not approve it: Too curt.")
+
+
+def test_those_who_may_approve_are_told_by_mail_until_it_arrives_or_is_decided(
+    world: Gated, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    cast = world.cast
+    world.plan(policy="approval", approvals_needed=2)
+    with smtp_sink() as sink:
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", sink.port
+        sink.refuses = True
+        decision = decided(world, world.save("Sort well."))
+        gates.decide_gates()
+        rows = GateNotice.objects.unscoped("test").order_by("user__email")
+        # Never the author; nobody who may only look.
+        assert [row.user.email for row in rows] == ["owner@example.com", "scientist@example.com"]
+        assert gates.deliver_notices() == 0
+        assert [(row.status, row.error) for row in rows.all()] == [
+            ("waiting", "The mail server: SMTPRecipientsRefused.")
+        ] * 2
+        sink.refuses = False
+        gates.answer_gate(actor=cast.actor("owner"), decision=decision, is_approval=True)
+        later = timezone.now() + timedelta(minutes=1)
+        monkeypatch.setattr(timezone, "now", lambda: later)
+        assert gates.deliver_notices() == 1, "who has answered is not asked any more"
+        assert gates.deliver_notices() == 0
+        [mail] = sink.mails
+        assert (mail["To"], mail["Subject"]) == (
+            "scientist@example.com",
+            "Lobby: Claims triage version 2 waits for your approval",
+        )
+        text = mail.get_content()
+        assert "/prompts/claims/triage/versions/2/review/" in text
+        assert decision.reasons[0] in " ".join(text.split())
+        assert told_of(decision) == {"all": 2, "sent": 1}
+
+        # Decided before the mail went out, or no approver any more: nothing is sent.
+        other = decided(world, world.save("Sort better.", by="scientist"), after=right(0.9))
+        Membership.objects.unscoped("test").filter(user=cast["developer"]).update(role="viewer")
+        gates.answer_gate(actor=cast.actor("owner"), decision=other, is_approval=False)
+        assert gates.deliver_notices() == 0
+        assert told_of(other) == {"all": 2, "sent": 0}
+        third = decided(world, world.save("Sort best.", by="scientist"), after=right(1))
+        assert third.status == GateStatus.WAITING
+        Membership.objects.unscoped("test").filter(user=cast["owner"]).update(role="viewer")
+        assert gates.deliver_notices() == 0
+        assert len(sink.mails) == 1
 
 
 def test_a_label_that_moved_meanwhile_is_not_released_over(world: Gated) -> None:

@@ -11,7 +11,7 @@ from apps.evaluation.models.datasets import (
     Upload,
     VersionExample,
 )
-from apps.evaluation.models.gates import Approval, EvaluationPlan, GateDecision, PlanMetric
+from apps.evaluation.models.gates import Approval, EvaluationPlan, GateDecision, GateNotice, PlanMetric
 from apps.evaluation.models.monitors import Monitor, MonitorAlert, MonitorCheck
 from apps.evaluation.models.runs import Evaluation, EvaluationItem, EvaluationMetric, Score
 from apps.evaluation.models.scorers import JudgeCalibration, Scorer, ScorerVersion
@@ -28,6 +28,7 @@ __all__ = [
     "Example",
     "ExampleRevision",
     "GateDecision",
+    "GateNotice",
     "InboxItem",
     "JudgeCalibration",
     "Monitor",

@@ -6,6 +6,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from apps.evaluation.models.datasets import Dataset
+from apps.evaluation.models.deliveries import Delivery
 from apps.evaluation.models.runs import Evaluation
 from apps.evaluation.models.scorers import Scorer
 from apps.evaluation.types import GateStatus, MetricRole, ReleasePolicy, Split, Verdict
@@ -114,3 +115,20 @@ class Approval(models.Model):
 
     def __str__(self) -> str:
         return f"{'approval' if self.is_approval else 'refusal'} by {self.user_label}"
+
+
+class GateNotice(Delivery):
+    """One for each person who may approve a decision that waits: they are told by mail, once."""
+
+    decision = models.ForeignKey(GateDecision, on_delete=models.CASCADE, related_name="notices")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+
+    objects = TenantScopedManager(view="evaluation.view", tenant="decision__tenant_id")
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["decision", "user"], name="notice_once")]
+        indexes = [models.Index(fields=["next_at"], condition=models.Q(status="waiting"), name="notice_due")]
+
+    def __str__(self) -> str:
+        return f"notice to {self.user}"

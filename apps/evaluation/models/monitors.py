@@ -9,11 +9,11 @@ from django.db import models
 from django.utils import timezone
 
 from apps.evaluation.models.datasets import Dataset
+from apps.evaluation.models.deliveries import Delivery
 from apps.evaluation.models.runs import Evaluation
 from apps.evaluation.models.scorers import Scorer
 from apps.evaluation.types import (
     AlertChannel,
-    AlertStatus,
     Baseline,
     CheckKind,
     CheckVerdict,
@@ -140,25 +140,14 @@ class MonitorCheck(models.Model):
         return f"check of {self.since:%Y-%m-%d %H:%M} to {self.until:%H:%M} UTC"
 
 
-class MonitorAlert(models.Model):
-    """One for each address of a check that is out of control: tried until it is delivered, or given up after days.
-
-    ``leased_until`` keeps it to one worker at a time. A worker that dies between sending and writing has it sent
-    again, under the same id, by which a receiver knows it.
-    """
+class MonitorAlert(Delivery):
+    """One for each address of a check that is out of control: tried until it is delivered, or given up after days."""
 
     monitor_check = models.ForeignKey(
         MonitorCheck, on_delete=models.CASCADE, related_name="alerts", db_column="check_id"
     )
     channel = models.CharField(max_length=10, choices=AlertChannel.choices)
     address = models.CharField(max_length=500, help_text="A mail address or a URL.")
-    status = models.CharField(max_length=10, choices=AlertStatus.choices, default=AlertStatus.WAITING)
-    tries = models.PositiveSmallIntegerField(default=0)
-    next_at = models.DateTimeField(default=timezone.now)
-    leased_until = models.DateTimeField(null=True, blank=True)
-    error = models.CharField(max_length=300, blank=True, help_text="Why the last try failed.")
-    created_at = models.DateTimeField(auto_now_add=True)
-    sent_at = models.DateTimeField(null=True, blank=True)
 
     objects = TenantScopedManager(view="evaluation.view", tenant="monitor_check__monitor__tenant_id")
 

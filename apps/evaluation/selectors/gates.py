@@ -6,11 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Sum
 
-from apps.evaluation.models import Approval, Comparison, Evaluation, EvaluationItem, EvaluationPlan, GateDecision
+from apps.evaluation.models import (
+    Approval,
+    Comparison,
+    Evaluation,
+    EvaluationItem,
+    EvaluationPlan,
+    GateDecision,
+    GateNotice,
+)
 from apps.evaluation.selectors.runs import without_requests
-from apps.evaluation.types import OPEN_GATES, GateStatus, ItemStatus, MetricRole, ReleasePolicy
+from apps.evaluation.types import OPEN_GATES, AlertStatus, GateStatus, ItemStatus, MetricRole, ReleasePolicy
 from apps.prompts.models import Prompt, PromptVersion
 from apps.prompts.release_rules import Refusal
 from apps.prompts.selectors import LabelState
@@ -83,6 +91,12 @@ def progress_of(decision: GateDecision) -> dict[str, int]:
     totals = Evaluation.objects.unscoped(WHY).filter(pk__in=ids).aggregate(total=Sum("items_total"))
     items = EvaluationItem.objects.unscoped(WHY).filter(evaluation__in=ids)
     return {"done": items.exclude(status=ItemStatus.PENDING).count(), "total": totals["total"] or 0}
+
+
+def told_of(decision: GateDecision) -> dict[str, int]:
+    """How many who may approve it are to be told by mail, and how many were."""
+    rows = GateNotice.objects.unscoped(WHY).filter(decision=decision)
+    return rows.aggregate(all=Count("pk"), sent=Count("pk", filter=Q(status=AlertStatus.SENT)))
 
 
 def comparisons_for(actor: Actor) -> QuerySet[Comparison]:

@@ -1,43 +1,25 @@
-"""Alerts of monitors: one for each address of a check that is out of control, tried until it is delivered.
-
-At least once: a worker that dies between sending and writing has it sent again, under the same id (``webhook-id``, the
-mail's ``Message-ID``), by which a receiver knows it.
-"""
+"""Alerts of monitors: one for each address of a check that is out of control, tried until it is delivered."""
 
 from __future__ import annotations
 
-import smtplib
-from datetime import timedelta
-from email.utils import parseaddr
 from typing import Any, Final
 
-import structlog
 from django.conf import settings
-from django.core.mail import EmailMessage
 from django.db import transaction
-from django.db.models import F, Q
 from django.urls import reverse
 from django.utils import timezone
 
 from apps.evaluation import webhooks
 from apps.evaluation.models import MonitorAlert, MonitorCheck
+from apps.evaluation.services.deliveries import DELIVERY_TASK, deliver_due, mail
 from apps.evaluation.types import AlertChannel, AlertStatus, CheckVerdict
-from apps.evaluation.webhooks import NotDelivered
 from apps.tenants import audit
 from apps.tenants.access import Actor, require
 from apps.tenants.errors import Conflict
 from apps.tenants.jobs import enqueue
 from apps.tenants.models import Membership
 
-ALERT_TASK: Final = "evaluation.alert"
 WHY: Final = "alerts of a monitor, to those whom it names"
-LEASE: Final = timedelta(seconds=60)  # longer than a try may take
-FIRST_PAUSE: Final = timedelta(seconds=30)
-LONGEST_PAUSE: Final = timedelta(hours=1)
-GIVEN_UP_AFTER: Final = timedelta(days=3)
-AT_ONCE: Final = 50
-
-log = structlog.get_logger(__name__)
 
 
 def make_alerts(check: MonitorCheck) -> None:
@@ -53,20 +35,12 @@ def make_alerts(check: MonitorCheck) -> None:
         ignore_conflicts=True,
     )
     if wanted:
-        enqueue(ALERT_TASK)
+        enqueue(DELIVERY_TASK)
 
 
 def deliver_alerts() -> int:
     """Those that are due. How many arrived."""
-    now = timezone.now()
-    due = Q(status=AlertStatus.WAITING, next_at__lte=now) & (Q(leased_until=None) | Q(leased_until__lt=now))
-    rows = MonitorAlert.objects.unscoped(WHY)
-    delivered = 0
-    for pk in list(rows.filter(due).order_by("next_at").values_list("pk", flat=True)[:AT_ONCE]):
-        # Of several workers that look at once, one sends.
-        if rows.filter(due, pk=pk).update(leased_until=timezone.now() + LEASE, tries=F("tries") + 1):
-            delivered += _deliver(pk)
-    return delivered
+    return deliver_due(MonitorAlert, _send)
 
 
 @transaction.atomic
@@ -81,41 +55,20 @@ def retry_alert(*, actor: Actor, alert: MonitorAlert) -> MonitorAlert:
         status=AlertStatus.WAITING, next_at=now, created_at=now
     )
     audit.record(actor, "monitor.alert_retried", alert.monitor_check.monitor, {"channel": alert.channel}, tenant)
-    enqueue(ALERT_TASK)
+    enqueue(DELIVERY_TASK)
     return alert
 
 
-def _deliver(pk: int) -> bool:
+def _send(pk: int) -> None:
     alert = (
         MonitorAlert.objects.unscoped(WHY)
         .select_related("monitor_check__monitor__tenant", "monitor_check__monitor__prompt")
         .get(pk=pk)
     )
-    try:
-        if alert.channel == AlertChannel.MAIL:
-            _mail(alert)
-        else:
-            webhooks.post(alert.monitor_check.monitor, alert.address, _id(alert), payload(alert.monitor_check))
-    except (NotDelivered, smtplib.SMTPException, OSError) as error:
-        _failed(alert, str(error) if isinstance(error, NotDelivered) else f"The mail server: {type(error).__name__}.")
-        return False
-    MonitorAlert.objects.unscoped(WHY).filter(pk=pk).update(
-        status=AlertStatus.SENT, sent_at=timezone.now(), leased_until=None, error=""
-    )
-    return True
-
-
-def _failed(alert: MonitorAlert, why: str) -> None:
-    now = timezone.now()
-    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(alert.tries - 1, 10))
-    given_up = now - alert.created_at > GIVEN_UP_AFTER
-    MonitorAlert.objects.unscoped(WHY).filter(pk=alert.pk).update(
-        status=AlertStatus.FAILED if given_up else AlertStatus.WAITING,
-        next_at=now + pause,
-        leased_until=None,
-        error=why[:300],
-    )
-    log.warning("alert_not_delivered", alert=alert.pk, channel=alert.channel, tries=alert.tries, given_up=given_up)
+    if alert.channel == AlertChannel.MAIL:
+        _mail(alert)
+    else:
+        webhooks.post(alert.monitor_check.monitor, alert.address, _id(alert), payload(alert.monitor_check))
 
 
 def _id(alert: MonitorAlert) -> str:
@@ -133,14 +86,13 @@ def _mail(alert: MonitorAlert) -> None:
         "",
         f"The checks, the limits and the sample: {check_url_of(check)}",
     ]
-    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
-    EmailMessage(
-        subject=f"Lobby: {' '.join(monitor.name.split())} is out of control"
-        + (", and its canary was rolled back" if check.rollback_id else ""),
-        body="\n".join(lines),
-        to=[alert.address],
-        headers={"Message-ID": f"<{_id(alert)}@{domain}>"},
-    ).send()
+    rolled_back = ", and its canary was rolled back" if check.rollback_id else ""
+    mail(
+        to=alert.address,
+        subject=f"Lobby: {monitor.name} is out of control{rolled_back}",
+        lines=lines,
+        message_id=_id(alert),
+    )
 
 
 def check_url_of(check: MonitorCheck) -> str:

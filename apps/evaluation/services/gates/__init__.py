@@ -9,6 +9,7 @@ from apps.evaluation.services.gates.answering import answer_gate, override_gate,
 from apps.evaluation.services.gates.comparing import compare_evaluations, weigh_comparison
 from apps.evaluation.services.gates.deciding import decide_gate, decide_gates
 from apps.evaluation.services.gates.judges import unfit_judges
+from apps.evaluation.services.gates.notices import deliver_notices
 from apps.evaluation.services.gates.opening import DECIDE_TASK, open_gate, open_gate_of_new_version
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "compare_evaluations",
     "decide_gate",
     "decide_gates",
+    "deliver_notices",
     "open_gate",
     "open_gate_of_new_version",
     "override_gate",

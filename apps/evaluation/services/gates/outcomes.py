@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.evaluation.models import GateDecision
 from apps.evaluation.selectors import gates as selectors
+from apps.evaluation.services.gates.notices import tell_approvers
 from apps.evaluation.types import GateStatus
 from apps.prompts import services as prompts
 from apps.prompts.models import Release
@@ -23,6 +24,8 @@ def settle(actor: Actor, decision: GateDecision, status: GateStatus, reasons: li
     decision.decided_at = timezone.now()
     decision.save(update_fields=["status", "verdict", "reasons", "evidence", "release", "decided_at", "decided_by"])
     record(actor, decision, f"gate.{status}")
+    if status == GateStatus.WAITING:
+        tell_approvers(decision)
 
 
 def record(actor: Actor, decision: GateDecision, action: str, **more: Any) -> None:
