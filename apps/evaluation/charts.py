@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 WIDTH = 100.0
 GRID = 24  # cells along each side of a scatter
+BINS = 12  # of a distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +94,45 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     room = (high - low) * 0.12 or abs(high) * 0.12 or 1.0
     return low - room, high + room
+
+
+def distribution_of(before: Sequence[float], after: Sequence[float]) -> dict[str, Any]:
+    """How many examples of each side lie where."""
+    every = [*before, *after]
+    if not every:
+        return {}
+    levels = sorted(set(every))
+    if len(levels) <= BINS:
+        return {
+            "labels": [f"{level:.4g}" for level in levels],
+            "baseline": [before.count(level) for level in levels],
+            "candidate": [after.count(level) for level in levels],
+        }
+    low, high = min(every), max(every)
+    width = (high - low) / BINS
+
+    def counted(values: Sequence[float]) -> list[int]:
+        counts = [0] * BINS
+        for value in values:
+            counts[min(BINS - 1, int((value - low) / width))] += 1
+        return counts
+
+    labels = [f"{low + at * width:.3g}–{low + (at + 1) * width:.3g}" for at in range(BINS)]
+    return {"labels": labels, "baseline": counted(before), "candidate": counted(after)}
+
+
+def scatter_of(pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Both runs' scores of each example, counted on a grid: ``[column, row, count]``."""
+    if not pairs:
+        return {}
+    every = [value for pair in pairs for value in pair]
+    low, high = min(every), max(every)
+    span = (high - low) or 1.0
+    counts: defaultdict[tuple[int, int], int] = defaultdict(int)
+    for before, after in pairs:
+        counts[(_cell(before, low, span), _cell(after, low, span))] += 1
+    return {"low": low, "high": high, "cells": [[x, y, n] for (x, y), n in sorted(counts.items())]}
+
+
+def _cell(value: float, low: float, span: float) -> int:
+    return min(GRID - 1, int((value - low) / span * GRID))

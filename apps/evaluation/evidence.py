@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from django.db.models import Q
 
-from apps.evaluation.charts import GRID
+from apps.evaluation.charts import distribution_of, scatter_of
 from apps.evaluation.models import Evaluation, EvaluationItem, EvaluationMetric, ExampleRevision, Score, ScorerVersion
 from apps.evaluation.statistics.types import Comparison, Metric, Policy, Series
 from apps.evaluation.terms import Terms, terms_of_run
@@ -24,7 +24,6 @@ from apps.evaluation.types import Direction, ItemStatus, MetricRole, RunStatus, 
 WHY: Final = "two runs of one tenant that are weighed against each other"
 WORST: Final = 5
 LONGEST_TEXT: Final = 4_000
-BINS: Final = 12  # of a distribution
 NOISE_RUNS: Final = 5  # earlier runs of the baseline that tell how much it differs from itself
 
 Grouped = dict[str, list[float | None]]
@@ -43,18 +42,70 @@ def weigh(baseline: Evaluation, candidate: Evaluation, terms: Terms) -> dict[str
     """Raises ValueError where the two have no primary metric in common."""
     from apps.evaluation.statistics.gates import decide
 
+    sides, missing = _sides(baseline, candidate, terms)
+    if not any(metric.role == MetricRole.PRIMARY for metric, _, _ in sides):
+        raise ValueError("The two runs have no primary metric in common.")
+    policy = _policy(terms)
+    decision = decide([Series(metric, left.values, right.values) for metric, left, right in sides], policy)
+    told = [_metric(found, left, right) for found, (_, left, right) in zip(decision.comparisons, sides, strict=True)]
+    usage = _usage(baseline, candidate)
+    breaches = _breaches(terms, usage)
+    verdict = Verdict.WORSE if breaches else decision.verdict
+    skipped = len(_skipped(candidate) | _skipped(baseline))
+    early = [f"It stopped early: {skipped:,} examples could not have changed the verdict."] if skipped else []
+    return {
+        "verdict": str(verdict),
+        "reasons": [*breaches, *decision.reasons, *early],
+        "skipped": skipped,
+        "metrics": told,
+        "worst": _worst(baseline, candidate, decision.comparisons, sides),
+        "usage": usage,
+        "warnings": [*_warnings(baseline, candidate, sides), *(f"{name} is not in both runs." for name in missing)],
+        "policy": asdict(decision.policy),
+        "baseline": _run(baseline),
+        "candidate": _run(candidate),
+    }
+
+
+def certain_verdict(baseline: Evaluation, candidate: Evaluation, terms: Terms) -> Verdict | None:
+    """Of a candidate that is still running beside a baseline that is done: the verdict that the rest cannot change
+    (INCONCLUSIVE: it cannot become better). None where it still may."""
+    from apps.evaluation.statistics.curtailment import Unfinished, certain
+
+    sides, missing = _sides(baseline, candidate, terms)
+    if missing or not any(metric.role == MetricRole.PRIMARY for metric, _, _ in sides):
+        return None
+    items = EvaluationItem.objects.unscoped(WHY).filter(evaluation=candidate, status=ItemStatus.PENDING)
+    left = set(map(str, items.order_by().values_list("revision_id", flat=True).distinct()))
+    unfinished = [
+        Unfinished(Series(metric, before.values, after.values), after.version.low, after.version.high)
+        for metric, before, after in sides
+    ]
+    limited = terms.most_cost_ratio is not None or terms.most_latency_ratio is not None
+    return certain(unfinished, left, _policy(terms), limited=limited)
+
+
+def _policy(terms: Terms) -> Policy:
+    return Policy(alpha=terms.alpha, minimum_pairs=max(2, terms.minimum_pairs), worst=WORST)
+
+
+def _sides(
+    baseline: Evaluation, candidate: Evaluation, terms: Terms
+) -> tuple[list[tuple[Metric, _Side, _Side]], list[str]]:
+    """The metrics that both runs have, each with both sides, and the names of the others."""
     theirs, ours = _versions(baseline), _versions(candidate)
     sides: list[tuple[Metric, _Side, _Side]] = []
     missing: list[str] = []
+    not_needed = _skipped(baseline) | _skipped(candidate)
     answered = {run.pk: _revisions(run) for run in (baseline, candidate)}
     for term in terms.metrics:
         if term.scorer not in theirs or term.scorer not in ours:
             missing.append(term.name)
             continue
         left = _Side(baseline, theirs[term.scorer], {})
-        left.values.update(_values(baseline, left.version, answered[baseline.pk]))
+        left.values.update(_values(baseline, left.version, answered[baseline.pk], not_needed))
         right = _Side(candidate, ours[term.scorer], {})
-        right.values.update(_values(candidate, right.version, answered[candidate.pk]))
+        right.values.update(_values(candidate, right.version, answered[candidate.pk], not_needed))
         metric = Metric(
             name=term.name,
             direction=Direction(right.version.direction),
@@ -64,25 +115,7 @@ def weigh(baseline: Evaluation, candidate: Evaluation, terms: Terms) -> dict[str
             noise_floor=_noise_floor(baseline, left),
         )
         sides.append((metric, left, right))
-    if not any(metric.role == MetricRole.PRIMARY for metric, _, _ in sides):
-        raise ValueError("The two runs have no primary metric in common.")
-    policy = Policy(alpha=terms.alpha, minimum_pairs=max(2, terms.minimum_pairs), worst=WORST)
-    decision = decide([Series(metric, left.values, right.values) for metric, left, right in sides], policy)
-    told = [_metric(found, left, right) for found, (_, left, right) in zip(decision.comparisons, sides, strict=True)]
-    usage = _usage(baseline, candidate)
-    breaches = _breaches(terms, usage)
-    verdict = Verdict.WORSE if breaches else decision.verdict
-    return {
-        "verdict": str(verdict),
-        "reasons": [*breaches, *decision.reasons],
-        "metrics": told,
-        "worst": _worst(baseline, candidate, decision.comparisons, sides),
-        "usage": usage,
-        "warnings": [*_warnings(baseline, candidate, sides), *(f"{name} is not in both runs." for name in missing)],
-        "policy": asdict(decision.policy),
-        "baseline": _run(baseline),
-        "candidate": _run(candidate),
-    }
+    return sides, missing
 
 
 def terms_of(run: Evaluation) -> Terms:
@@ -114,7 +147,17 @@ def _revisions(run: Evaluation) -> list[int]:
     return list(rows.order_by("revision_id").values_list("revision_id", flat=True).distinct())
 
 
-def _values(run: Evaluation, version: ScorerVersion, revisions: Sequence[int]) -> Grouped:
+def _skipped(run: Evaluation) -> set[int]:
+    """Revisions that nobody asked about, as the verdict was sure before: they are no failures of either side."""
+    items = EvaluationItem.objects.unscoped(WHY).filter(evaluation=run)
+    skipped = items.filter(status=ItemStatus.SKIPPED).values_list("revision_id", flat=True)
+    asked = items.filter(status__in=(ItemStatus.DONE, ItemStatus.ERROR)).values("revision_id")
+    return set(skipped.exclude(revision__in=asked))
+
+
+def _values(
+    run: Evaluation, version: ScorerVersion, revisions: Sequence[int], not_needed: Set[int] = frozenset()
+) -> Grouped:
     """By revision. One that was asked and has no score has no values, so that it counts as unpaired."""
     grouped: Grouped = {str(each): [] for each in revisions}
     rows = Score.objects.unscoped(WHY).filter(
@@ -124,7 +167,7 @@ def _values(run: Evaluation, version: ScorerVersion, revisions: Sequence[int]) -
         "item__revision_id", "value"
     ):
         grouped.setdefault(str(revision), []).append(value)
-    return grouped
+    return {key: values for key, values in grouped.items() if int(key) not in not_needed}
 
 
 def _noise_floor(baseline: Evaluation, side: _Side) -> float | None:
@@ -169,8 +212,8 @@ def _metric(found: Comparison, left: _Side, right: _Side) -> dict[str, Any]:
         "improved": sum(gain > 0 for gain in gains),
         "regressed": sum(gain < 0 for gain in gains),
         "tied": sum(gain == 0 for gain in gains),
-        "distribution": _distribution(left.values, right.values, right.version),
-        "scatter": _scatter(list(pairs.values())),
+        "distribution": distribution_of(list(_means(left.values).values()), list(_means(right.values).values())),
+        "scatter": scatter_of(list(pairs.values())),
     }
 
 
@@ -189,49 +232,6 @@ def _means(values: Mapping[str, Sequence[float | None]]) -> dict[str, float]:
         if known:
             found[key] = math.fsum(known) / len(known)
     return found
-
-
-def _distribution(left: Grouped, right: Grouped, version: ScorerVersion) -> dict[str, Any]:
-    """How many examples of each side lie where."""
-    before, after = list(_means(left).values()), list(_means(right).values())
-    every = before + after
-    if not every:
-        return {}
-    levels = sorted(set(every))
-    if len(levels) <= BINS:
-        return {
-            "labels": [f"{level:.4g}" for level in levels],
-            "baseline": [before.count(level) for level in levels],
-            "candidate": [after.count(level) for level in levels],
-        }
-    low, high = min(every), max(every)
-    width = (high - low) / BINS
-
-    def counted(values: list[float]) -> list[int]:
-        counts = [0] * BINS
-        for value in values:
-            counts[min(BINS - 1, int((value - low) / width))] += 1
-        return counts
-
-    labels = [f"{low + at * width:.3g}–{low + (at + 1) * width:.3g}" for at in range(BINS)]
-    return {"labels": labels, "baseline": counted(before), "candidate": counted(after)}
-
-
-def _scatter(pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """Both runs' scores of each example, counted on a grid: ``[column, row, count]``."""
-    if not pairs:
-        return {}
-    every = [value for pair in pairs for value in pair]
-    low, high = min(every), max(every)
-    span = (high - low) or 1.0
-    counts: defaultdict[tuple[int, int], int] = defaultdict(int)
-    for before, after in pairs:
-        counts[(_cell(before, low, span), _cell(after, low, span))] += 1
-    return {"low": low, "high": high, "cells": [[x, y, n] for (x, y), n in sorted(counts.items())]}
-
-
-def _cell(value: float, low: float, span: float) -> int:
-    return min(GRID - 1, int((value - low) / span * GRID))
 
 
 def _worst(

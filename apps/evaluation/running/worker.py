@@ -29,7 +29,7 @@ GROUP: Final = 50  # results that are written together
 GROUP_SECONDS: Final = 0.2  # or what there is after so long
 CLAIMED_PER_CALL: Final = 4  # items that are held for each call in flight
 SLICE_SECONDS: Final = 60.0  # then other work of the worker's has its turn
-STOP_RULE_EVERY: Final = 100  # items
+STOP_RULE_EVERY: Final = 50  # items, or a twentieth of them: it reads all scores
 
 log = structlog.get_logger(__name__)
 
@@ -167,7 +167,7 @@ class Worker:
 
     def _is_enough(self) -> bool:
         """Whether a gate has seen enough; then what nobody holds is skipped."""
-        if self._done - self._asked_at < STOP_RULE_EVERY:
+        if self._done - self._asked_at < max(STOP_RULE_EVERY, self.run.items_total // 20):
             return False
         self._asked_at = self._done
         why = stopping.enough(self.run)

@@ -37,8 +37,8 @@ class Pairs:
 
 def pair(baseline: Values, candidate: Values) -> Pairs:
     """In the order of the examples' ids, so that a verdict does not depend on the order in which answers came."""
-    left = {example: mean for example, values in baseline.items() if (mean := _mean(values)) is not None}
-    right = {example: mean for example, values in candidate.items() if (mean := _mean(values)) is not None}
+    left = {example: mean for example, values in baseline.items() if (mean := mean_of(values)) is not None}
+    right = {example: mean for example, values in candidate.items() if (mean := mean_of(values)) is not None}
     both = sorted(left.keys() & right.keys())
     return Pairs(
         examples=tuple(both),
@@ -48,6 +48,7 @@ def pair(baseline: Values, candidate: Values) -> Pairs:
     )
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """Of an example's repetitions; None where none has a value."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     return math.fsum(known) / len(known) if known else None

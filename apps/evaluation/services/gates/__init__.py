@@ -11,6 +11,7 @@ from apps.evaluation.services.gates.deciding import decide_gate, decide_gates
 from apps.evaluation.services.gates.judges import unfit_judges
 from apps.evaluation.services.gates.notices import deliver_notices
 from apps.evaluation.services.gates.opening import DECIDE_TASK, open_gate, open_gate_of_new_version
+from apps.evaluation.services.gates.stopping import seen_enough
 
 __all__ = [
     "DECIDE_TASK",
@@ -22,6 +23,7 @@ __all__ = [
     "open_gate",
     "open_gate_of_new_version",
     "override_gate",
+    "seen_enough",
     "unfit_judges",
     "weigh_comparison",
     "widen_release",

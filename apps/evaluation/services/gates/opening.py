@@ -9,14 +9,21 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from apps.evaluation.models import DatasetVersion, Evaluation, EvaluationPlan, GateDecision, PlanMetric
+from apps.evaluation.models import (
+    DatasetVersion,
+    Evaluation,
+    EvaluationItem,
+    EvaluationPlan,
+    GateDecision,
+    PlanMetric,
+)
 from apps.evaluation.selectors import gates as selectors
 from apps.evaluation.services.gates.judges import standing_of, unfit_judges
 from apps.evaluation.services.gates.outcomes import record
 from apps.evaluation.services.plans import PlanFacts, cleaned, told
 from apps.evaluation.services.runs import MetricChoice, RunPlan, start_run
 from apps.evaluation.services.scorers import current_version
-from apps.evaluation.types import GateStatus, MetricRole, ReleasePolicy, RunStatus, Trigger
+from apps.evaluation.types import GateStatus, ItemStatus, MetricRole, ReleasePolicy, RunStatus, Trigger
 from apps.prompts.models import PromptVersion
 from apps.prompts.selectors import label_state_of
 from apps.prompts.services.prompts import locked
@@ -208,7 +215,7 @@ def _start(
 def _reusable(
     plan: EvaluationPlan, version: PromptVersion, dataset: DatasetVersion, metrics: list[MetricChoice]
 ) -> Evaluation | None:
-    """The newest run of the baseline that asked the same: done, or on its way."""
+    """The newest run of the baseline that asked the same: done, or on its way, and of all examples."""
     rows = Evaluation.objects.for_tenant(plan.tenant).filter(
         prompt_version=version,
         dataset_version=dataset,
@@ -219,6 +226,8 @@ def _reusable(
         seed=None,
         status__in=(RunStatus.DONE, RunStatus.RUNNING, RunStatus.QUEUED),
     )
+    early = EvaluationItem.objects.for_tenant(plan.tenant).filter(status=ItemStatus.SKIPPED)
+    rows = rows.exclude(pk__in=early.filter(evaluation__prompt_version=version).values("evaluation"))
     wanted = {each.version.pk for each in metrics}
     for row in rows.order_by("-pk").prefetch_related("metrics")[:20]:
         if wanted <= {metric.scorer_version_id for metric in row.metrics.all()}:
