@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from apps.evaluation.charts import distribution_of, scatter_of
 from apps.evaluation.models import Evaluation, EvaluationItem, EvaluationMetric, ExampleRevision, Score, ScorerVersion
 from apps.evaluation.statistics.types import Comparison, Metric, Policy, Series
 from apps.evaluation.terms import Terms, terms_of_run
-from apps.evaluation.types import Direction, ItemStatus, MetricRole, RunStatus, ValueKind, Verdict
+from apps.evaluation.types import Direction, ItemStatus, MetricRole, RunStatus, ScoreStatus, ValueKind, Verdict
 
 WHY: Final = "two runs of one tenant that are weighed against each other"
 WORST: Final = 5
@@ -343,11 +343,27 @@ def _warnings(baseline: Evaluation, candidate: Evaluation, sides: Sequence[tuple
                 f"{metric.name} was scored by version {left.version.number} there and by version"
                 f" {right.version.number} here: the scores may not mean the same."
             )
+    for _, left, right in sides:
+        found += filter(None, (_unscored(side) for side in (left, right)))
     for run in (baseline, candidate):
         errors = EvaluationItem.objects.unscoped(WHY).filter(evaluation=run, status=ItemStatus.ERROR).count()
         if errors:
             found.append(f"{errors:,} answers of “{run.name}” are errors.")
     return found
+
+
+def _unscored(side: _Side) -> str:
+    """How many answers of the run the scorer could not score, and why most of them."""
+    rows = Score.objects.unscoped(WHY).filter(
+        item__evaluation=side.run, item__status=ItemStatus.DONE, scorer_version=side.version, status=ScoreStatus.ERROR
+    )
+    codes = rows.order_by().values("error_code").annotate(n=Count("pk")).order_by("-n", "error_code")
+    total = sum(row["n"] for row in codes)
+    if not total:
+        return ""
+    example = rows.filter(error_code=codes[0]["error_code"]).order_by("pk").values_list("reason", flat=True)[0]
+    most = f": {example}" if len(codes) == 1 else f", most often: {example}"
+    return f"{total:,} answers of “{side.run.name}” have no score by {side.version.scorer.name}{most}"[:400]
 
 
 def _dataset(run: Evaluation) -> str:

@@ -145,6 +145,8 @@ def finish(run: Evaluation, *columns: Sequence[float | None], cost: int = 1_000,
                 scorer_version=metric.scorer_version,
                 status="error" if column[item.position] is None else "ok",
                 value=column[item.position],
+                error_code="judge_not_json" if column[item.position] is None else "",
+                reason="The judge's answer is no JSON." if column[item.position] is None else "",
             )
             for metric, column in zip(metrics, columns, strict=True)
             for item in items

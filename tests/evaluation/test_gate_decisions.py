@@ -287,6 +287,17 @@ def test_guards_limits_and_minimum_pairs(world: Gated) -> None:
     assert (few.verdict, few.status) == (Verdict.INCONCLUSIVE, GateStatus.STOPPED)
 
 
+def test_a_judge_that_answers_garbage_is_counted_and_told(world: Gated) -> None:
+    world.plan(policy="automatic")
+    decision = decided(world, world.save("Sort well."), after=[1.0] * 20 + [None] * 40)
+    assert (decision.verdict, decision.status) == (Verdict.INCONCLUSIVE, GateStatus.STOPPED)
+    (metric,) = decision.evidence["metrics"]
+    assert (metric["pairs"], metric["unpaired"]) == (20, 40)
+    [told] = decision.evidence["warnings"]
+    assert "have no score by Exact match: The judge's answer is no JSON." in told
+    assert told.startswith("40 answers of ")
+
+
 def test_a_slower_version_is_stopped_by_the_limit_of_time(world: Gated) -> None:
     world.plan(policy="automatic", most_latency_ratio=1.5)
     decision = gates.open_gate(actor=world.cast.actor("developer"), version=world.save("Think long."))
@@ -331,6 +342,10 @@ def test_what_stands_in_the_way_is_told_by_the_decision(world: Gated) -> None:
     decision = GateDecision.objects.unscoped("test").get(version=version)
     assert decision.status == GateStatus.FAILED
     assert "acme/none:0b" in decision.reasons[0]
+    assert decision.policy["baseline_version"] == 1, "what it would have been compared with"
+    with pytest.raises(Conflict) as refused:
+        world.release(2)
+    assert (refused.value.code, "run the gate again" in (refused.value.remedy or "")) == ("gate_failed", True)
     world.plan(policy="automatic")
     again = gates.open_gate(actor=world.cast.actor("developer"), version=version)
     assert again.candidate is not None
@@ -339,7 +354,7 @@ def test_what_stands_in_the_way_is_told_by_the_decision(world: Gated) -> None:
     finish(again.baseline, right(0.5))
     gates.decide_gates()
     again.refresh_from_db()
-    assert (again.status, again.reasons) == (GateStatus.FAILED, ["The version's evaluation was failed: No budget."])
+    assert (again.status, again.reasons) == (GateStatus.FAILED, ["The version's evaluation failed: No budget."])
 
 
 def test_a_new_version_opens_its_gate_after_the_commit(

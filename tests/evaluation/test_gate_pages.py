@@ -55,6 +55,10 @@ def test_a_plan_is_set_in_the_form_and_the_version_is_reviewed_approved_and_rele
         "repetitions": "1", "alpha": "0.05", "minimum_pairs": "30", "most_cost_ratio": "1.5", "budget_usd": "2.5",
         "scorer": ["exact-match", ""], "role": ["guard", "guard"], "margin": ["0", ""],
     }  # fmt: skip
+    assert '<option value="golden" selected' not in scientist.get(address).content.decode()
+    world.data.dataset.prompt = world.prompt
+    world.data.dataset.save(update_fields=["prompt"])
+    assert '<option value="golden" selected' in scientist.get(address).content.decode(), "the dataset made for it"
     answer = scientist.post(address, form)
     assert (answer.status_code, "must improve" in answer.content.decode()) == (422, True)
     assert scientist.post(address, form | {"role": ["primary", "guard"]}).status_code == 302

@@ -99,7 +99,7 @@ class PlanForm(forms.Form):
     )
 
     def __init__(self, data: Any = None, *, prompt: Prompt, plan: EvaluationPlan | None) -> None:
-        super().__init__(data, initial=_initial(plan))
+        super().__init__(data, initial=_initial(prompt, plan))
         tenant = prompt.tenant
         self._choose("dataset", Dataset.objects.for_tenant(tenant).filter(is_archived=False, monitor=None))
         self._choose("project", Project.objects.for_tenant(tenant).filter(is_active=True))
@@ -145,9 +145,11 @@ class PlanForm(forms.Form):
         return PlanFacts(**values, budget_picousd=None if budget is None else to_picousd(str(budget)))
 
 
-def _initial(plan: EvaluationPlan | None) -> dict[str, Any]:
+def _initial(prompt: Prompt, plan: EvaluationPlan | None) -> dict[str, Any]:
     if plan is None:
-        return {"split": Split.TEST, "environment": Environment.PROD}
+        made_for = Dataset.objects.for_tenant(prompt.tenant).filter(prompt=prompt, is_archived=False, monitor=None)
+        dataset = made_for.exclude(versions=None).order_by("pk").values_list("slug", flat=True).first()
+        return {"split": Split.TEST, "environment": Environment.PROD, "dataset": dataset}
     names = (
         "split",
         "model",

@@ -220,6 +220,12 @@ def release_refusal(prompt: Prompt, environment: str, label: str, version: Promp
             f"{name} waits for approval by its gate.", "Approve it on its review page.", "gate_waiting_for_approval"
         )
     why = newest.reasons[0] if newest.reasons else newest.get_status_display()
+    if newest.status == GateStatus.FAILED:
+        return Refusal(
+            f"The gate that guards {where} could not decide about version {version.number}: {why}",
+            "Mend what stands in its way and run the gate again, or have a tenant admin override it with a reason.",
+            "gate_failed",
+        )
     return Refusal(
         f"The gate that guards {where} stopped version {version.number}: {why}",
         "Save a better version, or have a tenant admin override the gate with a reason.",

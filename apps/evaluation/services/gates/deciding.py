@@ -65,7 +65,8 @@ def _found(decision: GateDecision) -> dict[str, Any]:
             return {"failed": f"The {name}'s evaluation is gone."}
         if run.status != RunStatus.DONE:
             why = f": {run.error}" if run.error else "."
-            return {"failed": f"The {name}'s evaluation was {run.get_status_display().lower()}{why}"}
+            ended = "failed" if run.status == RunStatus.FAILED else f"was {run.get_status_display().lower()}"
+            return {"failed": f"The {name}'s evaluation {ended}{why}"}
     assert decision.candidate is not None
     if decision.baseline is None:
         return {"candidate": evidence.summary_of(decision.candidate)}

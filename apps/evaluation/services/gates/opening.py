@@ -90,7 +90,12 @@ def open_gate_of_new_version(version_id: int) -> None:
         except DomainError as error:
             if error.code == "nothing_to_gate":
                 return
-            facts = told(plan) | {"trigger": Trigger.VERSION, "opened_by": "evaluation plan", "baseline_version": None}
+            released = selectors.main_version(label_state_of(prompt, plan.environment, plan.label))
+            facts = told(plan) | {
+                "trigger": Trigger.VERSION,
+                "opened_by": "evaluation plan",
+                "baseline_version": None if released is None else released.number,
+            }
             decision = GateDecision.objects.create(
                 tenant=prompt.tenant,
                 prompt=prompt,
