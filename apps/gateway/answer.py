@@ -41,6 +41,11 @@ class Answer:
         await self._begin([(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body))])
         await self._end(body)
 
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether what streams is of server-sent events, which may hold comments."""
+        return not self.media_type and self._front.stream_type.startswith(b"text/event-stream")
+
     async def stream(self, events: bytes, *, last: bool = False) -> None:
         """Some whole events of a stream."""
         if not self.begun:

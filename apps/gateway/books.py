@@ -139,6 +139,17 @@ class Books:
             (b"x-lobby-duration-ms", b"%d" % _since(self._started)),
         ]
 
+    def figures_in_stream(self) -> bytes:
+        """The same of a stream, as a comment of its last events: for Lobby's own calls alone."""
+        if not self._principal.by_lobby:
+            return b""
+        figures = {
+            "cost_picousd": self._cost,
+            "duration_ms": _since(self._started),
+            "first_token_ms": self._first_token_ms,
+        }
+        return b": lobby " + _encode(figures) + b"\n\n"
+
     def first_byte(self, attempt: Attempt) -> None:
         """The first of a stream's bytes is about to leave."""
         attempt.first_token_ms = _since(attempt.started)

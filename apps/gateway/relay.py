@@ -281,7 +281,8 @@ class Relay:
         self._books.settle(attempt, Outcome.OK, 200, decoder.usage)
         await self._books.close(Outcome.OK, 200)
         await self._keep(out)
-        await self._answer.stream(held + out, last=True)
+        figures = self._books.figures_in_stream() if self._answer.is_event_stream else b""
+        await self._answer.stream(held + figures + out, last=True)
         if self._recorder is not None:
             self._recorder.add(held + out)
             self._recorder.streamed(call)

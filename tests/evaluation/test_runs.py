@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from apps.evaluation.running.streamed import BrokenOff, whole
 from tests.evaluation.world import RunsWorld
 
 _names = (f"set-{number}" for number in itertools.count(1))
@@ -57,7 +58,8 @@ def logged(world: RunsWorld, facts: dict[str, Any]) -> dict[str, dict[str, Any]]
         """
 from apps.gateway.models import RequestLog
 rows = RequestLog.objects.unscoped("test").filter(request_id__in=ids)
-result = {row["request_id"]: row for row in rows.values("request_id", "cost_picousd", "user__email", "why")}
+names = ["request_id", "cost_picousd", "first_token_ms", "user__email", "why"]
+result = {row["request_id"]: row for row in rows.values(*names)}
 """,
         ids=[item["request_id"] for item in facts["items"]],
     )
@@ -251,3 +253,88 @@ def test_recorded_answers_are_scored_without_a_call(world: RunsWorld) -> None:
     assert [score[4] for score in facts["scores"] if score[2] == "exact-match"] == [1.0, 0.0]
     assert len(world.world.fake.attempts()) == calls
     assert facts["spent"] == 0
+
+
+def test_with_a_scorer_of_the_first_token_answers_are_streamed(world: RunsWorld) -> None:
+    """Answers that were not streamed are no answers to take again; one that breaks off is asked for again."""
+    model = world.world.model()
+    version = world.dataset(next(_names), [asked("slow [[ttft_ms=30 delay_ms=20]]"), asked("quick")])
+    plain = world.start(version, model)
+    assert world.work(plain) == "ended"
+    run = world.start(version, model, streamed=True)
+    assert world.work(run) == "ended"
+    facts = world.facts(run)
+    for before, after in zip(world.facts(plain)["items"], facts["items"], strict=True):
+        assert not after["reused"]
+        assert after["output"] == before["output"] != ""
+        assert after["cost"] == before["cost"] > 0
+        assert before["ms"][0] is None
+        assert 0 <= after["ms"][0] <= after["ms"][1]
+    first, duration = facts["items"][0]["ms"]
+    assert first >= 30
+    assert duration >= first + 100, "eight pieces, 20 ms apart"
+    assert facts["metrics"]["first-token"]["n"] == 2
+    assert facts["spent"] == sum(item["cost"] for item in facts["items"])
+    world.world.eventually(lambda: len(logged(world, facts)) == 2, within=20)
+    rows = logged(world, facts)
+    assert [rows[item["request_id"]]["first_token_ms"] for item in facts["items"]] == [
+        item["ms"][0] for item in facts["items"]
+    ]
+    again = world.start(version, model, streamed=True)
+    assert world.work(again) == "ended"
+    assert [(item["reused"], item["ms"]) for item in world.facts(again)["items"]] == [
+        (True, item["ms"]) for item in facts["items"]
+    ]
+
+
+def test_a_stream_that_breaks_off_is_asked_for_again_and_in_the_end_an_error(world: RunsWorld) -> None:
+    cut = [asked("at first [[first=1 key=cut fail=error_event at=3]]"), asked("always [[fail=close_mid at=3]]")]
+    run = world.start(world.dataset(next(_names), cut), world.world.model(), streamed=True)
+    assert world.work(run) == "ended"
+    facts = world.facts(run)
+    assert [(item["status"], item["tries"]) for item in facts["items"]] == [("done", 2), ("error", 4)]
+    assert facts["items"][0]["output"].startswith("w0 w1")
+    assert facts["items"][1]["error_code"]
+    assert facts["metrics"]["first-token"]["n"] == 1
+
+
+def test_pieces_of_a_stream_make_one_answer() -> None:
+    events = """: a comment
+data: {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "Let me "}}]}
+
+data: {"choices": [{"index": 1, "delta": {"content": "another choice"}}]}
+
+data: {"choices": [{"index": 0, "delta": {"content": "see.", "tool_calls": [{"index": 1, "id": "b", "function": \
+{"name": "tell", "arguments": ""}}, {"index": 0, "id": "a", "function": {"name": "look", "arguments": "{\\"at\\""}}]}}]}
+
+data: {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": ": 1}"}}]}, \
+"finish_reason": "tool_calls"}]}
+
+data: {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
+
+: lobby {"cost_picousd": 12, "duration_ms": 34, "first_token_ms": 5}
+
+data: [DONE]
+
+""".replace("\\\n", "")
+    body, figures = whole(events)
+    assert body == {
+        "choices": [
+            {
+                "message": {
+                    "content": "Let me see.",
+                    "tool_calls": [
+                        {"function": {"name": "look", "arguments": '{"at": 1}'}},
+                        {"function": {"name": "tell", "arguments": ""}},
+                    ],
+                },
+                "finish_reason": "tool_calls",
+            }
+        ],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 4},
+    }
+    assert figures == {"cost_picousd": 12, "duration_ms": 34, "first_token_ms": 5}
+    with pytest.raises(BrokenOff):
+        whole(events.partition("data: [DONE]")[0])
+    with pytest.raises(ValueError, match="Expecting"):
+        whole("data: half an ev")

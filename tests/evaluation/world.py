@@ -46,6 +46,8 @@ def facts_of(run):
                 "reused": item.is_reused,
                 "cost": item.cost_picousd,
                 "tries": item.tries,
+                "ms": [item.first_token_ms, item.duration_ms],
+                "tool_calls": item.tool_calls,
                 "request_id": item.request_id,
                 "error_code": item.error_code,
                 "error": item.error,
@@ -105,19 +107,24 @@ result = version.pk
         )
         return pk
 
-    def start(self, version: int, model: str = "fake-chat", **plan: Any) -> str:
-        """Queue a run with all three scorers; its public id."""
+    def start(self, version: int, model: str = "fake-chat", *, streamed: bool = False, **plan: Any) -> str:
+        """Queue a run with all three scorers, and one of the first token if it is ``streamed``; its public id."""
         public_id: str = self.run(
             """
 version = DatasetVersion.objects.unscoped("test").select_related("dataset").get(pk=version)
 metrics = [MetricChoice(v) for v in ScorerVersion.objects.unscoped("test")
            .filter(scorer__kind__in=kinds).select_related("scorer")]
+if streamed:
+    first = Scorer.objects.unscoped("test").filter(tenant=tenant, kind="first-token").first()
+    first = first or scorers.create_scorer(actor=ada, tenant=tenant, kind="first-token")
+    metrics.append(MetricChoice(first.versions.select_related("scorer").get()))
 plan = RunPlan(project=project, dataset_version=version, metrics=metrics, model=model, **plan)
 result = runs.start_run(actor=ada, plan=plan).public_id
 """,
             version=version,
             model=model,
             plan=plan,
+            streamed=streamed,
             kinds=KINDS,
         )
         return public_id

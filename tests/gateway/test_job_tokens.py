@@ -73,6 +73,13 @@ result = {
     answer: httpx.Response = world.post(chat(), key=made["member"])
     assert answer.headers["x-lobby-cost-picousd"].isdigit()
     assert answer.headers["x-lobby-duration-ms"].isdigit()
+    # A stream's figures are a comment of its own; others' streams are as the provider sent them.
+    figures = [
+        [line for line in world.post(chat(stream=True), **key).text.splitlines() if line.startswith(": lobby")]
+        for key in ({"key": made["member"]}, {})
+    ]
+    assert [len(each) for each in figures] == [1, 0]
+    assert '"cost_picousd":' in figures[0][0]
     world.shell.run(
         """
 from apps.tenants.control_plane import control_plane_changed

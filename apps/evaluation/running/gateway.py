@@ -6,12 +6,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import httpx
 import msgspec
 
+from apps.evaluation.running.streamed import BrokenOff, whole
 from apps.gateway import job_tokens
 from apps.tenants.models import ApiKey, Project, User
 
@@ -44,6 +45,7 @@ class Answer:
     output_tokens: int
     cost_picousd: int
     tries: int = 1
+    first_token_ms: int | None = None  # of a streamed one
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +165,28 @@ class Gateway:
     def close(self) -> None:
         self._client.close()
 
-    def chat(self, body: Mapping[str, Any], *, halts: bool = True) -> Answer:
+    def chat(self, body: Mapping[str, Any], *, halts: bool = True, streams: bool = False) -> Answer:
         """Raises ``CallFailed``, ``Halted`` or ``Interrupted``. With ``halts`` a model that may not be called ends more
-        than this call."""
-        response, tries = self._post("/v1/chat/completions", body, halts=halts)
-        try:
-            return _answer(response, tries)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-            raise CallFailed(
-                "unreadable_answer", "The answer is no chat completion.", request_id=_request_id(response), tries=tries
-            ) from None
+        than this call. With ``streams`` the time of the first token is known."""
+        if streams:
+            body = {**body, "stream": True, "stream_options": {"include_usage": True}}
+        tries = 0
+        while True:
+            response, more = self._post("/v1/chat/completions", body, halts=halts)
+            tries += more
+            try:
+                return _streamed(response, tries) if streams else _answer(response, response.json(), tries)
+            except BrokenOff as broken:
+                if tries >= MOST_TRIES:
+                    raise CallFailed(broken.code, str(broken), request_id=_request_id(response), tries=tries) from None
+                self._pace.pause(_backoff(tries))
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+                raise CallFailed(
+                    "unreadable_answer",
+                    "The answer is no chat completion.",
+                    request_id=_request_id(response),
+                    tries=tries,
+                ) from None
 
     def embed(self, model: str, texts: tuple[str, ...]) -> Embedded:
         """Raises as ``chat`` does."""
@@ -236,8 +250,19 @@ class Gateway:
         raise CallFailed(code or f"http_{response.status_code}", message, request_id=_request_id(response), tries=tries)
 
 
-def _answer(response: httpx.Response, tries: int) -> Answer:
-    body = response.json()
+def _streamed(response: httpx.Response, tries: int) -> Answer:
+    body, figures = whole(response.text)
+    answer = _answer(response, body, tries)
+    first = figures.get("first_token_ms")
+    return replace(
+        answer,
+        duration_ms=int(figures.get("duration_ms") or 0),
+        cost_picousd=int(figures.get("cost_picousd") or 0),
+        first_token_ms=None if first is None else int(first),
+    )
+
+
+def _answer(response: httpx.Response, body: Mapping[str, Any], tries: int) -> Answer:
     choice = body["choices"][0]
     message, usage = choice["message"], body.get("usage") or {}
     content = message.get("content")

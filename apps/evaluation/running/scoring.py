@@ -33,6 +33,7 @@ class Work:
     output: Output | None = None
     reused: Reused | None = None
     unscored: tuple[Metric, ...] = ()
+    streams: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def perform(work: Work, gateway: Gateway, subject: Subject) -> Result:
         output = Output(error=result.error)
     elif output is None:
         try:
-            answer = gateway.chat(work.body)
+            answer = gateway.chat(work.body, streams=work.streams)
             result = replace(result, answer=answer, request_id=answer.request_id, tries=answer.tries)
             output = output_of_answer(answer)
         except CallFailed as failed:
@@ -154,6 +155,7 @@ def output_of_answer(answer: Answer) -> Output:
         tool_calls=tuple(scorers.ToolCall(each["name"], each["arguments"]) for each in answer.tool_calls),
         finish_reason=answer.finish_reason,
         latency_ms=answer.duration_ms,
+        first_token_ms=answer.first_token_ms,
         cost_picodollars=answer.cost_picousd,
         input_tokens=answer.input_tokens,
         output_tokens=answer.output_tokens,
@@ -172,5 +174,6 @@ def _judge_body(call: ChatCall) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def needs_baseline(metrics: Sequence[Metric]) -> bool:
-    return any(scorers.Need.BASELINE in metric.scorer.needs for metric in metrics)
+def streams(metrics: Sequence[Metric]) -> bool:
+    """Whether answers have to be streamed."""
+    return any(scorers.Need.STREAM in metric.scorer.needs for metric in metrics)

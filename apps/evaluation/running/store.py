@@ -16,7 +16,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from apps.evaluation.models import Evaluation, EvaluationItem, Score, VersionExample
-from apps.evaluation.running.scoring import Metric, Result, Reused, Work
+from apps.evaluation.running.scoring import Metric, Result, Reused, Work, streams
 from apps.evaluation.running.subjects import RECORDED, NotAskable, Subject, output_of
 from apps.evaluation.scorers import Output, Sample, ToolCall
 from apps.evaluation.types import ItemStatus, RunStatus, ScoreStatus, Source
@@ -97,6 +97,7 @@ def prepare(
     """The claimed items, each with its call, with what earlier calls answered, and with the scores that it lacks."""
     baselines = _baselines(run.baseline_id, items) if run.baseline_id is not None else {}
     scored = _scored_already(items)
+    streamed = streams(metrics)
     works: list[Work] = []
     for item in items:
         unscored = tuple(metric for metric in metrics if (item.pk, metric.version_id) not in scored)
@@ -132,7 +133,18 @@ def prepare(
             continue
         answered = output_of(item, expects_json=subject.expects_json) if item.request_id else None
         call_hash = subject.call_hash(body, item.repetition)
-        works.append(Work(item.pk, item.repetition, sample, body, call_hash, output=answered, unscored=unscored))
+        works.append(
+            Work(
+                item.pk,
+                item.repetition,
+                sample,
+                body,
+                call_hash,
+                output=answered,
+                unscored=unscored,
+                streams=streamed,
+            )
+        )
     return _with_reused(run, works) if run.reuses_answers else works
 
 
@@ -157,6 +169,8 @@ def _with_reused(run: Evaluation, works: list[Work]) -> list[Work]:
     rows = EvaluationItem.objects.unscoped(WHY).filter(
         call_hash__in=wanted, status=ItemStatus.DONE, is_reused=False, evaluation__tenant_id=run.tenant_id
     )
+    if any(work.streams for work in works):  # one that was not streamed has no time of its first token
+        rows = rows.filter(first_token_ms__isnull=False)
     found = {row.call_hash: row for row in rows.order_by("pk")}
     return [
         _reusing(work, found[work.call_hash]) if work.call_hash in found and work.output is None else work
@@ -246,7 +260,7 @@ def _fill(row: EvaluationItem, result: Result, now: Any) -> None:
         row.output = storable(answer.text)[:LONGEST_OUTPUT]
         row.tool_calls = [{name: storable(text) for name, text in call.items()} for call in answer.tool_calls]
         row.finish_reason = answer.finish_reason
-        row.duration_ms = answer.duration_ms
+        row.duration_ms, row.first_token_ms = answer.duration_ms, answer.first_token_ms
         row.input_tokens, row.output_tokens = answer.input_tokens, answer.output_tokens
         row.cost_picousd = answer.cost_picousd
     elif work.reused is not None and work.output is not None:
@@ -257,6 +271,7 @@ def _fill(row: EvaluationItem, result: Result, now: Any) -> None:
         row.tool_calls = list(work.reused.tool_calls)
         row.finish_reason = work.output.finish_reason
         row.duration_ms = None if work.output.latency_ms is None else int(work.output.latency_ms)
+        row.first_token_ms = None if work.output.first_token_ms is None else int(work.output.first_token_ms)
         row.input_tokens, row.output_tokens = work.output.input_tokens or 0, work.output.output_tokens or 0
         row.cost_picousd, row.saved_picousd = 0, work.reused.cost_picousd
     if result.error is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from apps.evaluation.scorers.base import Range, Scorer
-from apps.evaluation.scorers.types import Direction, Output, Sample, Score, ValueKind
+from apps.evaluation.scorers.types import Direction, Need, Output, Sample, Score, ValueKind
 from apps.evaluation.scorers.wording import words
 
 _PICODOLLARS = 10**12
@@ -28,8 +28,9 @@ class Latency(Scorer):
 class FirstToken(Scorer):
     slug = "first-token"
     title = "First token"
-    description = "Until the first piece of a streamed answer, in milliseconds."
+    description = "Until the first piece of the answer, in milliseconds. A run with it has its answers streamed."
     direction = Direction.LOWER
+    needs = frozenset({Need.STREAM})
     range = (0.0, None)
     unit = "ms"
 

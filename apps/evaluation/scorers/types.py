@@ -27,6 +27,7 @@ class Need(StrEnum):
     EMBEDDINGS = "embeddings"  # a model that embeds: EmbeddingCall
     SUBJECT = "subject"  # what is being evaluated answers again: SubjectCall
     SANDBOX = "sandbox"  # a process in which code may run
+    STREAM = "stream"  # the answer is streamed, so that its first piece has a time of its own
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,7 @@ class ItemOut(Output):
     finish_reason = serializers.CharField()
     is_reused = serializers.BooleanField()
     duration_ms = serializers.IntegerField(allow_null=True)
+    first_token_ms = serializers.IntegerField(allow_null=True, help_text="Where answers were streamed.")
     input_tokens = serializers.IntegerField()
     output_tokens = serializers.IntegerField()
     cost_usd = UsdOut(source="cost_picousd")
