@@ -146,7 +146,9 @@ def _call(provider: Provider, credential: str | None, upstream_model: str, endpo
         return _of_refusal(target, provider, refusal, response, body)
     try:
         adapter.parse(target, call, response.headers, body)
-    except ProviderError:
+    except ProviderError as error:
+        if error.phase == "answer":  # a 200 that holds an error
+            return _of_refusal(target, provider, error, response, body)
         return Report(
             Outcome.WRONG_ADDRESS,
             "Something answers there, but not as this kind of provider does.",
@@ -237,7 +239,7 @@ def _of_refusal(
         return _wrong_region(provider, said)
     if status in (401, 403) or "api key not valid" in words or "api_key_invalid" in words:
         return _of_credential(provider, words, said)
-    if status == 429:
+    if error.kind == "rate_limited":
         return Report(
             Outcome.BUSY,
             "The credential works, but its account is at a limit now.",
@@ -261,7 +263,7 @@ def _of_refusal(
             "base_url",
             said,
         )
-    if status >= 500:
+    if status >= 500 or (status == 200 and error.kind == "overloaded"):
         return Report(
             Outcome.FAILED,
             f"The provider failed with status {status}.",

@@ -125,6 +125,8 @@ def test_a_credential_that_may_not_list_is_no_wrong_one(
         (429, failure("You exceeded your current quota"), Outcome.BUSY, ""),
         (503, failure("Overloaded"), Outcome.FAILED, ""),
         (400, failure("Unsupported parameter"), Outcome.REFUSED, "model"),
+        (200, failure("The model is being loaded"), Outcome.FAILED, ""),
+        (200, failure("Slow down", "rate_limit_exceeded"), Outcome.BUSY, ""),
     ],
 )
 def test_what_the_provider_says_is_told_apart(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,14 +21,22 @@ class ServerSentEvent(NamedTuple):
 class ServerSentEvents:
     """Whole events out of blocks of bytes. Source: the WHATWG's HTML standard, section 9.2.6."""
 
-    __slots__ = ("_held", "_tail")
+    __slots__ = ("_begun", "_held", "_tail")
 
     def __init__(self) -> None:
+        self._begun: bytes | None = b""  # what has come until it is known whether a byte order mark begins it
         self._tail = bytearray()
         self._held = b""  # a CR at a block's end: whether an LF follows it is not known yet
 
     def feed(self, block: bytes) -> list[ServerSentEvent]:
         """Raises ``ProviderError`` (malformed) for an event that does not end."""
+        if self._begun is not None:
+            block = self._begun + block
+            if len(block) < len(BOM_UTF8) and BOM_UTF8.startswith(block):
+                self._begun = block
+                return []
+            self._begun = None
+            block = block.removeprefix(BOM_UTF8)
         if self._held or b"\r" in block:
             block = self._held + block
             self._held = b"\r" if block.endswith(b"\r") else b""

@@ -7,11 +7,23 @@ from typing import Any
 
 import pytest
 
-from apps.models.providers.base import ProviderError, UpstreamCall
-from apps.models.providers.conversation import BlockStarted, Delta, Event, Started, Stopped
+from apps.models.providers.base import ProviderError, UpstreamCall, Usage
+from apps.models.providers.conversation import (
+    BlockStarted,
+    Delta,
+    Event,
+    Started,
+    Stopped,
+    Text,
+    Thinking,
+    ToolCall,
+    Used,
+)
 from apps.models.providers.dialects.chat.reply import read
 from apps.models.providers.dialects.chat.stream import ChatReader
+from apps.models.providers.dialects.chat.wire import passed
 from apps.models.providers.dialects.messages.stream import MessagesWriter
+from apps.models.providers.framing import ServerSentEvents
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
 
@@ -93,3 +105,41 @@ def test_what_a_server_leaves_null_or_writes_as_a_fraction_is_no_fault() -> None
     assert started == Started("", "", 1_700_000_000)
     answer = {**head, "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "usage": USAGE}
     assert read(json.dumps(answer).encode()).created == 1_700_000_000
+
+
+def test_an_answer_in_parts_is_text_and_thought() -> None:
+    """Mistral's thinking models."""
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "42"}]
+    events = stream({"content": parts[:1]}, {"content": parts[1:]}, {"content": "!"}, finish="stop")
+    kinds = [(event.index, event.kind) for event in events if isinstance(event, BlockStarted)]
+    assert kinds == [(0, "thinking"), (1, "text")]
+    assert [event.text for event in events if isinstance(event, Delta)] == ["Hm.", "42", "!"]
+    answer = {"choices": [{"message": {"content": parts}, "finish_reason": "stop"}]}
+    assert read(json.dumps(answer).encode()).content == [Thinking("Hm."), Text("42")]
+
+
+def test_arguments_that_are_no_text_are_the_same_arguments() -> None:
+    function = {"name": "weather", "arguments": {"city": "Oslo"}}
+    [(name, arguments)] = calls(stream({"tool_calls": [{"index": 0, "id": "a", "function": function}]}))
+    assert (name, json.loads(arguments)) == ("weather", {"city": "Oslo"})
+    answer = {"choices": [{"message": {"tool_calls": [{"id": "a", "function": function}]}}]}
+    [call] = read(json.dumps(answer).encode()).content
+    assert isinstance(call, ToolCall)
+    assert json.loads(call.arguments) == {"city": "Oslo"}
+
+
+def test_counts_may_be_written_as_fractions() -> None:
+    chunk = {"choices": [], "usage": {"prompt_tokens": 3.0, "completion_tokens": 2.0, "prompt_tokens_details": {}}}
+    [used] = [
+        event for event in ChatReader().feed(f"data: {json.dumps(chunk)}\n\n".encode()) if isinstance(event, Used)
+    ]
+    assert used.usage == Usage(3, 2)
+    assert passed(json.dumps({**chunk, "choices": [{}]}).encode(), holds="choices").usage == Usage(3, 2)
+
+
+@pytest.mark.parametrize("cut", range(6))
+def test_a_byte_order_mark_hides_nothing(cut: int) -> None:
+    reader = ServerSentEvents()
+    text = b"\xef\xbb\xbfdata: 1\n\n"
+    assert [event.data for piece in (text[:cut], text[cut:]) for event in reader.feed(piece)] == [b"1"]
+    assert [event.data for event in ServerSentEvents().feed(b"data: 1\n\ndata: 2\n\n")] == [b"1", b"2"]

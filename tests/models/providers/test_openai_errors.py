@@ -58,3 +58,44 @@ def test_a_time_to_wait_may_be_a_date_or_milliseconds() -> None:
 @pytest.mark.parametrize(("told", "seconds"), [("2.5", 2.5), ("-1", 0.0), ("inf", None), ("nan", None), ("soon", None)])
 def test_only_a_finite_time_to_wait_is_one(told: str, seconds: float | None) -> None:
     assert read_error(429, httpx.Headers({"retry-after": told}), b"").retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "words", "refusal"),
+    [
+        ({"error": {"message": "No", "code": "context_length_exceeded"}}, "No", "context_window"),
+        (
+            {"error": {"message": "This model's maximum context length is 4096 tokens.", "code": 400}},
+            "4096",
+            "context_window",
+        ),
+        (
+            {"object": "error", "message": "The maximum context length is 4096 tokens.", "code": 400},
+            "4096",
+            "context_window",
+        ),
+        (
+            {
+                "error": {
+                    "message": "the request exceeds the available context size",
+                    "type": "exceed_context_size_error",
+                }
+            },
+            "available",
+            "context_window",
+        ),
+        ({"error": {"message": "too long", "code": "invalid_value"}}, "too long", ""),
+        ({"error": "Plain words"}, "Plain words", ""),
+        ({"detail": "Not that one"}, "Not that one", ""),
+        ({"detail": [{"loc": ["body", "top_p"], "msg": "too large", "type": "x"}]}, "body.top_p: too large", ""),
+        ({"detail": [{"msg": "no"}]}, "no", ""),
+        ({"detail": {"odd": 1}}, "The upstream answered 400.", ""),
+        ([], "The upstream answered 400.", ""),
+    ],
+)
+def test_a_servers_words_are_read_where_it_puts_them(body: object, words: str, refusal: str) -> None:
+    """So that a caller learns what is wrong, and an input that is too long goes to the chain for it."""
+    error = read_error(400, httpx.Headers(), json.dumps(body).encode())
+    assert (error.kind, error.refusal) == ("caller", refusal)
+    assert words in error.message
+    assert error.code == ("context_length_exceeded" if refusal else error.code)

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from apps.models.providers.base import ErrorKind, ProviderError, Refusal, no_words
-from apps.models.providers.dialects.openai_errors import MAX_ERROR_TEXT, kind_of, retry_after, word
+from apps.models.providers.dialects.openai_errors import MAX_ERROR_TEXT, TOO_LONG, kind_of, retry_after, word
 
 _KINDS: dict[str, ErrorKind] = {
     "ThrottlingException": "rate_limited",
@@ -42,11 +42,6 @@ _KINDS: dict[str, ErrorKind] = {
 }
 _OF_THE_MODEL = frozenset({"ModelError", "ModelErrorException", "ModelStreamErrorException"})
 _ORIGINALS: dict[int, ErrorKind] = {400: "caller", 413: "caller", 422: "caller", 429: "rate_limited"}
-_TOO_LONG = re.compile(
-    r"too long|too many (input )?tokens|context (window|length)|exceeds? the (model|maximum).*(tokens|context)"
-    r"|maximum (context|number of (input )?tokens)|input is too large",
-    re.IGNORECASE,
-)
 _BLOCKED = re.compile(r"content (filter|policy)|guardrail|responsible ai", re.IGNORECASE)
 
 
@@ -113,6 +108,6 @@ def _name(text: str) -> str:
 def _error(kind: ErrorKind, name: str, text: str, status: int, retry_after: float | None) -> ProviderError:
     refusal: Refusal = ""
     if kind == "caller":
-        refusal = "context_window" if _TOO_LONG.search(text) else "content_policy" if _BLOCKED.search(text) else ""
+        refusal = "context_window" if TOO_LONG.search(text) else "content_policy" if _BLOCKED.search(text) else ""
     code = "context_length_exceeded" if refusal == "context_window" else name or None
     return ProviderError(kind, text, status=status, retry_after=retry_after, code=code, refusal=refusal)

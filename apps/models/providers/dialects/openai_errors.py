@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from email.utils import parsedate_to_datetime
 
@@ -36,8 +37,35 @@ class ErrorDetail(msgspec.Struct):
     code: str | int | None = None
 
 
+# What servers say that have no code for it, such as vLLM and llama.cpp.
+TOO_LONG = re.compile(
+    r"too long|too many (input )?tokens|context (window|length|size)|exceeds? the (model|maximum).*(tokens|context)"
+    r"|maximum (context|number of (input )?tokens)|input is too large",
+    re.IGNORECASE,
+)
+
+
+class _Field(msgspec.Struct):
+    """What FastAPI says of a field."""
+
+    msg: str = ""
+    loc: list[str | int] = []
+
+
 class _ErrorBody(msgspec.Struct):
+    """Some servers say it without an ``error`` around it: ``message`` (vLLM, once), ``detail`` (FastAPI)."""
+
     error: ErrorDetail | str | None = None
+    message: str | None = None
+    detail: str | list[_Field] | None = None
+
+    def told(self) -> ErrorDetail:
+        if self.error is not None:
+            return ErrorDetail(self.error) if isinstance(self.error, str) else self.error
+        if isinstance(self.detail, list):
+            fields = (f"{'.'.join(map(str, each.loc))}: {each.msg}" if each.loc else each.msg for each in self.detail)
+            return ErrorDetail("; ".join(fields))
+        return ErrorDetail(self.message or self.detail or "")
 
 
 _decode_error = msgspec.json.Decoder(_ErrorBody | list[_ErrorBody]).decode  # Google's surface answers with a list
@@ -51,20 +79,20 @@ def read_error(status: int, headers: httpx.Headers, body: bytes) -> ProviderErro
         answer = _decode_error(body)
         if isinstance(answer, list):
             answer = answer[0] if answer else _ErrorBody()
-        parsed = answer.error
-        detail = ErrorDetail(message=parsed) if isinstance(parsed, str) else parsed or detail
+        detail = answer.told()
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         pass  # not JSON (an HTML page of some proxy): the status alone speaks
-    code = word(detail.code)
+    kind = kind_of(status)
+    code, refusal = _refusal(kind, detail)
     return ProviderError(
-        kind_of(status),
+        kind,
         detail.message[:MAX_ERROR_TEXT] or no_words(status),
         status=status,
         retry_after=retry_after(headers),
         code=code,
         type=word(detail.type),
         param=word(detail.param),
-        refusal=REFUSALS.get(code, ""),
+        refusal=refusal,
     )
 
 
@@ -76,15 +104,16 @@ def read_error_event(raw: msgspec.Raw) -> ProviderError:
         detail = ""
     if isinstance(detail, str):
         detail = ErrorDetail(message=detail)
-    code = word(detail.code)
+    kind = _kind_in_stream(detail)
+    code, refusal = _refusal(kind, detail)
     return ProviderError(
-        _kind_in_stream(detail),
+        kind,
         detail.message[:MAX_ERROR_TEXT] or _NO_WORDS_IN_STREAM,
         code=code,
         type=word(detail.type),
         param=word(detail.param),
         phase="stream",
-        refusal=REFUSALS.get(code, ""),
+        refusal=refusal,
     )
 
 
@@ -95,6 +124,16 @@ def read_error_answer(raw: msgspec.Raw) -> ProviderError:
     if error.message == _NO_WORDS_IN_STREAM:
         error.message = "The upstream answered 200 with an error."
     return error
+
+
+def _refusal(kind: ErrorKind, detail: ErrorDetail) -> tuple[str | None, Refusal]:
+    """(code, refusal): by the code, or by the words where it is none or but the status again."""
+    code = word(detail.code)
+    if code in REFUSALS:
+        return code, REFUSALS[code]
+    if kind == "caller" and (code is None or code.isdigit()) and TOO_LONG.search(detail.message):
+        return "context_length_exceeded", "context_window"
+    return code, ""
 
 
 def _kind_in_stream(detail: ErrorDetail) -> ErrorKind:

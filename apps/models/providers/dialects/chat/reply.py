@@ -10,7 +10,16 @@ import msgspec
 from apps.models.providers.base import ProviderError, UpstreamCall
 from apps.models.providers.conversation import Refusal, Reply, StopReason, Text, Thinking, ToolCall
 from apps.models.providers.dialects.chat.request import ReasoningDetail
-from apps.models.providers.dialects.chat.wire import NOTHING, ChatUsage, not_an_answer, written
+from apps.models.providers.dialects.chat.wire import (
+    NOTHING,
+    Arguments,
+    ChatUsage,
+    ContentPart,
+    arguments_of,
+    not_an_answer,
+    parts_of,
+    written,
+)
 
 STOP_REASONS: dict[str | None, StopReason] = {
     "length": "length",
@@ -29,7 +38,7 @@ FINISH_REASONS: dict[StopReason, str] = {
 
 class _Function(msgspec.Struct):
     name: str = ""
-    arguments: str | None = None
+    arguments: Arguments = None
 
 
 class _ToolCall(msgspec.Struct):
@@ -38,7 +47,7 @@ class _ToolCall(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    content: str | None = None
+    content: str | list[ContentPart] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -79,12 +88,16 @@ def read(body: bytes) -> Reply:
     thought = message.reasoning_content or message.reasoning
     if thought and not content:
         content.append(Thinking(thought))
-    if message.content:
-        content.append(Text(message.content))
+    for part in parts_of(message.content):
+        if part.thought:
+            content.append(Thinking(part.thought))
+        elif part.text:
+            content.append(Text(part.text))
     if message.refusal:
         content.append(Refusal(message.refusal))
     content += [
-        ToolCall(call.id, call.function.name, call.function.arguments or "{}") for call in message.tool_calls or []
+        ToolCall(call.id, call.function.name, arguments_of(call.function.arguments) or "{}")
+        for call in message.tool_calls or []
     ]
     stop = STOP_REASONS.get(choice.finish_reason, "stop")
     if message.tool_calls and stop == "stop":  # some servers say so of a call, too

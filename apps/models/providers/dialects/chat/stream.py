@@ -22,14 +22,14 @@ from apps.models.providers.conversation import (
     Used,
 )
 from apps.models.providers.dialects.chat.reply import FINISH_REASONS, STOP_REASONS, thought
-from apps.models.providers.dialects.chat.wire import ChatUsage, written
+from apps.models.providers.dialects.chat.wire import Arguments, ChatUsage, ContentPart, arguments_of, parts_of, written
 from apps.models.providers.dialects.openai_errors import read_error_event
 from apps.models.providers.framing import ServerSentEvents
 
 
 class _Function(msgspec.Struct):
     name: str | None = None
-    arguments: str | None = None
+    arguments: Arguments = None
 
 
 class _ToolCall(msgspec.Struct):
@@ -39,7 +39,7 @@ class _ToolCall(msgspec.Struct):
 
 
 class _DeltaStruct(msgspec.Struct):
-    content: str | None = None
+    content: str | list[ContentPart] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -129,8 +129,11 @@ class ChatReader:
     def _read_delta(self, delta: _DeltaStruct, events: list[Event]) -> None:
         if thinking := delta.reasoning_content or delta.reasoning:
             events.append(Delta(self._block("thinking", events), thinking))
-        if delta.content:
-            events.append(Delta(self._block("text", events), delta.content))
+        for part in parts_of(delta.content):
+            if part.thought:
+                events.append(Delta(self._block("thinking", events), part.thought))
+            elif part.text:
+                events.append(Delta(self._block("text", events), part.text))
         if delta.refusal:
             events.append(Delta(self._block("refusal", events), delta.refusal))
         for call in delta.tool_calls or []:
@@ -145,7 +148,7 @@ class ChatReader:
                 self._open = ("tool_call", call.index)
                 events.append(BlockStarted(self._blocks, "tool_call", call.id or "", name or ""))
             if call.function is not None and call.function.arguments:
-                events.append(Delta(self._blocks, call.function.arguments))
+                events.append(Delta(self._blocks, arguments_of(call.function.arguments)))
 
     def _block(self, kind: BlockKind, events: list[Event]) -> int:
         if self._open is None or self._open[0] != kind:

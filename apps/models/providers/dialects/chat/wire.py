@@ -12,26 +12,32 @@ import msgspec
 from apps.models.providers.base import Answer, ProviderError, Usage
 from apps.models.providers.dialects.openai_errors import read_error_answer
 
+_encode = msgspec.json.Encoder().encode
+
 # A count above this, a hundred times any model's context, is a fault of the upstream and no usage.
 MAX_TOKENS = 100_000_000
 
 
+# Some servers write 7.0.
+Count = int | float | None
+
+
 class InputDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
+    cached_tokens: Count = None
+    cache_write_tokens: Count = None
+    audio_tokens: Count = None
+    image_tokens: Count = None
 
 
 class OutputDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
+    reasoning_tokens: Count = None
+    audio_tokens: Count = None
 
 
 class ChatUsage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    total_tokens: Count = None
     prompt_tokens_details: InputDetails | None = None
     completion_tokens_details: OutputDetails | None = None
 
@@ -41,21 +47,25 @@ class ChatUsage(msgspec.Struct):
             self.prompt_tokens_details or InputDetails(),
             self.completion_tokens_details or OutputDetails(),
         )
-        said, thought = self.completion_tokens or 0, outputs.reasoning_tokens or 0
+        asked, said, thought = _whole(self.prompt_tokens), self.completion_tokens or 0, outputs.reasoning_tokens or 0
         if thought > 0 and self.total_tokens == (self.prompt_tokens or 0) + said + thought:
             said += thought  # some servers, Gemini's among them, count thought beside the answer
         return checked(
             Usage(
-                input_tokens=max(self.prompt_tokens or 0, 0),
-                output_tokens=max(said, 0),
-                cached_tokens=max(inputs.cached_tokens or 0, 0),
-                cache_write_tokens=max(inputs.cache_write_tokens or 0, 0),
-                reasoning_tokens=max(outputs.reasoning_tokens or 0, 0),
-                audio_input_tokens=max(inputs.audio_tokens or 0, 0),
-                audio_output_tokens=max(outputs.audio_tokens or 0, 0),
-                image_input_tokens=max(inputs.image_tokens or 0, 0),
+                input_tokens=asked,
+                output_tokens=_whole(said),
+                cached_tokens=_whole(inputs.cached_tokens),
+                cache_write_tokens=_whole(inputs.cache_write_tokens),
+                reasoning_tokens=_whole(thought),
+                audio_input_tokens=_whole(inputs.audio_tokens),
+                audio_output_tokens=_whole(outputs.audio_tokens),
+                image_input_tokens=_whole(inputs.image_tokens),
             )
         )
+
+
+def _whole(count: Count) -> int:
+    return int(count) if count is not None and count > 0 else 0
 
 
 def checked(usage: Usage) -> Usage | None:
@@ -89,6 +99,32 @@ def written(usage: Usage) -> dict[str, object]:
             "audio_tokens": usage.audio_output_tokens,
         },
     }
+
+
+class ContentPart(msgspec.Struct):
+    """Of an answer that comes in parts, as Mistral's thinking models give it: texts, and thought made of texts."""
+
+    type: str = ""
+    text: str = ""
+    thinking: str | list[ContentPart] = ""
+
+    @property
+    def thought(self) -> str:
+        return self.thinking if isinstance(self.thinking, str) else "".join(part.text for part in self.thinking)
+
+
+def parts_of(content: str | list[ContentPart] | None) -> list[ContentPart]:
+    if isinstance(content, list):
+        return content
+    return [ContentPart("text", content)] if content else []
+
+
+# A tool's arguments: JSON in a text, or (some servers) as it is.
+Arguments = str | dict[str, msgspec.Raw] | None
+
+
+def arguments_of(written: Arguments) -> str:
+    return _encode(written).decode() if isinstance(written, dict) else written or ""
 
 
 NOTHING = msgspec.Raw(b"null")
