@@ -276,7 +276,7 @@ class Lobby(Subject):
 
     def heavy_imports(self) -> list[str]:
         """What the running web process has of the packages that it must never load."""
-        listed = "import sys, portal.asgi; print('\\n'.join(sorted({name.split('.')[0] for name in sys.modules})))"
+        listed = "import sys, portal.asgi, portal.urls; print(*{name.partition('.')[0] for name in sys.modules})"
         imported = set(self.python("-c", listed).split())
         return sorted(imported.intersection(NEVER_IN_WEB) | set(procfs.mapped(self.pid, NEVER_IN_WEB)))
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from apps.evaluation.redteam import Attack, By, Category, Severity, generate
-from apps.evaluation.statistics.proportions import wilson
+from apps.evaluation.statistics.wilson import wilson
 from tests.evaluation.world import RunsWorld
 from tests.gateway.world import bearer
 

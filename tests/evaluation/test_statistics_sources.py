@@ -28,11 +28,12 @@ from apps.evaluation.statistics.control import (
 from apps.evaluation.statistics.krippendorff import alpha_interval, krippendorffs_alpha
 from apps.evaluation.statistics.multiplicity import holm
 from apps.evaluation.statistics.noise import minimum_detectable_change, minimum_detectable_effect, noise_floor
-from apps.evaluation.statistics.proportions import PairedTable, difference_interval, mcnemar, wilson
+from apps.evaluation.statistics.proportions import PairedTable, difference_interval, mcnemar
 from apps.evaluation.statistics.ranking import bradley_terry
 from apps.evaluation.statistics.ranks import wilcoxon
 from apps.evaluation.statistics.resampling import bca_interval, sign_flip_p
 from apps.evaluation.statistics.sequential import Looks
+from apps.evaluation.statistics.wilson import wilson
 
 # Airway hyper-responsiveness before and after a transplantation: the example of Fagerland, Lydersen and Laake (2013).
 AIRWAYS = PairedTable(both=1, only_baseline=1, only_candidate=7, neither=12)

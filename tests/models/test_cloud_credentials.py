@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +17,6 @@ from apps.models.errors import CredentialUnavailable
 from apps.models.models import Model, Provider
 from apps.models.services import create_endpoint, create_provider
 from apps.tenants.access import Actor
-from tests.live import ROOT
 
 REGION = "eu-central-1"
 SECRET = CloudSource(REGION, secret="lobby/acme")
@@ -188,10 +184,3 @@ def test_an_access_key_pair_from_the_database_is_shown_as_one(db: None, operator
     shown = json.loads(credential_of(Provider.objects.get(pk=provider.pk)) or "")
     assert shown["access_key"] == "AKIAEXAMPLEEXAMPLE00"
     assert shown["secret_key"] == "canary-secret-access-key"
-
-
-def test_a_web_process_without_such_credentials_does_not_load_boto3() -> None:
-    source = "import sys, portal.asgi, apps.gateway.runtime; print('boto3' in sys.modules)"
-    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "portal.settings"}
-    done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, env=env, capture_output=True, text=True)
-    assert done.stdout.strip() == "False", done.stderr

@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Avg, Count, Q
 
 from apps.evaluation.models import Evaluation, EvaluationMetric, Score
+from apps.evaluation.statistics.wilson import wilson
 from apps.evaluation.types import ItemStatus, ScoreStatus, ValueKind
 
 LEVEL = 0.95
@@ -57,8 +58,6 @@ def summary_of(run: Evaluation, metric: EvaluationMetric, answered: int) -> dict
 def interval(values: Sequence[float], *, is_binary: bool) -> tuple[float | None, float | None]:
     """Of the mean: Wilson's for shares, Student's for the rest. None where one value tells nothing of the spread."""
     if is_binary:
-        from apps.evaluation.statistics.proportions import wilson
-
         return wilson(math.fsum(values), len(values), LEVEL)
     if len(values) < 2:
         return None, None

@@ -14,7 +14,7 @@ from apps.evaluation.models import Dataset, Evaluation, EvaluationItem, Evaluati
 from apps.evaluation.redteam.generation import severity_of, technique_of
 from apps.evaluation.redteam.types import Category, Severity
 from apps.evaluation.selectors.runs import get_run_for, search_runs
-from apps.evaluation.statistics.proportions import wilson
+from apps.evaluation.statistics.wilson import wilson
 from apps.evaluation.types import ItemStatus, RunStatus, ScoreStatus
 from apps.gateway.models import Route
 from apps.models.models import Endpoint

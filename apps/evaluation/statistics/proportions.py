@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from scipy.special import bdtr, chdtrc, ndtri
+from scipy.special import bdtr, chdtrc
 
 from apps.evaluation.statistics.types import Interval
+from apps.evaluation.statistics.wilson import wilson
 
 # Up to so many discordant pairs the exact test; beyond, the mid-p variant, which is hardly ever above its level and
 # not as cautious (Fagerland, Lydersen, Laake 2013).
@@ -84,11 +85,3 @@ def difference_interval(table: PairedTable, level: float = 0.95) -> Interval:
     return Interval(
         max(difference - math.sqrt(max(low, 0.0)), -1.0), min(difference + math.sqrt(max(high, 0.0)), 1.0), level
     )
-
-
-def wilson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of one proportion (1927)."""
-    z = -float(ndtri((1 - level) / 2))
-    middle = (successes + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * math.sqrt(successes * (n - successes) / n + z * z / 4)
-    return max(middle - half, 0.0), min(middle + half, 1.0)

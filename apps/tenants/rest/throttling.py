@@ -8,7 +8,6 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.cache import cache
-from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
@@ -29,9 +28,15 @@ def count(name: str, *, step: int = 1) -> int:
     try:
         cache.add(key, 0, WINDOW_SECONDS * 2)
         return int(cache.incr(key, step))
-    except (RedisError, ValueError) as error:
+    except _outages() as error:
         log.warning("api_throttle_unavailable", error=type(error).__name__)
         return 0
+
+
+def _outages() -> tuple[type[Exception], ...]:
+    from redis.exceptions import RedisError  # not above: it is large, and needed only when something went wrong
+
+    return RedisError, ValueError
 
 
 def seconds_left() -> float:
