@@ -119,7 +119,7 @@ def labels_of(prompts: Iterable[Prompt]) -> dict[int, list[LabelState]]:
     ids = [prompt.pk for prompt in prompts]
     found: defaultdict[int, list[LabelState]] = defaultdict(list)
     for release in _with_shares(_newest_releases(Release.objects.unscoped(WHY_OF_A_PROMPT).filter(prompt_id__in=ids))):
-        state = LabelState(release, _shares(release))
+        state = LabelState(release, shares_of(release))
         if state.shares:
             found[release.prompt_id].append(state)
     for states in found.values():
@@ -141,7 +141,8 @@ def _with_shares(rows: QuerySet[Release]) -> QuerySet[Release]:
     return rows.select_related("released_by").prefetch_related(Prefetch("shares", shares))
 
 
-def _shares(release: Release) -> tuple[Share, ...]:
+def shares_of(release: Release) -> tuple[Share, ...]:
+    """What the release has its label mean; nothing, where it withdrew it."""
     rows = list(release.shares.all())
     total = sum(row.weight for row in rows)
     return tuple(Share(row.version, row.weight, round(row.weight * 100 / total)) for row in rows)
@@ -172,7 +173,7 @@ def label_state_of(prompt: Prompt, environment: str, label: str) -> LabelState |
     """None where the label does not point anywhere."""
     rows = Release.objects.unscoped(WHY_OF_A_PROMPT).filter(prompt=prompt, environment=environment, label=label)
     release = _with_shares(rows).order_by("-pk").first()
-    return None if release is None or not release.shares.all() else LabelState(release, _shares(release))
+    return None if release is None or not release.shares.all() else LabelState(release, shares_of(release))
 
 
 def release_before(release: Release) -> Release | None:

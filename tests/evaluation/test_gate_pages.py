@@ -80,6 +80,9 @@ def test_a_plan_is_set_in_the_form_and_the_version_is_reviewed_approved_and_rele
     page = client(cast, "owner").get(review(2)).content.decode()
     assert "Give it all calls" in page
     assert "live 20%" in page
+    log = client(cast, "owner").get(reverse("prompts:release-list", args=["claims", "triage"])).content.decode()
+    assert ">20%<" in log
+    assert ">80%<" in log
     assert review(2) not in client(cast, "owner").get("/").content.decode()
     widened = client(cast, "owner").post(reverse("evaluation:gate-widen", args=[decision.pk]), {"percent": "100"})
     assert widened.status_code == 302

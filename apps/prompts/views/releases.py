@@ -35,7 +35,7 @@ def release_list(request: HttpRequest, here: Here, tenant: str, prompt: str) -> 
     context = {
         "prompt": found,
         "page": page,
-        "entries": [(release, release.pk in now, may_restore(release)) for release in page],
+        "entries": [(each, selectors.shares_of(each), each.pk in now, may_restore(each)) for each in page],
         "labels": states,
         "may_release": can(here.actor, "prompt.release", found.tenant),
     }
