@@ -6,6 +6,7 @@ With counters in memory, and with PostgreSQL, Redis and two web workers that sha
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -178,6 +179,35 @@ def _served_by(routed: RoutedWorld, slug: str, name: str) -> bool:
     before = routed.served(slug).get(name, 0)
     assert routed.ask(slug).status_code == 200
     return routed.served(slug).get(name, 0) > before
+
+
+def test_new_weights_are_in_force_within_a_second_in_every_process(routed: RoutedWorld) -> None:
+    """Three times; the median, because the machine may be busy with something else now and then."""
+    slug = routed.route({"a": "", "b": ""}, strategy="weighted", targets={"a": {"weight": 1}, "b": {"weight": 0}})
+    late = []
+    for wanted in ("b", "a", "b"):
+        routed.world.shell.run(
+            """
+from apps.gateway import services as gateway
+from apps.gateway.models import Route
+route = Route.objects.unscoped("test").get(slug=slug)
+models = [target.model for target in route.targets.all()]
+targets = [{"model": model, "weight": int(model.slug == f"{slug}-{wanted}")} for model in models]
+gateway.set_targets(actor=actor, route=route, targets=targets)
+""",
+            slug=slug,
+            wanted=wanted,
+        )
+        changed = last = time.monotonic()
+        in_a_row = 0
+        while in_a_row < 30:  # which process answers is chance
+            assert last - changed < 20, "not in force at all"
+            asked = time.monotonic()
+            served = routed.ask(slug).json()["model"].partition("@")[0].removeprefix(f"{slug}-")
+            in_a_row = in_a_row + 1 if served == wanted else 0
+            last = last if in_a_row else asked
+        late.append(last - changed)
+    assert statistics.median(late) < 1.0, late
 
 
 def test_a_callers_mistakes_hurt_nobody_else(routed: RoutedWorld) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -95,6 +96,15 @@ def test_a_route_is_made_ordered_and_simulated(lobby: LiveLobby, chromium: str) 
         page.goto(f"{lobby.url}/health/")
         row = page.locator("tr", has_text="Sandbox chat (simulated)")
         expect(row).to_have_attribute("data-state", "unused")
+        # It is live: a call shows without the page being asked for again.
+        page.evaluate("window.opened = true")
+        key = lobby.create_key("bank/claims")
+        body = {"model": "sandbox-chat", "messages": [{"role": "user", "content": "Hello"}]}
+        headers = {"Authorization": f"Bearer {key}"}
+        called = httpx.post(f"{lobby.base_url}/chat/completions", json=body, headers=headers, timeout=30)
+        assert called.status_code == 200, called.text
+        expect(row).to_have_attribute("data-state", "healthy", timeout=20_000)
+        assert page.evaluate("window.opened")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         browser.close()
     assert complaints == []
