@@ -86,7 +86,7 @@ def _gate(api: Api, tenant: str, asked: argparse.Namespace) -> int:
     if asked.junit:
         _write(asked.junit, reports.junit(decision))
     if asked.markdown:
-        page = f"{api.url}/prompts/{tenant}/{asked.prompt}/versions/{asked.version}/review/"
+        page = f"{api.url}/prompts/{tenant}/{asked.prompt}/versions/{asked.version}/review/?gate={decision['id']}"
         _write(asked.markdown, reports.markdown(decision, page))
     print(json.dumps(decision, ensure_ascii=False) if asked.json else gates.told(decision))
     try:

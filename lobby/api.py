@@ -40,6 +40,8 @@ class Api:
         url, key = os.environ.get("LOBBY_URL", ""), os.environ.get("LOBBY_API_KEY", "")
         if not url:
             raise Failed("Set LOBBY_URL to the address of your Lobby, for example https://lobby.example.com.")
+        if not url.startswith(("http://", "https://")):
+            raise Failed(f"LOBBY_URL is {url[:200]!r}: it has to begin with https:// or http://.", code="bad_url")
         if not key:
             raise Failed("Set LOBBY_API_KEY to a key with the scopes management:read and management:write.")
         return cls(url, key)
@@ -91,6 +93,15 @@ class Api:
             told = " ".join(filter(None, (problem["detail"], problem.get("remedy"))))
             named = [f"{each.get('pointer', '')}: {each['detail']}" for each in problem.get("errors", [])]
             message = "\n".join([told, *(f"  {line}" for line in named)]) if len(named) > 1 else told
+            if len(named) == 1:
+                pointer = problem["errors"][0].get("pointer", "").removeprefix("#/")
+                where = pointer.replace("~1", "/").replace("~0", "~")
+                message = told.removeprefix(f"#/{pointer}: ")
+                message = f"{message} ({where})" if "/" in where and where not in message else message
             raise Failed(message, code=problem["code"], status=answer.status_code)
         except (ValueError, KeyError, TypeError):
-            raise Failed(f"{method} /api/{address} answered {answer.status_code}.", status=answer.status_code) from None
+            hint = " Is LOBBY_URL the address of Lobby itself, without a path?" if answer.status_code < 500 else ""
+            raise Failed(
+                f"{method} {self._client.base_url}{address} answered {answer.status_code}.{hint}",
+                status=answer.status_code,
+            ) from None

@@ -17,14 +17,23 @@ def create(api: Api, tenant: str, path: Path) -> dict[str, Any]:
     file = _read(path)
     facts = {name: value for name, value in file.facts.items() if name != "id"}
     facts.setdefault("name", file.id)
-    api.post("prompts", body={"tenant": tenant, "slug": file.id, **facts})
+    try:
+        api.post("prompts", body={"tenant": tenant, "slug": file.id, **facts})
+    except Failed as error:
+        if error.code == "slug_taken":
+            error.message += " Save a version of it with 'lobby prompts push'."
+        raise
     return push(api, tenant, path, message="First version")
 
 
 def push(api: Api, tenant: str, path: Path, *, message: str = "") -> dict[str, Any]:
     """Save the file as a version; where the catalog has this very text, nothing new is made."""
     file = _read(path)
-    saved = api.post("prompts", tenant, file.id, "versions", body={**file.content, "message": message})
+    try:
+        saved = api.post("prompts", tenant, file.id, "versions", body={**file.content, "message": message})
+    except Failed as error:
+        error.message = f"{path}: {error.message}"  # of several files, which
+        raise
     return {
         "prompt": file.id,
         "version": saved["number"],

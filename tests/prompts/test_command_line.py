@@ -44,8 +44,8 @@ def test_from_a_file_to_an_answer_and_back(lobby: LiveLobby, tmp_path: Path) -> 
     file = tmp_path / "greeting.prompt"
     file.write_text(FILE)
 
-    def run(*arguments: str, key: str = "management", code: int = 0) -> Any:
-        env = {"PATH": os.environ["PATH"], "LOBBY_URL": lobby.url, "LOBBY_API_KEY": keys[key]}
+    def run(*arguments: str, key: str = "management", code: int = 0, url: str = lobby.url) -> Any:
+        env = {"PATH": os.environ["PATH"], "LOBBY_URL": url, "LOBBY_API_KEY": keys[key]}
         done = subprocess.run(
             [str(ROOT / "bin" / "lobby"), "prompts", *arguments, "--json"], env=env, capture_output=True, text=True
         )
@@ -76,6 +76,18 @@ def test_from_a_file_to_an_answer_and_back(lobby: LiveLobby, tmp_path: Path) -> 
     file.write_text(FILE.replace("0.5", "5"))
     assert run("push", str(file), code=2)["error"]["code"] == "content_invalid"
     assert run("pull", "nosuch", code=2)["error"]["code"] == "not_found"
+    file.write_text(FILE.replace("parameters:", "variables:\n  name: {type: strin}\nparameters:"))
+    told = run("push", str(file), code=2)["error"]["message"]
+    assert told.startswith(f"{file}: 'type' is one of string,")
+    assert told.endswith("(variables/name)"), "where in the file"
+    assert "lobby prompts push" in run("create", str(file), code=2)["error"]["message"]
+    file.write_text("---\nid: [bad\n---\n--- user ---\nHello!\n")
+    assert "the settings are no YAML" in run("push", str(file), code=2)["error"]["message"]
+
+    # So is an address that is none, where nobody listens, or of something below Lobby.
+    assert run("pull", code=2, url="localhost:8000")["error"]["code"] == "bad_url"
+    assert run("pull", code=2, url="http://127.0.0.1:1")["error"]["code"] == "unreachable"
+    assert "without a path" in run("pull", code=2, url=f"{lobby.url}/v1")["error"]["message"]
 
     lobby.python(
         "from apps.models.sandbox_models import register\n"
