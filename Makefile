@@ -8,8 +8,6 @@ PYTEST := $(PY) -m pytest
 PYTEST_ARGS ?=
 WORKERS ?= 2
 
-export HOST PORT DATA_DIR PYTHON
-
 .PHONY: help run test test-embedded test-postgres soak check lint types imports migrations format lock bench fuzz clean
 
 help: ## Show this.

@@ -21,7 +21,16 @@ def load_dotenv(path: Path, environ: dict[str, str] | os._Environ[str] = os.envi
     """Read ``KEY=value`` lines of a ``.env`` file; what the environment already says wins."""
     if not path.is_file():
         return
-    for number, raw in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        # A byte order mark, which some editors put first, is no part of the first name.
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ImproperlyConfigured(
+            f"{path.name} is not UTF-8 text (byte {error.start + 1}). Save it as UTF-8."
+        ) from None
+    except OSError as error:
+        raise ImproperlyConfigured(f"{path} cannot be read: {error.strerror}.") from None
+    for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip().removeprefix("export ")
         if not line or line.startswith("#"):
             continue

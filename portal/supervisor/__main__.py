@@ -48,6 +48,8 @@ class Supervisor:
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
         self.children: dict[str, Child] = {}
+        self.facts: dict[str, Any] = {}
+        """What ``manage.py prepare`` told so far."""
         self.stop_asked = asyncio.Event()
         self.force_asked = asyncio.Event()
 
@@ -105,8 +107,8 @@ class Supervisor:
 
     # The start
 
-    async def prepare(self) -> dict[str, Any]:
-        """Run ``manage.py prepare``, telling its steps; what it found. A failure ends the start."""
+    async def prepare(self) -> None:
+        """Run ``manage.py prepare``, telling its steps and noting its facts. A failure ends the start."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "manage.py", "prepare"),
             env=self.environment,
@@ -119,7 +121,6 @@ class Supervisor:
         self.watchdog.add(process.pid)
         assert process.stdout is not None
         assert process.stderr is not None
-        facts: dict[str, Any] = {}
         errors = asyncio.get_running_loop().create_task(process.stderr.read())
         try:
             async for line in process.stdout:
@@ -130,7 +131,7 @@ class Supervisor:
                     continue
                 if "step" in event:
                     self.console.say(event["step"])
-                facts = event.get("facts", facts)
+                self.facts |= event.get("facts", {})
             status = await process.wait()
             text = (await errors).decode("utf-8", "backslashreplace").strip()
         except asyncio.CancelledError:
@@ -144,7 +145,6 @@ class Supervisor:
             raise StartFailed(f"{text}\nThe database could not be prepared ({describe(status)})." if text else "")
         if text:
             self.console.write(text + "\n")
-        return facts
 
     async def web_answers(self, web: Child) -> None:
         """Wait for the first answer. The listener is open already: one request waits in it until the web takes it."""
@@ -192,18 +192,21 @@ class Supervisor:
             self.start_drainer()
             # An upstream that hangs must not hold up the banner: what is found later is told later.
             await asyncio.wait({preparation}, timeout=FACTS_WITHIN)
-            facts = preparation.result() if preparation.done() else {}
+            if preparation.done():
+                preparation.result()
+            told_all = preparation.done()
             self.console.banner(
                 url=self.settings.PORTAL_URL,
                 api_url=self.settings.GATEWAY_PUBLIC_URL.rstrip("/"),
                 seconds=time.monotonic() - began,
                 data_dir=str(self.data_dir),
-                facts=facts,
+                facts=self.facts,
             )
             self.start_worker()
             self.start_mlflow()
-            if not preparation.done():
-                for found in (await preparation).get("found", []):
+            if not told_all:
+                await preparation
+                for found in self.facts.get("found", []):
                     self.console.say(f"found: {found}")
         finally:
             if not preparation.done():

@@ -7,15 +7,17 @@ import signal
 import stat
 import subprocess
 
+from tests.fakes.blackhole import blackhole
 from tests.live import LiveLobby, LobbyFactory
 from tests.portal.test_supervisor import Start, start  # noqa: F401  a fixture
 
 
 def prepared(lobby: LiveLobby) -> dict[str, object]:
-    """What ``manage.py prepare`` says it found."""
-    last = json.loads(lobby.manage("prepare").splitlines()[-1])
-    facts = last["facts"]
-    assert isinstance(facts, dict)
+    """What ``manage.py prepare`` says it made and found."""
+    events = [json.loads(line) for line in lobby.manage("prepare").splitlines()]
+    facts: dict[str, object] = {}
+    for event in events:
+        facts |= event.get("facts", {})
     return facts
 
 
@@ -93,6 +95,14 @@ def test_the_banners_line_streams_an_answer(start: Start) -> None:  # noqa: F811
     assert "Lobby" in text
     lobby.process.send_signal(signal.SIGINT)
     assert lobby.wait_end() == 0
+    # A provider that never answers takes neither the logins nor the key from the next start's banner.
+    with blackhole() as url:
+        again = start(DEMO="true", OPENAI_API_KEY="sk-nobody", OPENAI_BASE_URL=url).ready()
+        banner = again.output
+        for part in ("priya@lobby.example", "Password", *(line.strip() for line in pasted.split("\n")[1:])):
+            assert part in banner
+        again.process.send_signal(signal.SIGINT)
+        assert again.wait_end() == 0
 
 
 def test_the_demonstrations_password_passes_our_own_rules() -> None:

@@ -119,6 +119,17 @@ def test_a_malformed_dotenv_line_is_named_by_its_number(tmp_path: Path, line: st
         load_dotenv(file, {})
 
 
+def test_a_dotenv_in_another_encoding_is_one_clear_line(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes("OIDC_NAME=Anmelden für alle\n".encode("latin-1"))
+    with pytest.raises(ImproperlyConfigured, match=r"\.env is not UTF-8 text \(byte 21\)"):
+        load_dotenv(file, {})
+    file.write_bytes(b"\xef\xbb\xbfPORT=9000\n")
+    environ: dict[str, str] = {}
+    load_dotenv(file, environ)
+    assert environ == {"PORT": "9000"}
+
+
 def test_a_missing_dotenv_is_no_error(tmp_path: Path) -> None:
     environ: dict[str, Any] = {}
     load_dotenv(tmp_path / "none", environ)

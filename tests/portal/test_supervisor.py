@@ -259,6 +259,19 @@ def test_a_wrong_setting_is_a_clear_line(start: Start, environment: dict[str, st
     assert "Traceback" not in lobby.output
 
 
+def test_make_hands_on_what_was_said_and_nothing_else() -> None:
+    """A variable that make made up, empty, would win over the one in .env."""
+    names = ("HOST", "PORT", "DATA_DIR", "PYTHON")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    environment["HOST"] = "127.0.0.1"
+    show = ["make", "--no-print-directory", "--silent", "--eval=show: ; @env", "show", "PORT=9000"]
+    told = subprocess.run(show, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    seen = dict(
+        line.split("=", 1) for line in told.splitlines() if line.startswith(tuple(f"{name}=" for name in names))
+    )
+    assert seen == {"HOST": "127.0.0.1", "PORT": "9000"}
+
+
 def test_a_data_directory_that_cannot_be_made_is_one_clear_line(start: Start, tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("not a directory")

@@ -1,7 +1,7 @@
 """``manage.py prepare``: migrates the database, registers what the environment offers, makes the demonstration.
 
-Writes JSON lines for the supervisor: ``{"step": …}`` while it works, ``{"facts": …}`` at the end. Running it again
-changes nothing.
+Writes JSON lines for the supervisor: ``{"step": …}`` while it works, ``{"facts": …}`` as it knows them: of the
+demonstration before any provider is asked, which may take its time. Running it again changes nothing.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ class Command(BaseCommand):
         if settings.DEMO and not is_seeded():
             self._say("step", "Making the demonstration: five lines of business and two months of usage.")
             call_command("demo", "seed", verbosity=0)
-        facts: dict[str, Any] = {"found": [found.line for found in register_from_environment()]}
         if settings.DEMO:
-            facts |= {
+            facts = {
                 "logins": [{"email": person.email, "role": person.shown} for person in PEOPLE if person.shown],
                 "password": demo_password(),
                 "api_key": printed_key(),
                 "model": DEMO_MODEL,
             }
+            self._say("facts", facts)
+        found = [found.line for found in register_from_environment()]
         set_prepared(settings.BASE_DIR, settings.DATA_DIR, settings.DATABASE_URL, demo=settings.DEMO)
-        self._say("facts", facts)
+        self._say("facts", {"found": found})
 
     def _migrate(self) -> None:
         try:
