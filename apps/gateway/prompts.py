@@ -17,6 +17,7 @@ from msgspec import Raw
 from apps.gateway.errors import PromptRefused
 from apps.gateway.fronts.base import Arrived, Front, PromptReference
 from apps.gateway.fronts.parsing import parse_json
+from apps.gateway.routing.callers import CONVERSATION_HEADER
 from apps.gateway.snapshot import Principal, Snapshot
 from apps.gateway.snapshot_prompts import PromptFacts, VersionFacts
 from apps.models.providers.base import CARRIED, CONVERSATIONS, Operation, Target
@@ -97,9 +98,12 @@ class PromptCall:
 
 
 def asked(front: Front, body: bytes) -> PromptCall | None:
-    """The call, if it names a prompt; a body that is not even JSON is left to the front's own words."""
+    """The call, if it names a prompt; a body that is not even JSON is left to the front's own words.
+
+    Raises ``PromptRefused`` where the API carries no conversation: a prompt that is ignored would be worse.
+    """
     # An escaped key is as good as a plain one.
-    if front.operation not in (*CONVERSATIONS, "invoke") or (b'"prompt"' not in body and b"\\u00" not in body):
+    if b'"prompt"' not in body and b"\\u00" not in body:
         return None
     try:
         fields = _decode_fields(body)
@@ -107,6 +111,12 @@ def asked(front: Front, body: bytes) -> PromptCall | None:
         return None
     if not bytes(fields.get("prompt", b"null")).startswith(b"{"):
         return None
+    if front.operation not in (*CONVERSATIONS, "invoke"):
+        raise PromptRefused(
+            "This API takes no prompt of the catalog: ask it on an API that carries a conversation.",
+            param="prompt",
+            code="prompt_not_supported",
+        )
     if front.operation == "invoke" and shape_of(fields) != "messages":
         return None  # a body that is its maker's own, whatever it calls a prompt
     model = bytes(fields.get("model", b""))
@@ -123,7 +133,7 @@ async def fill(
 ) -> Arrived:
     """The call with the rendered prompt in it. Sets ``call.served``. Raises ``GatewayError``."""
     reference, _ = parse_json(_decode_prompt, bytes(call.fields.pop("prompt")), "prompt")
-    version = await _find(call, reference, principal, snapshot, pinned, request_id)
+    version = await _find(call, reference, arrived.headers, principal, snapshot, pinned, request_id)
     try:
         messages = version.template.render(reference.variables or {})
     except VariablesInvalid as error:
@@ -149,6 +159,7 @@ async def fill(
 async def _find(
     call: PromptCall,
     reference: PromptReference,
+    headers: Mapping[bytes, bytes],
     principal: Principal,
     snapshot: Snapshot,
     pinned: Pinned,
@@ -186,7 +197,7 @@ async def _find(
             param="prompt.label",
             code="prompt_label_not_found",
         )
-    by, key = _who(call.fields, reference, principal, request_id)
+    by, key = _who(call.fields, reference, headers, principal, request_id)
     total = sum(weight for _, weight in shares)
     number, weight = choose(shares, f"{prompt.id}:{label}:{key}")
     version = prompt.versions[number]
@@ -212,11 +223,22 @@ def choose(shares: tuple[tuple[int, int], ...], key: str) -> tuple[int, int]:
 
 
 def _who(
-    fields: Mapping[str, Raw], reference: PromptReference, principal: Principal, request_id: str
+    fields: Mapping[str, Raw],
+    reference: PromptReference,
+    headers: Mapping[bytes, bytes],
+    principal: Principal,
+    request_id: str,
 ) -> tuple[str, str]:
     """(what it is, the key) that a caller's next requests share; of nobody known, each request is on its own."""
     if reference.sticky:
         return "sticky", reference.sticky
+    # A conversation has one name, for the routes that keep it and for prompts.
+    named = headers.get(CONVERSATION_HEADER, b"").decode("latin-1").strip()
+    if not named and (raw := bytes(fields.get("lobby", b"null"))).startswith(b"{"):
+        said = bytes(_decode_fields(raw).get("conversation", b"null"))
+        named = _decode_text(said) if said.startswith(b'"') else ""
+    if named:
+        return "conversation", named
     for name in _WHO:
         raw = bytes(fields.get(name, b"null"))
         if raw not in (b"null", b'""'):

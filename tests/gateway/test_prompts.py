@@ -36,6 +36,9 @@ result = prompt.pk
 """
 
 
+HEADER = "x-lobby-prompt-version"
+
+
 @pytest.fixture(scope="module")
 def model(world: World) -> str:
     return world.model()
@@ -235,6 +238,69 @@ def test_a_split_label_stays_with_its_user(prompted: World) -> None:
     }
     assert all(len(seen) == 1 for seen in versions.values())
     assert {each for seen in versions.values() for each in seen} == {"1", "2"}
+
+
+@pytest.mark.parametrize("path", ["messages", "responses", "converse"])
+def test_a_split_label_stays_with_its_user_in_the_words_of_each_api(prompted: World, model: str, path: str) -> None:
+    """Streamed, so that each way of streaming tells the version, too."""
+
+    def version(user: str) -> str:
+        body: dict[str, Any] = {"prompt": {"id": "triage", "label": "split", "variables": {"claim": "hail"}}}
+        match path:
+            case "converse":
+                address = f"{prompted.lobby.url}/model/{model}/converse-stream"
+                body |= {"requestMetadata": {"user_id": user}}
+            case "messages":
+                address = f"{prompted.lobby.base_url}/messages"
+                body |= {"metadata": {"user_id": user}, "stream": True}
+            case _:
+                address = f"{prompted.lobby.base_url}/responses"
+                body |= {"safety_identifier": user, "stream": True}
+        answer = httpx.post(address, json=body, headers=bearer(prompted.key), timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.headers["x-lobby-prompt-version"]
+
+    versions = {user: {version(user) for _ in range(2)} for user in ("ann", "bob", "cho", "dee", "eve", "fay")}
+    assert all(len(seen) == 1 for seen in versions.values())
+    assert {each for seen in versions.values() for each in seen} == {"1", "2"}
+
+
+@pytest.mark.parametrize("named_by", ["header", "lobby", "conversation", "sticky"])
+def test_the_turns_of_a_conversation_have_one_version(prompted: World, named_by: str) -> None:
+    def version(name: str) -> str:
+        prompt = {"id": "triage", "label": "split", "variables": {"claim": "hail"}}
+        body: dict[str, Any] = {"prompt": prompt, "user": "someone"}
+        headers = bearer(prompted.key)
+        match named_by:
+            case "header":
+                headers |= {"x-lobby-conversation": name}
+            case "lobby":
+                body |= {"lobby": {"conversation": name}}
+            case "conversation":
+                body |= {"conversation": name}
+            case _:
+                prompt |= {"sticky": name}
+        answer = httpx.post(f"{prompted.lobby.base_url}/chat/completions", json=body, headers=headers, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.headers[HEADER]
+
+    seen = [{version(f"c-{n}") for _ in range(2)} for n in range(8)]
+    assert all(len(each) == 1 for each in seen)
+    assert set().union(*seen) == {"1", "2"}
+
+
+@pytest.mark.parametrize("path", ["/embeddings", "/messages/count_tokens", "/rerank", "/moderations"])
+def test_an_api_that_takes_no_prompt_says_so(prompted: World, model: str, path: str) -> None:
+    body = {
+        "model": model,
+        "input": "x",
+        "query": "x",
+        "documents": ["x"],
+        "messages": [{"role": "user", "content": "x"}],
+    }
+    answer = ask(prompted, path, body)
+    error = answer.json()["error"]
+    assert (answer.status_code, "takes no prompt of the catalog" in error["message"]) == (400, True)
 
 
 def test_shares_are_as_weighted_and_a_growing_canary_keeps_whom_it_has() -> None:
