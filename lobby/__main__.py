@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lobby import datasets, gates, prompts, redteam, reports
+from lobby import datasets, gates, prompts, redteam, reports, sweeps
 from lobby.api import Api, Failed
 
 FAILED, DIFFERENT = 2, 1
@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         api = Api.from_environment()
         tenant = asked.tenant or api.tenant()
+        if asked.thing == "eval" and asked.verb == "sweep":
+            return _sweep(api, tenant, asked)
         if asked.thing in ("eval", "gate"):
             return _gate(api, tenant, asked)
         if asked.thing == "redteam":
@@ -95,6 +97,23 @@ def _gate(api: Api, tenant: str, asked: argparse.Namespace) -> int:
         print(f"lobby: {error.message}", file=sys.stderr)  # standard output has the decision
         return FAILED
     return code if asked.thing == "gate" or asked.gate else 0
+
+
+def _sweep(api: Api, tenant: str, asked: argparse.Namespace) -> int:
+    given = {
+        "prompt": asked.prompt,
+        "prompt_versions": asked.version,
+        "models": asked.model,
+        "split": asked.split,
+        "suite": asked.suite,
+        "scorers": [{"scorer": each} for each in asked.scorer or []],
+        "parameter_values": sweeps.values_of(asked.set or []),
+    }
+    plan = {"tenant": tenant, "project": asked.project or api.project(), "dataset": asked.dataset}
+    plan |= {name: value for name, value in given.items() if value}
+    found = sweeps.run(api, plan, asked.timeout)
+    print(json.dumps(found, ensure_ascii=False) if asked.json else sweeps.told(found))
+    return 0
 
 
 def _red_team(api: Api, tenant: str, asked: argparse.Namespace) -> int:
@@ -214,6 +233,17 @@ def _gate_parser(things: Any, common: argparse.ArgumentParser) -> None:
     run.add_argument("--scorer", action="append", help="with --dataset or --suite; may be given several times")
     run.add_argument("--project", default="", help="with the same: whose budget; by default the key's project")
     run.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="how long to wait")
+    sweep = verbs.add_parser("sweep", help="several models, versions or parameters side by side", parents=[common])
+    sweep.add_argument("--prompt", default="", help="left out: the models alone, with the examples' own messages")
+    sweep.add_argument("--version", type=int, action="append", help="may be given several times; by default the newest")
+    sweep.add_argument("--model", action="append", help="may be given several times; by default the version's own")
+    sweep.add_argument("--set", action="append", metavar="NAME=A,B", help="values of a parameter: temperature=0,0.7")
+    sweep.add_argument("--dataset", required=True, help="its newest version")
+    sweep.add_argument("--split", default="", choices=("test", "dev"))
+    sweep.add_argument("--suite", default="", help="a set of scorers, such as standard")
+    sweep.add_argument("--scorer", action="append", help="may be given several times")
+    sweep.add_argument("--project", default="", help="whose budget; by default the key's project")
+    sweep.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="how long to wait")
     status = verbs.add_parser("status", help="a prompt's gates, and how far they are", parents=[common])
     status.add_argument("--prompt", required=True)
 

@@ -80,6 +80,13 @@ class Api:
             raise Failed("The key is not of one tenant: name it with --tenant.")
         return str(tenants[0])
 
+    def project(self) -> str:
+        """The slug of the key's project."""
+        key = self.get("me")["key"]
+        if not key:
+            raise Failed("Say with --project in which project models are called.")
+        return str(key["project"]).rpartition("/")[2]
+
     def _call(self, method: str, path: tuple[object, ...], **options: Any) -> Any:
         address = "/".join(quote(str(part), safe="") for part in path)
         try:

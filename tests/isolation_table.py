@@ -311,6 +311,7 @@ API: dict[str, Row] = {
 _RUN_SERVICE = frozenset({"developer", "scientist", "owner", "service_admin"})
 _RUN, _PAUSED, _ENDED = _by("id", "run", "nosuchrun"), _by("id", "paused", "nosuchrun"), _by("id", "ended", "nosuchrun")
 _RUN_PAGE = _by("run", "run", "nosuchrun")
+_SWEEP, _SWEEP_PAGE = _by("id", "sweep", "nosuchsweep"), _by("sweep", "sweep", "nosuchsweep")
 _ITEM = Target(
     lambda world, which: {
         **_RUN_PAGE.arguments(world, which),
@@ -324,6 +325,10 @@ def _new_run(world: World, which: Which) -> dict[str, Any]:
     dataset = _pick(which, "golden-own", f"golden-{CANARY}", "golden-none")
     scorers = [{"scorer": _pick(which, "exact", "exact", "none")}]
     return {**_project(which), "dataset": dataset, "scorers": scorers, "model": "acme/open:1b"}
+
+
+def _new_sweep(world: World, which: Which) -> dict[str, Any]:
+    return _new_run(world, which) | {"parameter_values": {"temperature": [0, 1]}}
 
 
 def _run_form(world: World, which: Which) -> dict[str, Any]:
@@ -398,6 +403,8 @@ _API_RUNNERS = _RUN_SERVICE | {"key:management"}
 API |= {
     "api:evaluation-list": api(GET=READERS, POST=to(BUILDERS | {"key:management"}, _new_run)),
     "api:evaluation-estimate": api(POST=to(_API_RUNNERS, _new_run)),
+    "api:sweep-list": api(POST=to(BUILDERS | {"key:management"}, _new_sweep)),
+    "api:sweep-detail": api(_SWEEP, GET=READERS),
     "api:evaluation-detail": api(_RUN, GET=READERS),
     "api:evaluation-item-list": api(_RUN, GET=READERS),
     "api:evaluation-pause": api(_RUN, POST=to(_API_RUNNERS, {})),
@@ -599,6 +606,7 @@ PAGES: dict[str, Row] = {
     "evaluation:run-create": page(GET=_RUN_SERVICE, POST=Act(BUILDERS, _run_form)),
     "evaluation:run-estimate": page(POST=Act(_RUN_SERVICE, _run_form, audited=False)),
     "evaluation:run-detail": page(_RUN_PAGE, GET=MEMBERS),
+    "evaluation:sweep-detail": page(_SWEEP_PAGE, GET=MEMBERS),
     "evaluation:run-progress": page(_RUN_PAGE, GET=MEMBERS),
     "evaluation:run-item": page(_ITEM, GET=MEMBERS),
     "evaluation:red-team-list": page(GET=MEMBERS),

@@ -329,7 +329,9 @@ def _furnish_runs(kinds: dict[str, Any], project: Project, admin: User, word: st
             status=status,
             items_total=1,
             created_by=admin,
+            sweep=f"sweep{tenant.pk}",
         )
+        kinds["sweep"] = run.sweep
         EvaluationMetric.objects.create(evaluation=run, scorer_version=scorer_version)
         item = EvaluationItem.objects.create(
             evaluation=run, revision=revision, position=0, status="error", error=f"Lost {word}", output=word

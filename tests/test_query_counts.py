@@ -374,6 +374,7 @@ def runs(cast: Cast, count: int) -> None:
                 tenant=cast.claims,
                 project=cast.triage,
                 name=f"Run {n}",
+                sweep="sweep",
                 model="m",
                 prompt_version=versions[n],
                 dataset_version=frozen[n],
@@ -520,6 +521,8 @@ LISTS: dict[str, Builder] = {
     "evaluation:monitor-list": monitors,
     "evaluation:monitor-detail": monitors,
     "evaluation:run-list": runs,
+    "evaluation:sweep-detail": runs,
+    "api:sweep-detail": runs,
     "evaluation:scorer-list": runs,
     "evaluation:red-team-list": attacked,
     "evaluation:red-team-report": attacked,
@@ -570,6 +573,8 @@ def test_a_list_costs_the_same_with_3_and_300_rows(cast: Cast, name: str, part: 
         arguments = {"tenant": "claims", "dataset": "d0"}
     if name in {"api:monitor-check-list", "evaluation:monitor-detail"}:
         arguments = {"tenant": "claims", "monitor": "first"}
+    if name.endswith(":sweep-detail"):
+        arguments = {"id": "sweep"} if name.startswith("api:") else {"sweep": "sweep"}
     if name == "evaluation:red-team-report":
         arguments = {"run": "attacked"}
     url = reverse(name, kwargs=arguments) + QUERIES.get(name, "?page_size=200" if _takes_page_size(name) else "")

@@ -35,6 +35,7 @@ LOGGED_AT_ONCE: Final = 20
 LONGEST_TEXT: Final = 2_000
 ENDS: Final = {RunStatus.DONE: "FINISHED", RunStatus.FAILED: "FAILED", RunStatus.CANCELLED: "KILLED"}
 TABLE: Final = "items.json"
+_WITH: Final = ("tenant", "project", "prompt_version__prompt", "dataset_version__dataset", "created_by")
 
 log = structlog.get_logger(__name__)
 
@@ -62,9 +63,7 @@ def log_finished_runs() -> list[str]:
 
 
 def _waiting() -> QuerySet[Evaluation]:
-    rows = Evaluation.objects.unscoped(WHY).select_related(
-        "tenant", "project", "prompt_version__prompt", "dataset_version__dataset", "created_by"
-    )
+    rows = Evaluation.objects.unscoped(WHY).select_related(*_WITH)
     stale = timezone.now() - CLAIM
     free = Q(mlflow_claimed_at=None) | Q(mlflow_claimed_at__lt=stale)
     return rows.filter(free, status__in=ENDS, mlflow_status=MlflowStatus.PENDING, finished_at__isnull=False).order_by(
@@ -134,6 +133,9 @@ def log_run(run: Evaluation) -> None:
 def _experiment(mlflow: Any, run: Evaluation) -> str:
     from mlflow.exceptions import MlflowException
 
+    if run.sweep:  # its runs are nested under one, and so are in the experiment of the first of them
+        rows = Evaluation.objects.unscoped(WHY).select_related(*_WITH).filter(tenant=run.tenant_id, sweep=run.sweep)
+        run = rows.order_by("pk").first() or run
     version = run.prompt_version
     subject = f"prompt {version.prompt.slug}" if version is not None else f"model {run.model}"
     if run.trigger == Trigger.MONITOR:
@@ -181,7 +183,14 @@ def _create(mlflow: Any, experiment_id: str, run: Evaluation) -> str:
 
 def _create_parent(mlflow: Any, experiment_id: str, run: Evaluation) -> str:
     """The run under which a sweep's are nested. It has nothing of its own, and so is ended at once."""
-    tags = {"lobby.sweep": run.sweep, "lobby.project": run.project.slug, "mlflow.source.name": "Lobby"}
+    url = _portal_url("evaluation:sweep-detail", run.sweep)
+    tags = {
+        "lobby.sweep": run.sweep,
+        "lobby.url": url,
+        "lobby.project": run.project.slug,
+        "mlflow.source.name": "Lobby",
+        "mlflow.note.content": f"[The sweep]({url}) in Lobby.",
+    }
     started = _milliseconds(run.created_at)
     made = mlflow.create_run(experiment_id, start_time=started, run_name=f"Sweep {run.sweep}", tags=tags).info.run_id
     first = _find(mlflow, experiment_id, "lobby.sweep", run.sweep)

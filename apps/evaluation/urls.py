@@ -59,6 +59,7 @@ urlpatterns = [
     path("evaluations/", runs.run_list, name="run-list"),
     path("evaluations/new/", runs.run_create, name="run-create"),
     path("evaluations/new/estimate/", runs.run_estimate, name="run-estimate"),
+    path("evaluations/sweeps/<slug:sweep>/", runs.sweep_detail, name="sweep-detail"),
     path(_run, runs.run_detail, name="run-detail"),
     path(_run + "progress/", runs.run_progress, name="run-progress"),
     path(_run + "act/", runs.run_act, name="run-act"),

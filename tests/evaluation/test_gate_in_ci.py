@@ -13,7 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from lobby import gates, reports
+from lobby import gates, reports, sweeps
 from tests.cast import PASSWORD
 from tests.live import ROOT, LiveLobby, LobbyFactory
 from tests.models.test_hub_in_browser import ARGUMENTS
@@ -132,6 +132,17 @@ def test_from_a_prompts_file_and_a_csv_to_a_verdict_by_the_command_alone(
     for metric in ("Normalised match", "Robustness: ROUGE-L", "Toxicity screen", "Bias screen: refusals"):
         assert f"| {metric} |" in told, metric
     assert team.evaluated(wrong, *suite, "--gate", code=gates.INCONCLUSIVE)["id"] == screened["id"]
+
+    # Two versions at two temperatures, side by side: no gate, no verdict.
+    axes = ("--version", "1", "--version", wrong, "--set", "temperature=0,0.5")
+    swept = team.run("eval", "sweep", "--prompt", "triage", *axes, "--dataset", "few", "--scorer", "exact-match")
+    assert swept["axes"] == ["prompt", "temperature"]
+    assert [(row["tried"], row["run"]["metrics"][0]["mean"]) for row in swept["rows"]] == [
+        ([f"version {version}", value], mean) for version, mean in (("1", 0.5), (wrong, 0.0)) for value in ("0", "0.5")
+    ]
+    told = sweeps.told(swept)
+    assert told.splitlines()[0].split() == ["prompt", "temperature", "exact-match", "ms", "USD"]
+    assert len(told.splitlines()) == 5
 
     # With a plan a better version releases itself.
     lobby.python(PLAN)

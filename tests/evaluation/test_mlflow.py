@@ -27,6 +27,126 @@ def log(world: RunsWorld, url: str) -> list[str]:
     return logged
 
 
+def swept(world: RunsWorld, slug: str, **axes: Any) -> list[str]:
+    """The runs of a sweep on one example, each ended."""
+    question = {"messages": [{"role": "user", "content": f"of the sweep {slug}"}]}
+    runs: list[str] = world.run(
+        """
+from apps.evaluation.services.sweeps import Axes, plans_of, start_sweep
+version = DatasetVersion.objects.unscoped("test").select_related("dataset").get(pk=version)
+versions = ScorerVersion.objects.unscoped("test").filter(scorer__kind__in=kinds)
+metrics = [MetricChoice(each) for each in versions.select_related("scorer")]
+plan = RunPlan(project=project, dataset_version=version, metrics=metrics, model="fake-chat")
+result = [run.public_id for run in start_sweep(actor=ada, plans=plans_of(plan, Axes(**axes)))]
+""",
+        version=world.dataset(slug, [{"input": question, "expected": "w0"}]),
+        kinds=KINDS,
+        axes=axes,
+    )
+    for run in runs:
+        assert world.work(run) == "ended"
+    return runs
+
+
+# What MLflow has of some runs: a row each, wherever they are.
+_HAS = """
+from django.conf import settings
+from apps.evaluation import mlflow_log
+settings.MLFLOW_TRACKING_URI = url
+mlflow = mlflow_log.client()
+everywhere = [each.experiment_id for each in mlflow.search_experiments()]
+rows = [
+    each for each in mlflow.search_runs(everywhere, "tags.`lobby.evaluation` != ''", max_results=1000)
+    if each.data.tags["lobby.evaluation"] in wanted
+]
+result = [
+    {
+        "run": each.data.tags["lobby.evaluation"],
+        "status": each.info.status,
+        "experiment": mlflow.get_experiment(each.info.experiment_id).name,
+        "parent": each.data.tags["mlflow.parentRunId"],
+        "parent_name": mlflow.get_run(each.data.tags["mlflow.parentRunId"]).data.tags["lobby.url"],
+        "metrics": each.data.metrics,
+        "model": each.data.params["model"],
+        "artifacts": sorted(found.path for found in mlflow.list_artifacts(each.info.run_id)),
+    }
+    for each in rows
+]
+"""
+
+
+def had(world: RunsWorld, url: str, runs: list[str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = world.run(_HAS, url=url, wanted=runs)
+    return rows
+
+
+def test_runs_that_end_while_the_server_is_down_are_logged_once_when_it_is_back(
+    runs_world: RunsWorld, session_mlflow: MlflowServer
+) -> None:
+    """A sweep over models, nested under one run. The server is killed, and goes once more before Lobby knows."""
+    world = runs_world
+    other = world.world.model()
+    session_mlflow.kill()
+    try:
+        runs = swept(world, "while-away", models=["fake-chat", other], parameters={"temperature": [0, 1]})
+        assert len(runs) == 4
+        assert log(world, session_mlflow.url) == []
+        waiting = "result = [run_named(run).mlflow_status for run in wanted]"
+        assert world.run(waiting, wanted=runs) == ["pending"] * 4
+    finally:
+        session_mlflow.start()
+    logged: list[str] = []
+    while more := log(world, session_mlflow.url):  # other tests' runs wait, too
+        logged += more
+    assert sorted(set(logged) & set(runs)) == sorted(runs)
+    assert len(logged) == len(set(logged))
+    rows = had(world, session_mlflow.url, runs)
+    assert sorted(row["run"] for row in rows) == sorted(runs), "each once"
+    assert len({row["parent"] for row in rows}) == 1
+    assert {row["experiment"] for row in rows} == {"acme: model fake-chat"}
+    assert sorted(row["model"] for row in rows) == sorted(["fake-chat", other] * 2)
+    assert "/evaluations/sweeps/" in rows[0]["parent_name"]
+    before = {row["run"]: row for row in rows}
+    for run in runs:
+        means = {slug: summary["mean"] for slug, summary in world.facts(run)["metrics"].items()}
+        assert {slug: before[run]["metrics"][slug] for slug in means} == means
+    # It went away before Lobby knew that all had arrived: the same is logged over itself.
+    world.run(
+        """
+rows = Evaluation.objects.unscoped("test").filter(public_id__in=wanted)
+rows.update(mlflow_status="pending", mlflow_claimed_at=None)
+""",
+        wanted=runs,
+    )
+    session_mlflow.restart()
+    assert sorted(log(world, session_mlflow.url)) == sorted(runs)
+    assert {row["run"]: row for row in had(world, session_mlflow.url, runs)} == before
+
+
+def test_what_was_half_logged_when_the_server_went_is_made_whole(
+    runs_world: RunsWorld, session_mlflow: MlflowServer
+) -> None:
+    world = runs_world
+    (run,) = swept(world, "half-logged")
+    world.run(
+        """
+from django.conf import settings
+from apps.evaluation import mlflow_log
+settings.MLFLOW_TRACKING_URI = url
+row, mlflow = store.find_run(run), mlflow_log.client()
+mlflow_log._create(mlflow, mlflow_log._experiment(mlflow, row), row)
+Evaluation.objects.unscoped("test").filter(pk=row.pk).update(mlflow_claimed_at=None)
+""",
+        url=session_mlflow.url,
+        run=run,
+    )
+    assert run in log(world, session_mlflow.url)
+    (row,) = had(world, session_mlflow.url, [run])
+    assert row["status"] == "FINISHED"
+    assert row["metrics"]["contains"] == world.facts(run)["metrics"]["contains"]["mean"]
+    assert row["artifacts"] == ["items.json", "summary.json"]
+
+
 def test_each_run_is_logged_once_with_its_numbers_also_when_mlflow_was_away(
     runs_world: RunsWorld, session_mlflow: MlflowServer
 ) -> None:
@@ -36,13 +156,14 @@ def test_each_run_is_logged_once_with_its_numbers_also_when_mlflow_was_away(
     version = world.dataset("mlflow", [{"input": question, "expected": "w0"}] * 1)
     sweep: list[str] = world.run(
         """
+from apps.evaluation.services.sweeps import start_sweep
 version = DatasetVersion.objects.unscoped("test").select_related("dataset").get(pk=version)
 versions = ScorerVersion.objects.unscoped("test").filter(scorer__kind__in=kinds)
 metrics = [MetricChoice(each) for each in versions.select_related("scorer")]
 plans = [
     RunPlan(project=project, dataset_version=version, metrics=metrics, model="fake-chat", seed=seed) for seed in (1, 2)
 ]
-result = [run.public_id for run in runs.start_sweep(actor=ada, plans=plans)]
+result = [run.public_id for run in start_sweep(actor=ada, plans=plans)]
 """,
         version=version,
         kinds=KINDS,

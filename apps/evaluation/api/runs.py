@@ -11,26 +11,30 @@ from rest_framework.response import Response
 from apps.evaluation.models import DatasetVersion, Evaluation, Scorer
 from apps.evaluation.selectors import runs as selectors
 from apps.evaluation.selectors import scorers as scorer_selectors
+from apps.evaluation.selectors.sweeps import get_sweep_for
 from apps.evaluation.serializers.runs import (
     EstimateOut,
     ItemOut,
     NewRun,
     NewScorer,
+    NewSweep,
     RunDetailOut,
     RunOut,
     ScorerChanges,
     ScorerOut,
     ScorerVersionOut,
+    SweepOut,
 )
 from apps.evaluation.services import runs, scorers
 from apps.evaluation.services.runs import MetricChoice, RunPlan
 from apps.evaluation.services.suites import set_up_for_an_estimate, with_suite
+from apps.evaluation.services.sweeps import Axes, plans_of, start_sweep
 from apps.evaluation.types import ItemStatus, MetricRole, RunStatus, Trigger
 from apps.prompts.models import PromptVersion
 from apps.prompts.selectors import get_prompt_for, versions_of
 from apps.tenants import selectors as tenants
 from apps.tenants.access import require
-from apps.tenants.errors import NotFound
+from apps.tenants.errors import Invalid, NotFound
 from apps.tenants.rest.filters import ChoiceFilter, Filters, FlagFilter, TextFilter
 from apps.tenants.rest.schema import CONFLICT, NOT_FOUND, operation
 from apps.tenants.rest.views import ApiView
@@ -85,6 +89,52 @@ class RunEstimate(ApiView):
         with set_up_for_an_estimate():
             found = runs.estimate_run(actor=self.actor, plan=planned(self, body))
         return self.shown(EstimateOut, found)
+
+
+class SweepList(ApiView):
+    @operation(
+        "start-sweep",
+        "Start a sweep",
+        tag=EVALUATIONS,
+        request=NewSweep,
+        response=SweepOut,
+        status=201,
+        errors=CONFLICT,
+        description="Several versions, models or values of parameters, each with each, as runs of their own: all of"
+        " them, or none. A budget is each run's.",
+    )
+    def post(self, request: Request) -> Response:
+        body = self.body(NewSweep)
+        axes = _axes(self, body)
+        with transaction.atomic():
+            started = start_sweep(actor=self.actor, plans=plans_of(planned(self, body), axes), trigger=Trigger.CI)
+        return self.shown(SweepOut, get_sweep_for(self.actor, started[0].sweep), 201)
+
+
+class SweepDetail(ApiView):
+    @operation("get-sweep", "Get a sweep", tag=EVALUATIONS, response=SweepOut, errors=NOT_FOUND)
+    def get(self, request: Request, id: str) -> Response:
+        return self.shown(SweepOut, get_sweep_for(self.actor, id))
+
+
+def _axes(view: ApiView, body: dict[str, Any]) -> Axes:
+    values = body.get("parameter_values", {})
+    if any(not isinstance(each, list) or not each for each in values.values()):
+        raise Invalid("Each parameter has a list of values to try.", field="parameter_values")
+    versions: list[PromptVersion] = []
+    if "prompt_versions" in body:
+        if "prompt" not in body:
+            raise Invalid("Versions are a prompt's: name it.", field="prompt")
+        versions = [
+            view.referenced(
+                "prompt_versions",
+                lambda number=number: prompt_version_of(  # type: ignore[misc]
+                    view.actor, body["tenant"], body | {"prompt_version": number}
+                ),
+            )
+            for number in body["prompt_versions"]
+        ]
+    return Axes(versions, body.get("models", []), values)
 
 
 class _OfRun(ApiView):

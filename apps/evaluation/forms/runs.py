@@ -1,18 +1,21 @@
-"""A run in three choices: what, on which dataset, with which scorers."""
+"""A run in three choices: what, on which dataset, with which scorers. More of the first makes a sweep of it."""
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
 from django import forms
 
+from apps.evaluation.errors import RunRefused
 from apps.evaluation.models import ScorerVersion
 from apps.evaluation.running.subjects import RECORDED
 from apps.evaluation.scorers.suites import STANDARD, SUITES
 from apps.evaluation.selectors import runs as selectors
 from apps.evaluation.services.runs import MetricChoice, RunPlan
 from apps.evaluation.services.suites import with_suite
+from apps.evaluation.services.sweeps import Axes, plans_of
 from apps.evaluation.types import Split
 from apps.gateway.routing.selectors import routes_for
 from apps.models.selectors import callable_models_for
@@ -27,7 +30,7 @@ NO_PROMPT = "The model alone, with the examples' own messages"
 
 
 class RunForm(forms.Form):
-    """``plan()`` is what a valid form asks for."""
+    """``plans()`` is what a valid form asks for: one run, or several that are one sweep."""
 
     prompt_version = forms.ChoiceField(label="Prompt", required=False)
     model = forms.ChoiceField(required=False, help_text="Left open: the model that the prompt's version names.")
@@ -55,6 +58,22 @@ class RunForm(forms.Form):
         decimal_places=6,
         help_text="It pauses before it costs more.",
     )
+    also_models = forms.MultipleChoiceField(
+        label="More models", required=False, widget=forms.CheckboxSelectMultiple, help_text="Beside the model above."
+    )
+    also_versions = forms.CharField(
+        label="More versions of the prompt",
+        required=False,
+        max_length=200,
+        help_text="Their numbers, such as 2, 3.",
+    )
+    parameters = forms.CharField(
+        label="Parameters",
+        required=False,
+        max_length=2_000,
+        widget=forms.Textarea(attrs={"rows": 3, "placeholder": "temperature: 0, 0.7, 1"}),
+        help_text="One on a line, over the prompt's own. Several values, with commas between them, are each tried.",
+    )
     reuse = forms.BooleanField(
         label="Take answers again that the same call was given before",
         required=False,
@@ -81,6 +100,7 @@ class RunForm(forms.Form):
                 (RECORDED, "None: the answers that the examples bring"),
             ],
         )
+        self._choices("also_models", model_names(actor, tenant))
         self._choices(
             "dataset_version",
             [
@@ -117,8 +137,47 @@ class RunForm(forms.Form):
         chosen = set(map(str, self["scorers"].value() or []))
         return [(row, key in chosen) for key, row in self._scorers.items()]
 
-    def plan(self) -> RunPlan:
-        """Sets up what the suite lacks."""
+    def clean_also_versions(self) -> list[int]:
+        try:
+            return [int(each) for each in self.cleaned_data["also_versions"].replace(",", " ").split()]
+        except ValueError:
+            raise forms.ValidationError("Write numbers, with commas between them.") from None
+
+    def clean_parameters(self) -> dict[str, list[Any]]:
+        """The values of each, as JSON where they are; what is none is a word."""
+        found: dict[str, list[Any]] = {}
+        for line in self.cleaned_data["parameters"].splitlines():
+            name, colon, values = line.partition(":")
+            if not line.strip():
+                continue
+            if not colon or not name.strip() or not values.strip():
+                raise forms.ValidationError(f"Write “{line.strip()[:60]}” as a name, a colon and its values.")
+            found[name.strip()] = [_value(each.strip()) for each in values.split(",") if each.strip()]
+        return found
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether the part for several is in use, or wrong."""
+        names = ("also_models", "also_versions", "parameters")
+        return any(self[name].value() or self[name].errors for name in names)
+
+    def plans(self) -> list[RunPlan]:
+        """Sets up what the suite lacks. Raises ``RunRefused``."""
+        said, plan = self.cleaned_data, self._plan()
+        versions: list[PromptVersion] = []
+        if said["also_versions"]:
+            first = plan.prompt_version
+            if first is None:
+                raise RunRefused("Choose a prompt first.", field="also_versions")
+            for number in (first.number, *said["also_versions"]):
+                version = self._prompts.get(f"{first.prompt.slug}@{number}")
+                if version is None:
+                    raise RunRefused(f"{first.prompt.name} has no version {number}.", field="also_versions")
+                versions.append(version)
+        models = [plan.model or _model_of(plan.prompt_version), *said["also_models"]] if said["also_models"] else []
+        return plans_of(plan, Axes(versions, models, said["parameters"]))
+
+    def _plan(self) -> RunPlan:
         said = self.cleaned_data
         project: Project = self._projects[said["project"]]
         metrics = [MetricChoice(self._scorers[key]) for key in said["scorers"]]
@@ -137,6 +196,17 @@ class RunForm(forms.Form):
             budget_picousd=None if said["budget"] is None else to_picousd(said["budget"]),
             reuses_answers=said["reuse"],
         )
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _model_of(version: PromptVersion | None) -> str:
+    return "" if version is None else version.model
 
 
 def prompt_versions(actor: Actor, tenant: Tenant) -> dict[str, PromptVersion]:

@@ -72,6 +72,7 @@ class RunOut(Output):
     repetitions = serializers.IntegerField()
     seed = serializers.IntegerField(allow_null=True)
     trigger = serializers.ChoiceField(Trigger.choices)
+    sweep = serializers.CharField(help_text="The runs that were started with it have the same; empty without any.")
     items = serializers.IntegerField(source="items_total")
     estimate_usd = UsdOut(source="estimate_picousd", allow_null=True)
     budget_usd = UsdOut(source="budget_picousd", allow_null=True)
@@ -142,6 +143,35 @@ class RunFields(Input):
 
 class NewRun(RunFields):
     pass
+
+
+class NewSweep(RunFields):
+    prompt_versions = serializers.ListField(
+        child=Whole(min_value=1), required=False, max_length=24, help_text="In the place of prompt_version."
+    )
+    models = serializers.ListField(
+        child=Text(max_length=200), required=False, max_length=24, help_text="In the place of model."
+    )
+    parameter_values = JsonObject(
+        required=False,
+        help_text='By a parameter\'s name what to try: `{"temperature": [0, 0.7]}`. At most 24 runs in all.',
+    )
+
+
+class SweepRowOut(Output):
+    tried = serializers.ListField(child=serializers.CharField(), help_text="A value for each of the axes.")
+    run = RunOut()
+    mean_duration_ms = serializers.FloatField(source="duration_ms", allow_null=True)
+    mean_first_token_ms = serializers.FloatField(source="first_token_ms", allow_null=True)
+
+
+class SweepOut(Output):
+    id = serializers.CharField()
+    axes = serializers.ListField(
+        child=serializers.CharField(), help_text="What differs: `prompt`, `model`, or a parameter."
+    )
+    is_live = serializers.BooleanField(help_text="Whether one of its runs goes on.")
+    rows = SweepRowOut(many=True)
 
 
 class EstimateOut(Output):

@@ -22,7 +22,6 @@ from apps.evaluation.models import (
     ScorerVersion,
     VersionExample,
 )
-from apps.evaluation.models.runs import new_public_id
 from apps.evaluation.running import store
 from apps.evaluation.running.subjects import RECORDED, NotAskable, make_subject
 from apps.evaluation.running.worker import end
@@ -102,7 +101,7 @@ def start_run(
     run = Evaluation.objects.create(
         tenant=project.tenant,
         project=project,
-        name=validation.clean_name(plan.name or _name_of(plan)),
+        name=validation.clean_name(plan.name or name_of(plan)),
         prompt_version=plan.prompt_version,
         model=plan.model,
         parameters=dict(plan.parameters or {}),
@@ -137,15 +136,6 @@ def start_run(
     audit.record(actor, "evaluation.started", run, told, project.tenant)
     _wake(run)
     return run
-
-
-def start_sweep(
-    *, actor: Actor, plans: Sequence[RunPlan], trigger: str = Trigger.PERSON, caller: User | None = None
-) -> list[Evaluation]:
-    """Several runs that belong together: in MLflow they are nested under one."""
-    sweep = new_public_id()
-    with transaction.atomic():
-        return [start_run(actor=actor, plan=plan, trigger=trigger, sweep=sweep, caller=caller) for plan in plans]
 
 
 @transaction.atomic
@@ -380,7 +370,8 @@ def _estimate(plan: RunPlan) -> Estimate:
     )
 
 
-def _name_of(plan: RunPlan) -> str:
+def name_of(plan: RunPlan) -> str:
+    """What a run is called that nobody named."""
     what = "Recorded answers" if plan.model == RECORDED else plan.model
     if plan.prompt_version is not None:
         what = f"{plan.prompt_version.prompt.name} v{plan.prompt_version.number}"

@@ -18,8 +18,10 @@ from apps.evaluation.selectors import monitors
 from apps.evaluation.selectors import runs as selectors
 from apps.evaluation.selectors.redteam import is_red_team
 from apps.evaluation.selectors.runs import ItemQuery, RunQuery
+from apps.evaluation.selectors.sweeps import get_sweep_for
 from apps.evaluation.services import runs as services
 from apps.evaluation.services.suites import set_up_for_an_estimate
+from apps.evaluation.services.sweeps import estimate_sweep, start_sweep
 from apps.evaluation.types import RunStatus
 from apps.tenants.access import can, require
 from apps.tenants.errors import DomainError, PermissionDenied
@@ -98,7 +100,12 @@ def run_create(request: HttpRequest, here: Here) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             with transaction.atomic():  # a run that is refused leaves no scorers of its suite behind
-                run = services.start_run(actor=here.actor, plan=form.plan())
+                plans = form.plans()
+                if len(plans) > 1:
+                    started = start_sweep(actor=here.actor, plans=plans)
+                    messages.success(request, f"{len(started)} runs are queued.")
+                    return redirect("evaluation:sweep-detail", sweep=started[0].sweep)
+                run = services.start_run(actor=here.actor, plan=plans[0])
         except PermissionDenied:
             raise
         except DomainError as error:
@@ -120,7 +127,9 @@ def run_estimate(request: HttpRequest, here: Here) -> HttpResponse:
     if form.is_valid():
         try:
             with set_up_for_an_estimate():
-                context["estimate"] = services.estimate_run(actor=here.actor, plan=form.plan())
+                plans = form.plans()
+                context["runs"] = len(plans)
+                context["estimate"] = estimate_sweep(actor=here.actor, plans=plans)
         except DomainError as error:
             context["problem"] = str(error)
     return render(request, "evaluation/_run_estimate.html", context)
@@ -166,6 +175,13 @@ def run_detail(request: HttpRequest, here: Here, run: str) -> HttpResponse:
         "may_see_requests": can(here.actor, "request.view", found.tenant),
     }
     return render(request, "evaluation/run_detail.html", context)
+
+
+@require_GET
+@tenant_page
+def sweep_detail(request: HttpRequest, here: Here, sweep: str) -> HttpResponse:
+    """Runs that were started together, side by side. While one of them goes on the table comes again by itself."""
+    return render(request, "evaluation/sweep_detail.html", {"sweep": get_sweep_for(here.actor, sweep)})
 
 
 @require_GET
