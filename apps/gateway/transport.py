@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from typing import cast
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar, cast
 
 import httptools
 import httpx
@@ -26,6 +26,23 @@ DISPATCHED = "lobby.dispatched"
 """A request's extension: whether any of it has left, so that the upstream may have it."""
 
 Origin = tuple[str, str, int]
+T = TypeVar("T")
+
+
+async def first_that_accepts(addresses: list[str], seconds: float | None, connect: Callable[[str], Awaitable[T]]) -> T:
+    """One address after the other, each with its share of the time that is left: one that swallows packets does not
+    hide the others. Raises ``TimeoutError`` where one of them did, else the last ``OSError``."""
+    loop = asyncio.get_running_loop()
+    ends = None if seconds is None else loop.time() + seconds
+    failure: OSError = OSError("the host has no address")
+    for number, address in enumerate(addresses):
+        share = None if ends is None else (ends - loop.time()) / (len(addresses) - number)
+        try:
+            async with asyncio.timeout(share):
+                return await connect(address)
+        except OSError as error:  # a TimeoutError is one
+            failure = failure if isinstance(failure, TimeoutError) else error
+    raise failure
 
 
 class _Connection(asyncio.Protocol):
@@ -255,7 +272,7 @@ class Transport(httpx.AsyncBaseTransport):
             self._ssl = httpx.create_ssl_context(trust_env=False)
         try:
             async with asyncio.timeout(seconds):
-                connection = await self._connect_to_any(origin)
+                connection = await self._connect_to_any(origin, seconds)
         except TimeoutError:
             raise httpx.ConnectTimeout("the connection was not accepted in time") from None
         except OSError as error:
@@ -263,25 +280,23 @@ class Transport(httpx.AsyncBaseTransport):
         self._origins[connection] = origin
         return connection
 
-    async def _connect_to_any(self, origin: Origin) -> _Connection:
+    async def _connect_to_any(self, origin: Origin, seconds: float | None) -> _Connection:
         """The first of the host's addresses that accepts; by address, so that none but a checked one is reached."""
         scheme, host, port = origin
         loop = asyncio.get_running_loop()
-        failure = OSError(f"{host} has no address")
-        for address in await loop.run_in_executor(None, self._resolve, scheme, host, port):
-            try:
-                _, connection = await loop.create_connection(
-                    _Connection,
-                    address,
-                    port,
-                    ssl=self._ssl if scheme == "https" else None,
-                    server_hostname=host if scheme == "https" else None,
-                )
-            except OSError as error:
-                failure = error
-            else:
-                return connection
-        raise failure
+
+        async def connect(address: str) -> _Connection:
+            _, connection = await loop.create_connection(
+                _Connection,
+                address,
+                port,
+                ssl=self._ssl if scheme == "https" else None,
+                server_hostname=host if scheme == "https" else None,
+            )
+            return connection
+
+        addresses = await loop.run_in_executor(None, self._resolve, scheme, host, port)
+        return await first_that_accepts(addresses, seconds, connect)
 
     def _release(self, connection: _Connection) -> None:
         origin = self._origins.get(connection)

@@ -11,14 +11,14 @@ _FILLERS: Final = 4
 
 
 @contextlib.contextmanager
-def blackhole() -> Iterator[str]:
+def blackhole(host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Yields the base URL of a listening socket whose backlog is full: the kernel drops every further SYN."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((host, port))
         listener.listen(0)
         for _ in range(_FILLERS):
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        yield f"http://{host}:{listener.getsockname()[1]}/v1"

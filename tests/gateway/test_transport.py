@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from apps.gateway.transport import HIGH_WATER, KEEPALIVE_SECONDS, Transport
+from tests.fakes.blackhole import blackhole
 
 
 def plainly(scheme: str, host: str, port: int) -> list[str]:
@@ -198,6 +199,21 @@ async def test_a_reader_that_is_slow_holds_the_upstream_back() -> None:
 async def test_a_refused_connection_is_a_connect_error(free_port: int) -> None:
     with pytest.raises(httpx.ConnectError):
         await fetch(Transport(plainly), f"http://127.0.0.1:{free_port}/v1")
+
+
+async def test_an_address_that_swallows_packets_does_not_hide_the_others() -> None:
+    async with serving(replying(OK + b"content-length: 2\r\n\r\n{}")) as url:
+        port = httpx.URL(url).port
+        assert port is not None
+        with blackhole("127.0.0.2", port), blackhole("127.0.0.3", port):
+            for dead in (["127.0.0.2"], ["127.0.0.2", "127.0.0.3"]):
+                transport = Transport(lambda scheme, host, port, dead=dead: [*dead, "127.0.0.1"])  # type: ignore[misc]
+                assert await fetch(transport, url) == (200, b"{}")
+                await transport.aclose()
+            # Whoever swallowed them says more than who refused: it is a timeout.
+            transport = Transport(lambda scheme, host, port: ["127.0.0.2", "127.0.0.4"])
+            with pytest.raises(httpx.ConnectTimeout):
+                await fetch(transport, url)
 
 
 async def test_an_address_that_the_guard_refuses_is_not_connected_to() -> None:

@@ -18,6 +18,7 @@ from django.conf import settings
 
 from apps.gateway.routing.health import EndpointHealth, Health, State
 from apps.gateway.routing.shared_health import Board, BoardUnavailable, EndpointReport, Report
+from apps.gateway.transport import first_that_accepts
 from apps.models.errors import UrlRefused
 from apps.models.urls_guard import check_url, resolve
 
@@ -169,8 +170,10 @@ async def can_connect(url: str, seconds: float) -> bool:
         checked = check_url(url)
         async with asyncio.timeout(seconds):
             addresses = await asyncio.to_thread(resolve, checked)
-            _, writer = await asyncio.open_connection(addresses[0], checked.port)
-    except (OSError, TimeoutError, UrlRefused, IndexError):
+            _, writer = await first_that_accepts(
+                addresses, seconds, lambda address: asyncio.open_connection(address, checked.port)
+            )
+    except (OSError, UrlRefused):
         return False
     finally:
         if writer is not None:
