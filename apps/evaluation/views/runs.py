@@ -28,7 +28,7 @@ from apps.tenants.errors import DomainError, PermissionDenied
 from apps.tenants.forms import add_domain_error
 from apps.tenants.views.requests import Here, page_of, sorted_by, tenant_page
 
-ORDERS = {"name": "name", "started": "pk", "status": "status", "cost": "spent_picousd", "items": "items_total"}
+ORDERS = {"name": "name", "started": "created_at", "status": "status", "cost": "spent_picousd", "items": "items_total"}
 ITEMS_PER_PAGE = 25
 SHOWS = [("failing", "Failing"), ("errors", "Errors"), ("reused", "Taken again")]
 ACTS = {
