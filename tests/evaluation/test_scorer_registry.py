@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import ClassVar
+from zipfile import ZipFile
 
 import pytest
 
@@ -68,6 +70,50 @@ def test_a_package_brings_a_scorer_and_a_broken_one_is_told_by_name() -> None:
     assert "no_such_package" in made.broken["gone"]
     assert "no subclass" in made.broken["number"]
     assert "no JSON Schemas" in made.broken["unfounded"]
+
+
+ASK = """
+import django; django.setup()
+from apps.evaluation.scorers import Output, Sample, ScorerUnknown, drive
+from apps.evaluation.scorers.registry import get, make
+from apps.evaluation.selectors.scorers import kinds
+assert kinds()["claim-number"].title == "Claim number"
+sample = Sample("one", expected=("AC-7",))
+scores = [drive(make("claim-number"), sample, Output(text), lambda calls: []) for text in ("It is AC-7.", "No.")]
+print([score.value for score in scores])
+try:
+    get("gone")
+except ScorerUnknown as error:
+    print(error)
+"""
+
+
+def test_an_installed_package_as_the_docs_have_it_brings_its_scorer(tmp_path: Path) -> None:
+    """A wheel, put in place by pip, in a process that starts afterwards."""
+    docs = (ROOT / "docs" / "scorers.md").read_text()
+    [source] = re.findall(r"```python\n(.*?class ClaimNumber.*?)```", docs, re.DOTALL)
+    [entry_point] = re.findall(r'entry-points."lobby.scorers"\]\n(\S+) = "(\S+)"', docs)
+    about = "acme_scorers-1.0.dist-info"
+    files = {
+        "acme_scorers.py": source,
+        f"{about}/METADATA": "Metadata-Version: 2.1\nName: acme-scorers\nVersion: 1.0\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{about}/entry_points.txt": f"[{GROUP}]\n{' = '.join(entry_point)}\ngone = acme_scorers:NoSuchClass\n",
+    }
+    wheel = tmp_path / "acme_scorers-1.0-py3-none-any.whl"
+    with ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+        archive.writestr(f"{about}/RECORD", "".join(f"{name},,\n" for name in (*files, f"{about}/RECORD")))
+    site = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(site)]
+    subprocess.run([*pip, str(wheel)], check=True)
+    env = os.environ | {"PYTHONPATH": str(site), "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    done = subprocess.run([sys.executable, "-c", ASK], cwd=ROOT, env=env, capture_output=True, text=True)
+    scores, broken = done.stdout.splitlines()[-2:]
+    assert scores == "[1.0, 0.0]", done.stderr
+    assert "'gone' is installed and does not work" in broken
+    assert "NoSuchClass" in broken
 
 
 def test_an_unknown_scorer_is_told_with_those_there_are() -> None:
