@@ -88,7 +88,7 @@ def start_red_team(*, actor: Actor, plan: RedTeamPlan, trigger: str = Trigger.PE
         Conflict: the suite's dataset is archived, or another one has its name.
     """
     require(actor, "evaluation.run", plan.project.tenant, plan.project, what="run a red team")
-    caller_of(actor, plan.project)
+    caller_of(actor, plan.project.tenant)
     plan = _checked(actor, plan)
     suite = make_suite(actor=actor, plan=plan)
     target = plan.model

@@ -33,10 +33,10 @@ from apps.models.selectors import callable_models_for
 from apps.prompts.models import PromptVersion
 from apps.prompts.types import Parameters
 from apps.tenants import audit, validation
-from apps.tenants.access import ROLE_ACTIONS, Actor, require
+from apps.tenants.access import ROLE_ACTIONS, Actor, can, require
 from apps.tenants.errors import Conflict, PermissionDenied
 from apps.tenants.jobs import enqueue
-from apps.tenants.models import ApiKey, Membership, Project, User
+from apps.tenants.models import ApiKey, Membership, Project, Tenant, User
 from apps.tenants.types import Role
 
 RUN_TASK: Final = "evaluation.run"
@@ -95,7 +95,7 @@ def start_run(
     """
     project = plan.project
     require(actor, "evaluation.run", project.tenant, project, what="run an evaluation")
-    user, api_key = caller_of(actor, project, caller)
+    user, api_key = caller_of(actor, project.tenant, caller)
     plan = _checked(actor, plan)
     figures = _estimate(plan)
     run = Evaluation.objects.create(
@@ -232,20 +232,32 @@ def _locked(actor: Actor, run: Evaluation, what: str) -> Evaluation:
     return rows.get(pk=run.pk)
 
 
-def caller_of(actor: Actor, project: Project, caller: User | None = None) -> tuple[User | None, ApiKey | None]:
-    """For whom the gateway is called: it knows keys and members, and nobody else. Raises ``PermissionDenied``."""
+def caller_of(actor: Actor, tenant: Tenant, caller: User | None = None) -> tuple[User | None, ApiKey | None]:
+    """For whom the gateway is called: it knows keys and members, and nobody else, the platform's staff included.
+    Raises ``PermissionDenied``."""
     if actor.api_key_id is not None:
-        return actor.user, ApiKey.objects.for_tenant(project.tenant).get(pk=actor.api_key_id)
+        return actor.user, ApiKey.objects.for_tenant(tenant).get(pk=actor.api_key_id)
     user = caller if actor.is_system else actor.user
     calling = [role for role in Role.values if "model.call" in ROLE_ACTIONS[Role(role)]]
-    members = Membership.objects.for_tenant(project.tenant).filter(user=user, role__in=calling, user__is_active=True)
+    members = Membership.objects.for_tenant(tenant).filter(user=user, role__in=calling, user__is_active=True)
     if user is None or not members.exists():
         raise PermissionDenied(
-            f"A run calls models for a member of {project.tenant.name} who may call them.",
+            f"A run calls models for a member of {tenant.name} who may call them.",
             code="no_caller",
-            remedy="Have a developer, data scientist or tenant admin start it.",
+            remedy="Have a developer, data scientist or tenant admin start it, or become one of them.",
         )
     return user, None
+
+
+def may_start(actor: Actor, tenant: Tenant) -> bool:
+    """Whether a page offers it. The platform's staff may do what a tenant admin may, but call no models for it."""
+    if not can(actor, "evaluation.run", tenant):
+        return False
+    try:
+        caller_of(actor, tenant)
+    except PermissionDenied:
+        return False
+    return True
 
 
 def _checked(actor: Actor, plan: RunPlan) -> RunPlan:

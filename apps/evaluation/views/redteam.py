@@ -22,6 +22,7 @@ from apps.evaluation.selectors import redteam as selectors
 from apps.evaluation.selectors.redteam import Report, Verdict
 from apps.evaluation.selectors.runs import is_live
 from apps.evaluation.services import redteam as services
+from apps.evaluation.services.runs import caller_of, may_start
 from apps.evaluation.showing import shown
 from apps.evaluation.views.runs import ORDERS, progress_context
 from apps.tenants.access import can, require
@@ -37,7 +38,7 @@ FINDINGS_PER_PAGE = 10
 def run_list(request: HttpRequest, here: Here) -> HttpResponse:
     rows = selectors.red_team_runs(here.actor, here.tenant)
     page = page_of(sorted_by(rows, request, ORDERS, "-started"), request)
-    context = {"page": page, "may_run": can(here.actor, "evaluation.run", here.tenant)}
+    context = {"page": page, "may_run": may_start(here.actor, here.tenant)}
     return render(request, "evaluation/red_team_list.html", context)
 
 
@@ -46,6 +47,7 @@ def run_list(request: HttpRequest, here: Here) -> HttpResponse:
 def create(request: HttpRequest, here: Here) -> HttpResponse:
     """Whom to attack, and with what; what it would cost is shown before it is started."""
     require(here.actor, "evaluation.run", here.tenant, what="run a red team")
+    caller_of(here.actor, here.tenant)  # who cannot start it learns so before the form is filled in
     initial = {
         "prompt_version": request.GET.get("prompt", ""),
         "model": request.GET.get("model", ""),
@@ -127,7 +129,7 @@ def report(request: HttpRequest, here: Here, run: str) -> HttpResponse:
         "is_simulated": selectors.is_simulated(found.model),
         "dataset": selectors.findings_dataset_of(found),
         "may_add": can(here.actor, "dataset.edit", found.tenant) and not is_live(found),
-        "may_run": can(here.actor, "evaluation.run", found.tenant),
+        "may_run": may_start(here.actor, found.tenant),
     }
     return render(request, "evaluation/red_team_report.html", context)
 

@@ -78,7 +78,7 @@ def run_list(request: HttpRequest, here: Here) -> HttpResponse:
                 "value": query.dataset,
             },
         ],
-        "may_run": can(here.actor, "evaluation.run", here.tenant),
+        "may_run": services.may_start(here.actor, here.tenant),
     }
     return render(request, "evaluation/run_list.html", context)
 
@@ -88,6 +88,7 @@ def run_list(request: HttpRequest, here: Here) -> HttpResponse:
 def run_create(request: HttpRequest, here: Here) -> HttpResponse:
     """What, on which dataset, with which scorers; what it would cost is shown before it is started."""
     require(here.actor, "evaluation.run", here.tenant, what="run an evaluation")
+    services.caller_of(here.actor, here.tenant)  # who cannot start it learns so before the form is filled in
     initial = {
         "prompt_version": request.GET.get("prompt", ""),
         "dataset_version": request.GET.get("dataset", ""),
