@@ -272,6 +272,7 @@ if env.has("EMAIL_URL"):
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", "lobby@localhost")
 
 LANGUAGE_CODE = "en-us"
+FORMAT_MODULE_PATH = "portal.locale_formats"
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
@@ -385,6 +386,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
+    "STYLES": ["apps.tenants.admin_site.style"],
     "COLORS": {
         # The portal's greys and its accent (static/css/tokens.css).
         "base": {

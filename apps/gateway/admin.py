@@ -15,7 +15,7 @@ from unfold.decorators import display
 from apps.gateway import services
 from apps.gateway.models import RequestLog, Route, RouteTarget, UsageRecord, UsageRollup
 from apps.tenants.access import Actor
-from apps.tenants.admin_base import LobbyModelAdmin, ReadOnlyAdmin, usd
+from apps.tenants.admin_base import LobbyModelAdmin, ReadOnlyAdmin, counted, usd
 
 COUNTED_ROWS = 10_000
 OUTCOME_TONES = {
@@ -134,6 +134,18 @@ class LedgerAdmin(ReadOnlyAdmin[Any]):
     def outcome_shown(self, row: Any) -> str:
         return str(row.outcome)
 
+    @display(description="Input")
+    def tokens_in(self, row: Any) -> str:
+        return counted(row.input_tokens, "token")
+
+    @display(description="Output")
+    def tokens_out(self, row: Any) -> str:
+        return counted(row.output_tokens, "token")
+
+    @display(description="Duration")
+    def duration(self, row: Any) -> str:
+        return "–" if row.duration_ms is None else f"{row.duration_ms:,} ms"
+
     @display(description="Cost")
     def cost(self, row: Any) -> str:
         return usd(row.cost_picousd)
@@ -143,8 +155,8 @@ class LedgerAdmin(ReadOnlyAdmin[Any]):
 class RequestLogAdmin(LedgerAdmin):
     view_action = "request.view"
     list_display: ClassVar[list[str]] = [
-        "request_id", "at", "tenant", "project", "model_slug", "outcome_shown", "http_status", "input_tokens",
-        "output_tokens", "cost", "duration_ms",
+        "at", "tenant", "project", "model_slug", "outcome_shown", "http_status", "tokens_in", "tokens_out",
+        "cost", "duration", "request_id",
     ]  # fmt: skip
     list_filter: ClassVar[list[str]] = ["outcome", "operation", "streamed", "tenant"]
     search_fields: ClassVar[list[str]] = ["request_id__exact"]
@@ -161,8 +173,8 @@ class RequestLogAdmin(LedgerAdmin):
 class UsageRecordAdmin(LedgerAdmin):
     view_action = "request.view"
     list_display: ClassVar[list[str]] = [
-        "attempt_id", "at", "tenant", "project", "model", "outcome_shown", "status_shown", "input_tokens",
-        "output_tokens", "cost", "duration_ms",
+        "at", "tenant", "project", "model", "outcome_shown", "status_shown", "tokens_in", "tokens_out",
+        "cost", "duration", "attempt_id",
     ]  # fmt: skip
     list_filter: ClassVar[list[str]] = ["status", "outcome", "tenant"]
     list_select_related: ClassVar[list[str]] = ["tenant", "project", "model"]
@@ -181,7 +193,7 @@ class UsageRollupAdmin(LedgerAdmin):
     view_action = "usage.view"
     list_display: ClassVar[list[str]] = [
         "bucket", "granularity", "tenant_id", "project_id", "model_id", "status", "requests", "errors",
-        "input_tokens", "output_tokens", "cost",
+        "tokens_in", "tokens_out", "cost",
     ]  # fmt: skip
     list_filter: ClassVar[list[str]] = ["granularity", "status"]
     list_select_related: ClassVar[list[str]] = []

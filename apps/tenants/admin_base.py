@@ -174,3 +174,8 @@ class ReadOnlyAdmin(LobbyModelAdmin[M]):
 def usd(picousd: int | None) -> str:
     """Money in a list: ``$12.40``; a dash where there is none."""
     return "–" if picousd is None else money.format_usd(picousd)
+
+
+def counted(number: int | None, unit: str) -> str:
+    """A count in a list: ``1,200 tokens``; a dash where there is none."""
+    return "–" if number is None else f"{number:,} {unit}{'' if number == 1 else 's'}"

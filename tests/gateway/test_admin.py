@@ -76,3 +76,14 @@ def test_a_request_is_found_by_its_id(tmp_path: Path) -> None:
     found = client.get(reverse("admin:gateway_requestlog_changelist"), {"q": f"{3:032x}"})
     assert f"{3:032x}" in found.content.decode()
     assert f"{4:032x}" not in found.content.decode()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_figures_have_their_units_and_moments_are_short(tmp_path: Path, table: str) -> None:
+    drained(tmp_path / "spool", range(1))
+    rows = TABLES[table]._base_manager
+    rows.update(input_tokens=12_345)
+    moment = rows.order_by("pk").values_list("bucket" if table == "usagerollup" else "at", flat=True)[0]
+    page = signed_in(PlatformRole.SERVICE_ADMIN).get(reverse(f"admin:gateway_{table}_changelist")).content.decode()
+    assert "12,345 tokens" in page
+    assert f"{moment.day} {moment:%b %Y, %H:%M}" in page
