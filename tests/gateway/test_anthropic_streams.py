@@ -106,7 +106,8 @@ def test_a_passing_stream_is_whole_and_measured_however_it_is_cut(world: Anthrop
 
 
 @pytest.mark.parametrize(
-    "fault", ["close_mid", "reset_mid", "error_event", "cut_event", "cut_event_clean", "cut_utf8", "no_done"]
+    "fault",
+    ["close_mid", "reset_mid", "error_event", "cut_event", "cut_event_clean", "cut_utf8", "malformed_json", "no_done"],
 )
 def test_a_passing_stream_that_fails_ends_in_an_error_event_and_never_in_a_second_attempt(
     world: AnthropicWorld, fault: str

@@ -111,7 +111,9 @@ def test_a_converse_stream_is_whole_and_measured_however_it_is_cut(world: World,
     assert line["upstream_request_id"].startswith("req_")
 
 
-@pytest.mark.parametrize("fault", ["close_mid", "reset_mid", "error_event", "cut_event", "cut_event_clean", "cut_utf8"])
+@pytest.mark.parametrize(
+    "fault", ["close_mid", "reset_mid", "error_event", "cut_event", "cut_event_clean", "cut_utf8", "malformed_json"]
+)
 def test_a_converse_stream_that_fails_ends_in_an_exception_and_never_in_a_second_attempt(
     world: World, fault: str
 ) -> None:

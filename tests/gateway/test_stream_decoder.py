@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from apps.models.providers.base import ProviderError, Usage
 from apps.models.providers.dialects.chat.passing import PassingStream
+from apps.models.providers.dialects.messages.passing import PassingStream as MessagesStream
+from apps.models.providers.dialects.responses.passing import PassingStream as ResponsesStream
 from apps.models.providers.framing import MAX_EVENT_BYTES
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}
@@ -83,6 +85,43 @@ def test_an_error_event_is_read_and_taken_out_and_what_came_before_it_stays() ->
     assert decoder.feed(text + raw) == text
     assert decoder.error is not None
     assert (decoder.error.message, decoder.error.code) == ("overloaded", "529")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b'data: {"choices": [}\n\n',
+        b'data: {"choices": [{"delta": {"content": "cut sho\n\n',
+        b'data: {"choices": [{"delta": {"content": "\xff\xfe"}}]}\n\n',
+        b"data: hello\n\n",
+    ],
+)
+def test_what_nobody_can_read_ends_the_stream_and_what_came_before_it_stays(broken: bytes) -> None:
+    text = event(delta("hm"), spaced=True, crlf=False)
+    decoder = PassingStream(wants_usage=False)
+    assert decoder.feed(text) == text
+    assert decoder.feed(broken + text + b"data: [DONE]\n\n") == b""
+    assert decoder.error is not None
+    assert (decoder.error.kind, decoder.output_tokens) == ("malformed", 1)
+
+
+def test_nothing_follows_an_error() -> None:
+    """Were the stream's regular end to pass, a client would take what it has for the whole."""
+    text = event(delta("hm"), spaced=False, crlf=False)
+    raw = event({"error": {"message": "No"}}, spaced=False, crlf=False)
+    decoder = PassingStream(wants_usage=False)
+    assert decoder.feed(text + raw + text + b"data: [DONE]\n\n") == text
+    assert (decoder.finished, decoder.output_tokens) == (False, 1)
+    for stream, error in (
+        (MessagesStream(), b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"No"}}\n\n'),
+        (MessagesStream(), b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"cut\n\n'),
+        (ResponsesStream(), b'data: {"type":"response.failed","response":{"error":{"message":"No"}}}\n\n'),
+        (ResponsesStream(), b'data: {"type":"response.output_text.delta","delta":"cut\n\n'),
+    ):
+        end = b'event: message_stop\ndata: {"type":"message_stop"}\n\ndata: {"type":"response.completed"}\n\n'
+        assert stream.feed(error + end) == b""
+        assert stream.error is not None
+        assert (stream.finished, stream.output_tokens) == (False, 0)
 
 
 def test_an_endless_event_is_refused() -> None:

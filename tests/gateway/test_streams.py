@@ -80,7 +80,8 @@ def test_missing_usage_is_estimated_from_what_came(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", ["close_mid", "reset_mid", "error_event", "cut_event", "cut_event_clean", "cut_utf8", "no_done"]
+    "fault",
+    ["close_mid", "reset_mid", "error_event", "cut_event", "cut_event_clean", "cut_utf8", "malformed_json", "no_done"],
 )
 def test_a_failure_in_mid_stream_is_an_error_event_and_never_a_second_attempt(world: World, fault: str) -> None:
     before = world.fake.count()

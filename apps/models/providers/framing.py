@@ -72,7 +72,8 @@ class PassingEvents:
     """A ``StreamDecoder`` of events that pass whole, as they come; what they say is read on the way.
 
     A dialect says which events are pieces of the answer (``_is_piece``, by their bytes: nearly all are) and reads the
-    others (``_read``, which tells whether the caller is sent them).
+    others (``_read``, which tells whether the caller is sent them). What nobody can read is an error: what came before
+    it passes, it and what follows do not.
     """
 
     __slots__ = ("_separator", "_tail", "begun", "error", "finished", "output_tokens", "usage")
@@ -96,7 +97,15 @@ class PassingEvents:
                 self.output_tokens += 1
             elif not self._read(event):
                 unwanted.append(number)
+                if self.error is not None:
+                    unwanted.extend(range(number + 1, len(events)))
+                    break
         return self._without(unwanted, block, events)
+
+    def _unreadable(self) -> bool:
+        """An event that is no JSON: nothing that a client could make anything of."""
+        self.error = ProviderError("malformed", "The upstream sent an event that cannot be read.", phase="stream")
+        return False
 
     def _whole(self, block: bytes) -> tuple[bytes, list[bytes]]:
         """The events that are whole now: as they came, and one by one. Each byte is moved once or twice, however small
@@ -124,6 +133,9 @@ class PassingEvents:
             tail += rest
             check_size(tail)
             block = block[: len(block) - len(rest)]
+        if not block.isascii() and not is_text(block):
+            self._unreadable()
+            return b"", []
         return block, events
 
     def _without(self, unwanted: list[int], block: bytes, events: list[bytes]) -> bytes:
@@ -166,6 +178,15 @@ class NoStream:
     def end(self) -> bytes:
         self._read(bytes(self._body))
         raise ProviderError("malformed", "The upstream answered a stream as application/json.")
+
+
+def is_text(data: bytes) -> bool:
+    """Whether it is UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def check_size(tail: bytearray) -> None:

@@ -33,7 +33,7 @@ def responses(world: World, model: str, text: str, stream: bool) -> str:
 
 @pytest.mark.parametrize("ask", [chat, responses])
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("fault", ["error_event", "close_mid", "cut_event"])
+@pytest.mark.parametrize("fault", ["error_event", "close_mid", "cut_event", "malformed_json"])
 def test_a_stream_that_breaks_is_an_exception_and_is_counted_once(
     providers: World, model: str, ask: Ask, fault: str
 ) -> None:

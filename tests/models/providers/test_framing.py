@@ -13,9 +13,10 @@ from apps.models.providers.dialects.messages.passing import PassingStream as Mes
 from apps.models.providers.framing import ServerSentEvents
 
 SIZE, BLOCK = 1024 * 1024, 1024
-LINE = b"data: " + b"x" * (BLOCK - 7) + b"\n"
-LONG_LINE = b"data: x\n\ndata: " + b"x" * SIZE + b"\n\n"
-MANY_LINES = b"data: x\n\n" + LINE * (SIZE // BLOCK) + b"\n"
+# All of it JSON, as long as it is.
+LINE = b"data: " + b" " * (BLOCK - 7) + b"\n"
+LONG_LINE = b'data: {}\n\ndata: {"x":"' + b"x" * SIZE + b'"}\n\n'
+MANY_LINES = b"data: {}\n\n" + LINE * (SIZE // BLOCK) + b"data: {}\n\n"
 
 
 @pytest.mark.parametrize(

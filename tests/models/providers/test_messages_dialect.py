@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from apps.models.providers.base import ProviderError, Target, Unreadable, UpstreamCall
+from apps.models.providers.base import Target, Unreadable, UpstreamCall
 from apps.models.providers.conversation import (
     Audio,
     Block,
@@ -331,5 +331,7 @@ def test_blocks_of_servers_tools_are_passed_over_and_blocks_that_mix_are_refused
         (text,),
         (start, {"type": "message_stop"}),
     ):
-        with pytest.raises(ProviderError, match="upstream"):
-            MESSAGES.reader().feed(b"".join(b"data: %s\n\n" % json.dumps(event).encode() for event in bad))
+        reader = MESSAGES.reader()
+        reader.feed(b"".join(b"data: %s\n\n" % json.dumps(event).encode() for event in bad))
+        assert reader.error is not None
+        assert (reader.error.kind, reader.finished) == ("malformed", False)

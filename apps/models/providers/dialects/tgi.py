@@ -191,7 +191,8 @@ class TgiReader:
             try:
                 chunk = _decode_chunk(event.data)
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-                raise ProviderError("malformed", "The upstream sent an event that is no token.") from None
+                self.error = ProviderError("malformed", "The upstream sent an event that is no token.")
+                break
             if chunk.error is not None:
                 self.error = ProviderError("overloaded", chunk.error[:2_000], phase="stream")
                 break

@@ -23,6 +23,7 @@ from apps.models.providers.aws.eventstream import (
     exception,
 )
 from apps.models.providers.base import ProviderError
+from apps.models.providers.dialects.converse.stream import PassingStream
 
 STREAM = event("messageStart", b'{"role":"assistant"}') + event("chunk", b"\x00" * 300) + exception("oops", b"{}")
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -62,6 +63,15 @@ def test_what_is_written_is_read_by_botocore_and_by_us(messages: list[tuple[dict
     buffer.add_data(data)
     assert [(message.headers, message.payload) for message in buffer] == messages
     assert [message.payload for message in read(data)] == [payload for _, payload in messages]
+
+
+def test_a_passing_event_that_nobody_can_read_ends_the_stream_and_what_came_before_it_stays() -> None:
+    text = event("contentBlockDelta", b'{"contentBlockIndex":0,"delta":{"text":"hm"}}')
+    broken = event("contentBlockDelta", b'{"contentBlockIndex":0,"delta": [}')
+    stream = PassingStream()
+    assert stream.feed(text + broken + text + event("metadata", b"{}")) == text
+    assert stream.error is not None
+    assert (stream.error.kind, stream.output_tokens, stream.finished) == ("malformed", 1, False)
 
 
 @given(st.binary(max_size=400))

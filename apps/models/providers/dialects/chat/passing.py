@@ -85,12 +85,16 @@ class PassingStream(PassingEvents):
             start = event.find(content)
             if (
                 start >= 0
+                and event.endswith(b"}")  # else it was cut short
                 and event[start + len(content) : start + len(content) + 1] != b'"'
                 and (event.endswith(null) or b'"usage"' not in event)
             ):
                 self.output_tokens += 1
             elif not self._read(event):
                 unwanted.append(number)
+                if self.error is not None:
+                    unwanted.extend(range(number + 1, len(events)))
+                    break
         return self._without(unwanted, block, events)
 
     def _learn_style(self, block: bytes) -> None:
@@ -110,8 +114,10 @@ class PassingStream(PassingEvents):
             return True
         try:
             parsed = _decode_event(data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        except msgspec.ValidationError:
             return True  # not ours to judge: it passes as it came
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return self._unreadable()
         if parsed.usage is not None:
             self.usage = parsed.usage.normalised()
         if bytes(parsed.error) != b"null":

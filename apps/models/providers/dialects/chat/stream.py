@@ -89,23 +89,25 @@ class ChatReader:
             try:
                 chunk = _decode(event.data)
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-                raise ProviderError("malformed", "The upstream sent an event that is no chunk of an answer.") from None
+                self.error = ProviderError("malformed", "The upstream sent an event that is no chunk of an answer.")
+                break
             if bytes(chunk.error) != b"null":
                 self.error = read_error_event(chunk.error)
                 break
-            self._read(chunk, events)
-        if self.finished:
-            self._check_whole()
+            try:
+                self._read(chunk, events)
+            except ProviderError as error:  # what was read before it stands
+                self.error = error
+                break
+        if self.finished and not self._stopped:
+            message = "The upstream ended its stream without saying why it stopped."
+            self.error = ProviderError("malformed", message)
         return events
 
     def end(self) -> list[Event]:
         if not self._usage_seen or not self._stopped:
             raise ProviderError("disconnected", "The upstream ended its stream too early.", phase="stream")
         return []
-
-    def _check_whole(self) -> None:
-        if not self._stopped:
-            raise ProviderError("malformed", "The upstream ended its stream without saying why it stopped.")
 
     def _read(self, chunk: _Chunk, events: list[Event]) -> None:
         if not self._started:

@@ -26,6 +26,7 @@ from apps.models.providers.dialects.converse.reply import stop_reason
 from apps.models.providers.dialects.converse.request import ANSWER_TOOL
 from apps.models.providers.dialects.converse.wire import WRITTEN_STOPS, TokenUsage, written
 
+_NO_JSON = "The upstream sent an event that cannot be read."
 _TOO_EARLY = "The upstream ended its stream too early."
 
 
@@ -65,7 +66,16 @@ class _Payload(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Payload).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
+
+
+def _is_json(payload: bytes) -> bool:
+    try:
+        _decode_fields(payload)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _read(name: str, payload: bytes) -> _Payload:
@@ -98,6 +108,9 @@ class PassingStream:
                 self.error = read_exception(message.name, message.payload, begun=self.output_tokens > 0)
                 break
             if message.name == "contentBlockDelta":
+                if not _is_json(message.payload):
+                    self.error = ProviderError("malformed", _NO_JSON, phase="stream")
+                    break
                 self.output_tokens += 1
             elif message.name == "contentBlockStart":
                 # It begins a tool's call, and nothing else: text begins with its first delta.
@@ -135,7 +148,11 @@ class ConverseReader:
             if message.kind != "event":
                 self.error = read_exception(message.name, message.payload, begun=self._begun)
                 break
-            self._read(message.name, message.payload, events)
+            try:
+                self._read(message.name, message.payload, events)
+            except ProviderError as error:  # what was read before it stands
+                self.error = error
+                break
         return events
 
     def end(self) -> list[Event]:

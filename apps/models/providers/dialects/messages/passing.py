@@ -109,14 +109,16 @@ class PassingStream(PassingEvents):
         self._begun: MessagesUsage | None = None
 
     def _is_piece(self, event: bytes) -> bool:
-        return event.startswith(_DELTA) and _TEXT(event) is not None
+        return event.startswith(_DELTA) and event.endswith(b"}") and _TEXT(event) is not None
 
     def _read(self, event: bytes) -> bool:
         data = data_of(event)
         try:
             parsed = _decode_event(data) if data and not self.finished else _Event()
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        except msgspec.ValidationError:
             return True  # not ours to judge: it passes as it came
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return self._unreadable()
         match parsed.type:
             case "message_start":
                 self._begun = parsed.message.usage if parsed.message is not None else None

@@ -95,11 +95,16 @@ class MessagesReader:
             try:
                 parsed = _decode(event.data)
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-                raise ProviderError("malformed", "The upstream sent an event that is not of its API.") from None
+                self.error = ProviderError("malformed", "The upstream sent an event that is not of its API.")
+                break
             if parsed.type == "error":
                 self.error = read_error_event(event.data)
                 break
-            self._read(parsed, events)
+            try:
+                self._read(parsed, events)
+            except ProviderError as error:  # what was read before it stands
+                self.error = error
+                break
             if self.finished:
                 break
         return events

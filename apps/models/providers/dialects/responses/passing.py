@@ -76,14 +76,16 @@ class PassingStream(PassingEvents):
     """Reads usage, errors and the end on the way. What tells of a failure is taken out: the front says it."""
 
     def _is_piece(self, event: bytes) -> bool:
-        return _PIECE(event) is not None
+        return event.endswith(b"}") and _PIECE(event) is not None
 
     def _read(self, event: bytes) -> bool:
         data = data_of(event)
         try:
             parsed = _decode_event(data) if data and not self.finished else _Event()
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        except msgspec.ValidationError:
             return True  # not ours to judge: it passes as it came
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return self._unreadable()
         if parsed.response is not None and parsed.response.usage is not None:
             self.usage = parsed.response.usage.normalised()
         if parsed.type in _END:

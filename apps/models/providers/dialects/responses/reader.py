@@ -66,7 +66,8 @@ class ResponsesReader:
             try:
                 parsed = _decode(event.data)
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-                raise ProviderError("malformed", "The upstream sent an event that is not of its API.") from None
+                self.error = ProviderError("malformed", "The upstream sent an event that is not of its API.")
+                break
             if parsed.type == "error" or bytes(parsed.error) != b"null":
                 raw = parsed.error if bytes(parsed.error) != b"null" else Raw(event.data)
                 self.error = read_error_event(raw)
@@ -74,7 +75,11 @@ class ResponsesReader:
             if parsed.type == "response.failed":
                 self.error = read_error_event(parsed.response.error if parsed.response is not None else Raw(b"null"))
                 break
-            self._read(parsed, events)
+            try:
+                self._read(parsed, events)
+            except ProviderError as error:  # what was read before it stands
+                self.error = error
+                break
             if self.finished:
                 break
         return events
