@@ -112,7 +112,7 @@ def test_the_form_starts_all_of_them_and_their_table_says_which_is_best(world: G
     # The same at the API; a run says which sweep it is of.
     told = at.get(f"/api/evaluations/sweeps/{runs[0].sweep}").json()
     assert told["axes"] == ["model", "temperature"]
-    assert [row["tried"] for row in told["rows"]] == [[run.model, str(run.parameters["temperature"])] for run in runs]
+    assert [row["tried"] for row in told["rows"]] == [[run.model, f"{run.parameters['temperature']:g}"] for run in runs]
     assert told["is_live"] is False
     assert at.get(f"/api/evaluations/{runs[3].public_id}").json()["sweep"] == runs[0].sweep
     assert client(cast, "outsider").get(started.headers["Location"]).status_code == 404

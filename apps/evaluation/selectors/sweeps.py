@@ -90,6 +90,8 @@ def _value(run: Evaluation, axis: str) -> Any:
 
 
 def _written(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
     return value if isinstance(value, str) else json.dumps(value)
 
 
