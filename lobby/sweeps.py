@@ -60,7 +60,7 @@ def told(found: dict[str, Any]) -> str:
                 *(value or "-" for value in row["tried"]),
                 *("-" if means.get(each) is None else f"{means[each]:.4g}" for each in scorers),
                 "-" if taken is None else f"{taken:.0f}",
-                str(row["run"]["spent_usd"]),
+                str(row["mean_cost_usd"] or "-"),
             ]
         )
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]

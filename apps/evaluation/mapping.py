@@ -37,6 +37,8 @@ _WORDS: Mapping[str, str] = {
     **dict.fromkeys(("split", "subset"), "split"),
     **dict.fromkeys(("messages", "conversation", "conversations", "chat"), "messages"),
 }  # fmt: skip
+# What public datasets for sorting texts call the right answer: that, where no other column is it.
+_LABELS = ("label_text", "category", "intent", "class", "sentiment", "topic")
 
 
 def parts_for(variables: Iterable[str]) -> list[tuple[str, str]]:
@@ -79,6 +81,10 @@ def guess(
             take(column, INPUT)
         elif word in _WORDS:
             take(column, _WORDS[word])
+    labels = [column for word in _LABELS for column in columns if _word(column) == word]
+    if "expected" not in taken and labels and mapping[labels[0]] in ("", "slice"):
+        taken.discard(mapping[labels[0]])
+        take(labels[0], "expected")
     left = [column for column in columns if not mapping[column]]
     missing = [name for name, schema in variables.items() if VARIABLE + name not in taken and "default" not in schema]
     has_whole = INPUT in taken or "messages" in taken

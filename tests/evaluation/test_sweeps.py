@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from apps.evaluation.errors import RunRefused
 from apps.evaluation.models import Evaluation
+from apps.evaluation.running.summaries import summarise
 from apps.evaluation.services.runs import MetricChoice, RunPlan
 from apps.evaluation.services.sweeps import Axes, plans_of
 from apps.models import services as registry
@@ -104,6 +105,7 @@ def test_the_form_starts_all_of_them_and_their_table_says_which_is_best(world: G
     assert started.headers["Location"] == reverse("evaluation:sweep-detail", args=[runs[0].sweep])
     for run, share in zip(runs, (0.5, 0.8, 0.6, 0.6), strict=True):
         finish(run, right(share))
+        summarise(run)
     page = at.get(started.headers["Location"]).content.decode()
     assert "differs from the others by model and temperature" in page
     assert page.count("(best)") == 1

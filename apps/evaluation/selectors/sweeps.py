@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Avg
+from django.db.models import Avg, F
 
 from apps.evaluation.models import Evaluation, EvaluationItem, EvaluationMetric
 from apps.evaluation.selectors.runs import Progress, progress_of, runs_for
@@ -20,7 +20,7 @@ WHY: Final = "of a sweep that the actor reached"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A metric of one run. ``is_best``: no run of the sweep has a better mean."""
+    """A metric of one run. ``is_best``: no run of the sweep has a better mean, and some have one that differs."""
 
     metric: EvaluationMetric | None
     is_best: bool
@@ -36,10 +36,7 @@ class Row:
     progress: Progress
     duration_ms: float | None
     first_token_ms: float | None
-
-    @property
-    def cost_of_answer(self) -> int | None:
-        return self.run.spent_picousd // self.progress.done if self.progress.done else None
+    cost_picousd: int | None  # of an answer; one that was taken again counts with what it had cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ def get_sweep_for(actor: Actor, sweep: str) -> Sweep:
             scorers.setdefault(metric.scorer_version_id, metric)
     best = {pk: _best(runs, metric) for pk, metric in scorers.items()}
     progress = progress_of(runs)
-    times = _times(runs)
+    taken = _taken(runs)
     rows = []
     for run in runs:
         mine = {metric.scorer_version_id: metric for metric in run.metrics.all()}
@@ -74,7 +71,7 @@ def get_sweep_for(actor: Actor, sweep: str) -> Sweep:
             for pk in scorers
         )
         tried = tuple(_written(_value(run, axis)) for axis in axes)
-        rows.append(Row(run, tried, cells, progress[run.pk], *times.get(run.pk, (None, None))))
+        rows.append(Row(run, tried, cells, progress[run.pk], *taken.get(run.pk, (None, None, None))))
     return Sweep(sweep, axes, tuple(scorers.values()), tuple(rows))
 
 
@@ -96,15 +93,22 @@ def _written(value: Any) -> str:
 
 
 def _best(runs: Sequence[Evaluation], metric: EvaluationMetric) -> float | None:
-    """The best mean, where there are several to choose from."""
+    """The best mean, where that of another run is not within its interval: else there is nothing to tell apart."""
     rows = [each for run in runs for each in run.metrics.all() if each.scorer_version_id == metric.scorer_version_id]
-    means = [float(each.summary["mean"]) for each in rows if each.summary.get("mean") is not None]
-    if len(set(means)) < 2:
+    told = [each.summary for each in rows if each.summary.get("mean") is not None]
+    if not told:
         return None
-    return max(means) if metric.scorer_version.direction == Direction.HIGHER else min(means)
+    choose = max if metric.scorer_version.direction == Direction.HIGHER else min
+    best = choose(told, key=lambda summary: float(summary["mean"]))
+    low, high = best.get("low"), best.get("high")
+    if low is None or high is None or all(low <= each["mean"] <= high for each in told):
+        return None
+    return float(best["mean"])
 
 
-def _times(runs: Sequence[Evaluation]) -> dict[int, tuple[float | None, float | None]]:
+def _taken(runs: Sequence[Evaluation]) -> dict[int, tuple[float | None, float | None, int | None]]:
     items = EvaluationItem.objects.unscoped(WHY).filter(evaluation__in=runs, status=ItemStatus.DONE).order_by()
-    rows = items.values_list("evaluation_id").annotate(whole=Avg("duration_ms"), first=Avg("first_token_ms"))
-    return {pk: (whole, first) for pk, whole, first in rows}
+    rows = items.values_list("evaluation_id").annotate(
+        whole=Avg("duration_ms"), first=Avg("first_token_ms"), cost=Avg(F("cost_picousd") + F("saved_picousd"))
+    )
+    return {pk: (whole, first, None if cost is None else round(cost)) for pk, whole, first, cost in rows}

@@ -163,6 +163,9 @@ class SweepRowOut(Output):
     run = RunOut()
     mean_duration_ms = serializers.FloatField(source="duration_ms", allow_null=True)
     mean_first_token_ms = serializers.FloatField(source="first_token_ms", allow_null=True)
+    mean_cost_usd = UsdOut(
+        source="cost_picousd", allow_null=True, help_text="Of an answer; one taken again, with what it had cost."
+    )
 
 
 class SweepOut(Output):

@@ -162,5 +162,6 @@ def _mapping(upload: Upload) -> dict[str, Any]:
         "parts": [*parts, (VARIABLE, "A variable named…")],
         "columns": columns,
         "missing": [] if has_whole else missing,
+        "is_unanswered": "expected" not in taken,
         "rows": [[row.get(column, "") for column in upload.columns] for row in upload.preview],
     }

@@ -18,7 +18,7 @@ from apps.evaluation.views.examples import revision_shown
 from apps.tenants.errors import Conflict, Invalid
 from apps.tenants.views.requests import Here, page_of, tenant_page
 
-SHOWN = 100
+SHOWN = 50
 
 
 @require_GET

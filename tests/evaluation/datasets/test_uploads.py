@@ -62,6 +62,10 @@ def test_columns_are_guessed_by_the_prompts_variables_and_by_their_names(upload:
     assert upload(b"text;amount;label\nHail;2;home\n").mapping == {
         "text": "input:claim", "amount": "input:amount", "label": "expected",
     }  # fmt: skip
+    # The shape of public sets for sorting texts: a category is the right answer where no other column is.
+    sorting = b"text,amount,category\nMy card has not come,1,card_arrival\n"
+    assert upload(sorting).mapping["category"] == "expected"
+    assert upload(sorting.replace(b"amount", b"answer")).mapping["category"] == "slice"
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
