@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lobby import datasets, gates, prompts, redteam, reports, sweeps
+from lobby import comparisons, datasets, gates, prompts, redteam, reports, sweeps
 from lobby.api import Api, Failed
 
 FAILED, DIFFERENT = 2, 1
@@ -71,7 +71,10 @@ def _gate(api: Api, tenant: str, asked: argparse.Namespace) -> int:
             json.dumps(rows, ensure_ascii=False) if asked.json else "\n".join(map(gates.told, rows)) or "No gate yet."
         )
         return 0
-    if asked.thing == "gate":
+    if asked.thing == "eval" and asked.verb == "compare":
+        decision = _comparison(api, tenant, asked)
+        page = f"{api.url}/evaluations/compare/?baseline={decision['baseline']}&candidate={decision['candidate']}"
+    elif asked.thing == "gate":
         decision = gates.newest(api, tenant, asked.prompt, asked.version)
     else:
         decision = gates.run(
@@ -85,10 +88,11 @@ def _gate(api: Api, tenant: str, asked: argparse.Namespace) -> int:
             project=asked.project,
             wait_seconds=asked.timeout,
         )
+    if "subject" not in decision:
+        page = f"{api.url}/prompts/{tenant}/{asked.prompt}/versions/{asked.version}/review/?gate={decision['id']}"
     if asked.junit:
         _write(asked.junit, reports.junit(decision))
     if asked.markdown:
-        page = f"{api.url}/prompts/{tenant}/{asked.prompt}/versions/{asked.version}/review/?gate={decision['id']}"
         _write(asked.markdown, reports.markdown(decision, page))
     print(json.dumps(decision, ensure_ascii=False) if asked.json else gates.told(decision))
     try:
@@ -114,6 +118,19 @@ def _sweep(api: Api, tenant: str, asked: argparse.Namespace) -> int:
     found = sweeps.run(api, plan, asked.timeout)
     print(json.dumps(found, ensure_ascii=False) if asked.json else sweeps.told(found))
     return 0
+
+
+def _comparison(api: Api, tenant: str, asked: argparse.Namespace) -> dict[str, Any]:
+    plan: dict[str, Any] = {"dataset": asked.dataset, "project": asked.project}
+    for name in ("prompt", "suite", "split", "repetitions"):
+        if getattr(asked, name):
+            plan[name] = getattr(asked, name)
+    if asked.version is not None:
+        plan["prompt_version"] = asked.version
+    if asked.scorer or not asked.suite:
+        plan["scorers"] = [{"scorer": each, "role": "primary"} for each in asked.scorer or ["exact-match"]]
+        plan["scorers"] += [{"scorer": each, "role": "guard", "margin": asked.margin} for each in asked.guard or []]
+    return comparisons.compare(api, tenant, asked.model, asked.against, plan, asked.timeout)
 
 
 def _red_team(api: Api, tenant: str, asked: argparse.Namespace) -> int:
@@ -215,12 +232,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _gate_parser(things: Any, common: argparse.ArgumentParser) -> None:
-    version = argparse.ArgumentParser(add_help=False, parents=[common])
+    verdict = argparse.ArgumentParser(add_help=False, parents=[common])
+    verdict.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
+    verdict.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
+    verdict.add_argument("--inconclusive-passes", action="store_true", help="exit code 0 where there is no verdict")
+    version = argparse.ArgumentParser(add_help=False, parents=[verdict])
     version.add_argument("--prompt", required=True)
     version.add_argument("--version", type=int, required=True)
-    version.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
-    version.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
-    version.add_argument("--inconclusive-passes", action="store_true", help="exit code 0 where there is no verdict")
     codes = "Exit code: 0 better or released, 1 worse or refused, 2 failure, 3 no verdict."
     things.add_parser("gate", help="what a version's gate decided", parents=[version], epilog=codes)
     verbs = things.add_parser("eval", help="versions evaluated beside the released ones").add_subparsers(
@@ -244,6 +262,21 @@ def _gate_parser(things: Any, common: argparse.ArgumentParser) -> None:
     sweep.add_argument("--scorer", action="append", help="may be given several times")
     sweep.add_argument("--project", default="", help="whose budget; by default the key's project")
     sweep.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="how long to wait")
+    compare = verbs.add_parser("compare", help="a model or a route beside another one", parents=[verdict], epilog=codes)
+    compare.add_argument("--model", required=True, help="the model or route that is to come")
+    compare.add_argument("--against", required=True, metavar="MODEL", help="the model or route as it is")
+    compare.add_argument("--dataset", required=True)
+    compare.add_argument("--prompt", default="", help="rendered with the examples; by default their own messages")
+    compare.add_argument("--version", type=int, help="of the prompt; by default the newest")
+    compare.add_argument("--scorer", action="append", help="must improve; may be given several times")
+    compare.add_argument("--guard", action="append", metavar="SCORER", help="must not get worse; likewise")
+    compare.add_argument("--margin", type=float, default=0.0, help="by how much a guard may be worse; by default 0")
+    compare.add_argument("--suite", default="", help="a set of scorers, such as standard")
+    compare.add_argument("--split", choices=("dev", "test"), help="by default all examples")
+    compare.add_argument("--repetitions", type=int, help="answers to each example")
+    compare.add_argument("--gate", action="store_true", help="make the verdict the exit code")
+    compare.add_argument("--project", default="", help="whose budget; by default the key's project")
+    compare.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="how long to wait")
     status = verbs.add_parser("status", help="a prompt's gates, and how far they are", parents=[common])
     status.add_argument("--prompt", required=True)
 

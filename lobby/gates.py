@@ -83,7 +83,7 @@ def exit_code(decision: dict[str, Any], *, inconclusive_passes: bool = False) ->
 
 def told(decision: dict[str, Any]) -> str:
     """For a person at a terminal."""
-    lines = [f"{decision['prompt']} version {decision['version']}: {headline(decision)}"]
+    lines = [f"{subject(decision)}: {headline(decision)}"]
     lines += [f"  {reason}" for reason in decision["reasons"]]
     worst = decision.get("evidence", {}).get("worst", [])
     if worst and decision["verdict"] == "worse":
@@ -96,6 +96,11 @@ def told(decision: dict[str, Any]) -> str:
         progress = decision.get("progress", {})
         lines.append(f"  {progress.get('done', 0):,} of {progress.get('total', 0):,} answers.")
     return "\n".join(lines)
+
+
+def subject(decision: dict[str, Any]) -> str:
+    """What was decided about: a prompt's version, or a model or route."""
+    return str(decision.get("subject") or f"{decision['prompt']} version {decision['version']}")
 
 
 _STATUS = {

@@ -9,7 +9,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree as xml
 
-from lobby.gates import headline
+from lobby.gates import headline, subject
 
 LONGEST = 1_200
 _UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -22,17 +22,18 @@ def junit(decision: dict[str, Any]) -> str:
     better version they are only named.
     """
     evidence, verdict = decision.get("evidence") or {}, decision["verdict"]
-    name = f"{decision['prompt']} version {decision['version']}"
+    name = subject(decision)
+    whose = decision.get("prompt") or "models"
     root = xml.Element("testsuites")
     suite = xml.SubElement(root, "testsuite")
     properties = xml.SubElement(suite, "properties")
-    for key in ("tenant", "prompt", "version", "status", "verdict", "candidate", "baseline"):
+    for key in ("tenant", "prompt", "version", "subject", "status", "verdict", "candidate", "baseline"):
+        if key not in decision:
+            continue
         xml.SubElement(properties, "property", name=key, value=_fit(str(decision.get(key) or "")))
 
     def case(kind: str, title: str) -> xml.Element:
-        return xml.SubElement(
-            suite, "testcase", classname=f"lobby.{decision['prompt']}.{kind}", name=_fit(title), time="0"
-        )
+        return xml.SubElement(suite, "testcase", classname=f"lobby.{whose}.{kind}", name=_fit(title), time="0")
 
     whole = case("gate", "verdict")
     told = "\n".join(decision["reasons"])
@@ -84,10 +85,13 @@ def _fit(text: str) -> str:
 def markdown(decision: dict[str, Any], url: str = "") -> str:
     evidence = decision.get("evidence") or {}
     against = decision["policy"].get("baseline_version")
+    compared = f"Against version {against}." if against is not None else "There is no released version to compare with."
+    if "subject" in decision:
+        compared = f"On the same examples, by the statistics of gates. Against {plain(decision['policy']['against'])}."
     lines = [
-        f"### {plain(decision['prompt'])} version {decision['version']}: {headline(decision)}",
+        f"### {plain(subject(decision))}: {headline(decision)}",
         "",
-        f"Against version {against}." if against is not None else "There is no released version to compare with.",
+        compared,
         "",
         *(f"- {plain(reason)}" for reason in decision["reasons"]),
     ]

@@ -15,6 +15,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from lobby import gates, reports, sweeps
 from tests.cast import PASSWORD
+from tests.gateway.world import World
 from tests.live import ROOT, LiveLobby, LobbyFactory
 from tests.models.test_hub_in_browser import ARGUMENTS
 
@@ -42,6 +43,19 @@ project = Project.objects.unscoped("test").get(slug="triage")
 facts = PlanFacts(dataset=data, project=project, metrics=[PlannedMetric(scorer)], policy="automatic")
 person = Actor.of_user(User.objects.get(email="scientist@example.com"))
 set_plan(actor=person, prompt=Prompt.objects.unscoped("test").get(slug="triage"), facts=facts)
+"""
+ROUTE = """
+from apps.evaluation.services.scorers import create_scorer
+from apps.gateway.services import create_route
+from apps.models.models import Model
+from apps.tenants.access import Actor
+from apps.tenants.models import Tenant, User
+
+claims = Tenant.objects.get(slug="claims")
+route = {"slug": "claims-default", "name": "Claims", "targets": [{"model": Model.objects.get(slug="sandbox-chat")}]}
+create_route(actor=Actor.of_user(User.objects.get(email="owner@example.com")), tenant=claims, **route)
+person = Actor.of_user(User.objects.get(email="scientist@example.com"))
+create_scorer(actor=person, tenant=claims, kind="judge-reference", slug="right", parameters={"model": "sandbox-judge"})
 """
 FILE = """---
 id: triage
@@ -75,6 +89,11 @@ class Team:
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=120)
         assert done.returncode == code, f"{done.stdout}\n{done.stderr}\n{self.lobby.output('worker')[-3000:]}"
         return json.loads(done.stdout)
+
+    def called(self) -> Any:
+        """The names that the key may put in ``model``."""
+        headers = {"Authorization": f"Bearer {self.env['LOBBY_API_KEY']}"}
+        return httpx.get(f"{self.lobby.url}/api/routes", headers=headers).json()
 
     def says(self, text: str) -> None:
         self.file.write_text(FILE.format(text=text))
@@ -166,6 +185,7 @@ def test_from_a_prompts_file_and_a_csv_to_a_verdict_by_the_command_alone(
     assert team.run("gate", "--prompt", "triage", "--version", "5", "--inconclusive-passes")["id"] == even["id"]
     assert [row["version"] for row in team.run("eval", "status", "--prompt", "triage")] == [5, 4, 3, 2, 2]
     assert team.run("gate", "--prompt", "nosuch", "--version", "1", code=2)["error"]["code"] == "no_gate"
+    _models_are_compared(team)
     _looked_at(lobby, chromium)
 
     # What is not evaluated, or not in time, is a failure with and without --gate.
@@ -182,6 +202,33 @@ def test_from_a_prompts_file_and_a_csv_to_a_verdict_by_the_command_alone(
     assert team.run("gate", "--prompt", "triage", "--version", last, code=2)["id"] == late["id"]
     again = team.evaluated(last)
     assert (again["status"], again["verdict"]) == ("advised", "inconclusive")
+
+
+def _models_are_compared(team: Team) -> None:
+    """What is to come under a route's name beside what is: the same statistics, exit codes and reports."""
+    team.lobby.python(ROUTE)
+    World.eventually(lambda: "claims-default" in json.dumps(team.called()), within=10)
+    asked = ("--dataset", "golden", "--prompt", "triage", "--version", "3", "--gate", "--json")
+    files = ("--junit", str(team.directory / "gate.xml"), "--markdown", str(team.directory / "gate.md"))
+
+    def compared(model: str, against: str, *more: str, code: int = 0) -> Any:
+        return team.run("eval", "compare", "--model", model, "--against", against, *asked, *files, *more, code=code)
+
+    better = compared("claims-default", "sandbox-judge")
+    assert (better["verdict"], better["status"], better["evidence"]["metrics"][0]["pairs"]) == ("better", "advised", 40)
+    assert not any(team.failed_cases())
+    worse = compared("sandbox-judge", "claims-default", code=gates.WORSE)
+    assert (worse["verdict"], worse["subject"]) == ("worse", "sandbox-judge against claims-default")
+    assert team.failed_cases() == [True] * 7
+    assert "Against claims-default." in (team.directory / "gate.md").read_text()
+    even = compared("sandbox-chat", "claims-default", "--guard", "contains", "--margin", "0.1", code=gates.INCONCLUSIVE)
+    assert [(each["role"], each["margin"]) for each in even["evidence"]["metrics"]] == [
+        ("primary", 0.0),
+        ("guard", 0.1),
+    ]
+    refused = compared("sandbox-chat", "claims-default", "--scorer", "right", code=2)
+    assert refused["error"]["code"] == "judge_not_calibrated"
+    assert compared("sandbox-chat", "nosuch", code=2)["error"]["code"] == "model_not_callable"
 
 
 def _looked_at(lobby: LiveLobby, chromium: str) -> None:

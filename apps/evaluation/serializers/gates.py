@@ -7,9 +7,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.evaluation.models import EvaluationPlan, GateDecision, PlanMetric
+from apps.evaluation.models import Comparison, EvaluationPlan, GateDecision, PlanMetric
 from apps.evaluation.scorers.suites import CHOICES
 from apps.evaluation.selectors.gates import progress_of
+from apps.evaluation.services.gates import unfit_judge_of
 from apps.evaluation.types import ComparisonStatus, GateStatus, MetricRole, ReleasePolicy, Split, Verdict
 from apps.prompts.serializers import JsonObject
 from apps.tenants.rest.fields import Choice, Flag, Input, Moment, Output, Text, Texts, Usd, Whole
@@ -173,4 +174,10 @@ class ComparisonOut(Output):
     verdict = serializers.ChoiceField(_VERDICTS)
     error = serializers.CharField()
     evidence = JsonObject()
+    unfit_judge = serializers.SerializerMethodField(
+        help_text="Why a judge among the metrics that decide is not to be relied on; empty where all are."
+    )
     created_at = Moment()
+
+    def get_unfit_judge(self, row: Comparison) -> str:
+        return unfit_judge_of(row)

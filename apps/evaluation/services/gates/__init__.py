@@ -8,7 +8,7 @@ that a message that got lost loses nothing.
 from apps.evaluation.services.gates.answering import answer_gate, override_gate, widen_release
 from apps.evaluation.services.gates.comparing import compare_evaluations, weigh_comparison
 from apps.evaluation.services.gates.deciding import decide_gate, decide_gates
-from apps.evaluation.services.gates.judges import unfit_judges
+from apps.evaluation.services.gates.judges import unfit_judge_of, unfit_judges
 from apps.evaluation.services.gates.notices import deliver_notices
 from apps.evaluation.services.gates.opening import DECIDE_TASK, open_gate, open_gate_of_new_version
 from apps.evaluation.services.gates.stopping import seen_enough
@@ -24,6 +24,7 @@ __all__ = [
     "open_gate_of_new_version",
     "override_gate",
     "seen_enough",
+    "unfit_judge_of",
     "unfit_judges",
     "weigh_comparison",
     "widen_release",

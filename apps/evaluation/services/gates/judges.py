@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from apps.evaluation.models import JudgeCalibration, ScorerVersion
+from apps.evaluation.models import Comparison, EvaluationMetric, JudgeCalibration, ScorerVersion
 from apps.evaluation.scorers import Need, registry
 from apps.evaluation.scorers.probes import ProbeScorer
 from apps.evaluation.selectors.scorers import calibration_of
+from apps.evaluation.terms import Terms
+from apps.evaluation.types import MetricRole
 
 WHY: Final = "the judge that a probe of the same tenant leaves its verdict to"
 
@@ -45,6 +47,15 @@ def unfit_judges(versions: list[ScorerVersion]) -> tuple[str, str] | None:
         if not judge.calibration.is_sufficient:
             return f"The judge {name} agrees too little with people.", remedy
     return None
+
+
+def unfit_judge_of(comparison: Comparison) -> str:
+    """The same of what two runs are weighed by, in a sentence; empty where every judge is fit."""
+    deciding = {each.scorer for each in Terms.of(comparison.terms).metrics if each.role != MetricRole.WATCH}
+    rows = EvaluationMetric.objects.unscoped(WHY).filter(evaluation=comparison.candidate_id)
+    metrics = rows.select_related("scorer_version__scorer").order_by("pk")
+    unfit = unfit_judges([row.scorer_version for row in metrics if row.scorer_version.scorer.slug in deciding])
+    return "" if unfit is None else " ".join(unfit)
 
 
 def standing_of(version: ScorerVersion) -> dict[str, Any] | None:
