@@ -51,7 +51,7 @@ from apps.models.models import Model
 from apps.tenants.access import Actor
 from apps.tenants.models import Tenant, User
 
-claims = Tenant.objects.get(slug="claims")
+claims = Tenant.objects.unscoped("test").get(slug="claims")
 route = {"slug": "claims-default", "name": "Claims", "targets": [{"model": Model.objects.get(slug="sandbox-chat")}]}
 create_route(actor=Actor.of_user(User.objects.get(email="owner@example.com")), tenant=claims, **route)
 person = Actor.of_user(User.objects.get(email="scientist@example.com"))

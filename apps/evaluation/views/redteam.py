@@ -74,8 +74,7 @@ def estimate(request: HttpRequest, here: Here) -> HttpResponse:
     require(here.actor, "evaluation.run", here.tenant, what="run a red team")
     form = RedTeamForm(request.POST, actor=here.actor, tenant=here.tenant)
     context: dict[str, Any] = {}
-    if form.is_valid():
-        plan = form.plan()
+    if form.is_valid() and ((plan := form.plan()).prompt_version is not None or plan.model):
         version = plan.prompt_version
         context["is_prompt"] = version is not None
         context["variable"] = main_variable(version.content) if version is not None else ""
