@@ -124,6 +124,44 @@ def test_nothing_follows_an_error() -> None:
         assert (stream.finished, stream.output_tokens) == (False, 0)
 
 
+def called(index: int, id: str = "", name: str = "", arguments: str = "") -> dict[str, Any]:
+    function = {"arguments": arguments, **({"name": name} if name else {})}
+    call = {"index": index, "function": function, **({"id": id} if id else {})}
+    return {"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+
+
+def numbers(out: bytes) -> list[tuple[int, str]]:
+    """(number, arguments) of each piece of a call."""
+    chunks = [json.loads(line[6:]) for line in out.splitlines() if line.startswith(b"data: {")]
+    calls = [call for chunk in chunks for call in chunk["choices"][0]["delta"]["tool_calls"]]
+    return [(call["index"], call["function"]["arguments"]) for call in calls]
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_calls_that_bear_one_number_get_numbers_of_their_own(step: int) -> None:
+    """Gemini numbers them all 0: clients would put the pieces of all into one."""
+    pieces = [called(0, "a", "f", "{1"), called(0, "", "", "1}"), called(0, "b", "f", "{2"), called(0, "", "", "2}")]
+    data = b"".join(event(piece, spaced=False, crlf=True) for piece in pieces) + b"data: [DONE]\r\n\r\n"
+    decoder = PassingStream(wants_usage=False)
+    out = b"".join(decoder.feed(data[at : at + step]) for at in range(0, len(data), step))
+    assert numbers(out) == [(0, "{1"), (0, "1}"), (1, "{2"), (1, "2}")]
+    assert out.endswith(b"data: [DONE]\r\n\r\n")
+    assert (decoder.finished, decoder.output_tokens) == (True, 4)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [called(0, "a", "f"), called(0, "", "", "{}"), called(1, "b", "f"), called(1, "", "", "{}")],
+        [called(0, "a", "f", "{"), called(0, "x", "", "1"), called(0, "y", "", "}")],  # an id of its own in each piece
+        [called(0, "a", "f"), called(1, "b", "f"), called(0, "", "", "{}"), called(1, "", "", "{}")],  # interleaved
+    ],
+)
+def test_calls_that_are_numbered_pass_untouched(pieces: list[dict[str, Any]]) -> None:
+    data = b"".join(event(piece, spaced=True, crlf=False) for piece in pieces)
+    assert PassingStream(wants_usage=False).feed(data) == data
+
+
 def test_an_endless_event_is_refused() -> None:
     decoder = PassingStream(wants_usage=False)
     with pytest.raises(ProviderError, match="event of more than"):

@@ -27,6 +27,30 @@ class _Event(msgspec.Struct):
     error: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _CalledFunction(msgspec.Struct):
+    name: str | None = None
+
+
+class _Call(msgspec.Struct):
+    index: int = 0
+    id: str | None = None
+    function: _CalledFunction | None = None
+
+
+class _Delta(msgspec.Struct):
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta
+    index: int = 0
+
+
+class _Calls(msgspec.Struct):
+    choices: list[_Choice]
+
+
+_decode_calls = msgspec.json.Decoder(_Calls).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 
 
@@ -67,13 +91,15 @@ class PassingStream(PassingEvents):
     nothing else; they are told by their bytes, and only the others are parsed.
     """
 
-    __slots__ = ("_content", "_null", "_wants_usage")
+    __slots__ = ("_calls", "_content", "_null", "_wants_usage")
 
     def __init__(self, *, wants_usage: bool) -> None:
         super().__init__()
         self._wants_usage = wants_usage
         self._content = _UNKNOWN
         self._null = _UNKNOWN
+        # By choice: the id of the call that was begun last, its number, and whether several calls bear one.
+        self._calls: dict[int, tuple[str, int, bool]] = {}
 
     def feed(self, block: bytes) -> bytes:
         block, events = self._whole(block)
@@ -81,6 +107,7 @@ class PassingStream(PassingEvents):
             self._learn_style(block)
         content, null = self._content, self._null
         unwanted: list[int] = []
+        renumbered = False
         for number, event in enumerate(events):
             start = event.find(content)
             if (
@@ -95,7 +122,42 @@ class PassingStream(PassingEvents):
                 if self.error is not None:
                     unwanted.extend(range(number + 1, len(events)))
                     break
+            elif b'"tool_calls"' in event and (told := self._with_own_numbers(event)) is not None:
+                events[number] = told
+                renumbered = True
+        if renumbered and not unwanted:
+            return b"".join(event + self._separator for event in events)
         return self._without(unwanted, block, events)
+
+    def _with_own_numbers(self, event: bytes) -> bytes | None:
+        """Calls side by side that bear one number, as Gemini's do, each with the number of its own by which clients put
+        their pieces together; None where nothing is to be changed."""
+        try:
+            chunk = _decode_calls(data_of(event))
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return None
+        numbers: list[list[int]] = []
+        changed = False
+        for choice in chunk.choices:
+            last, number, shared = self._calls.get(choice.index, ("", -1, False))
+            numbers.append([])
+            for call in choice.delta.tool_calls or []:
+                named = call.function is not None and bool(call.function.name)
+                if named and last and call.id and call.id != last and call.index <= number:
+                    number, shared = number + 1, True  # another call under a number that was taken
+                elif call.index > number:
+                    number = call.index
+                last = (call.id or last) if named else last
+                numbers[-1].append(number if shared else call.index)
+                changed = changed or numbers[-1][-1] != call.index
+            self._calls[choice.index] = (last, number, shared)
+        if not changed:
+            return None
+        whole = msgspec.json.decode(data_of(event))
+        for choice, given in zip(whole["choices"], numbers, strict=True):
+            for call, number in zip(choice["delta"].get("tool_calls") or [], given, strict=True):
+                call["index"] = number
+        return b"data: " + _encode(whole)
 
     def _learn_style(self, block: bytes) -> None:
         """A server writes all its events alike: the first key's colon shows how."""
