@@ -10,7 +10,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from apps.evaluation.models import Comparison, Evaluation, EvaluationItem, EvaluationPlan, GateDecision
+from apps.evaluation.models import (
+    Comparison,
+    Evaluation,
+    EvaluationItem,
+    EvaluationPlan,
+    GateDecision,
+    Scorer,
+)
 from apps.evaluation.services import calibration, gates
 from apps.evaluation.services.plans import PlannedMetric
 from apps.evaluation.services.scorers import create_scorer
@@ -203,7 +210,11 @@ def test_gates_at_the_api(world: Gated) -> None:
     assert advice.status_code == 201, advice.content
     assert advice.json()["policy"]["policy"] == "advice"
     comparison = {"baseline": found["baseline"], "candidate": found["candidate"]}
-    assert api.post("/api/comparisons", comparison, content_type="application/json").json()["verdict"] == "better"
+    made = api.post("/api/comparisons", comparison, content_type="application/json").json()
+    assert (made["verdict"], made["unfit_judge"]) == ("better", "")
+    Scorer.objects.unscoped("test").filter(kind="exact-match").update(kind="brought-by-a-package")
+    told = api.get(f"/api/comparisons/{made['id']}").json()["unfit_judge"]
+    assert told.startswith("There is no scorer 'brought-by-a-package'"), "it is read all the same"
 
 
 def test_the_page_shows_what_the_trust_in_a_judge_rests_on(world: Gated) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from apps.evaluation.models import Comparison, EvaluationMetric, JudgeCalibration, ScorerVersion
-from apps.evaluation.scorers import Need, registry
+from apps.evaluation.scorers import Need, ScorerUnknown, registry
 from apps.evaluation.scorers.probes import ProbeScorer
 from apps.evaluation.selectors.scorers import calibration_of
 from apps.evaluation.terms import Terms
@@ -54,7 +54,10 @@ def unfit_judge_of(comparison: Comparison) -> str:
     deciding = {each.scorer for each in Terms.of(comparison.terms).metrics if each.role != MetricRole.WATCH}
     rows = EvaluationMetric.objects.unscoped(WHY).filter(evaluation=comparison.candidate_id)
     metrics = rows.select_related("scorer_version__scorer").order_by("pk")
-    unfit = unfit_judges([row.scorer_version for row in metrics if row.scorer_version.scorer.slug in deciding])
+    try:
+        unfit = unfit_judges([row.scorer_version for row in metrics if row.scorer_version.scorer.slug in deciding])
+    except ScorerUnknown as error:  # the package that brought it is gone, and so is what is known of it
+        return str(error)
     return "" if unfit is None else " ".join(unfit)
 
 
