@@ -681,9 +681,7 @@ PAGES: dict[str, Row] = {
     ),
     "playground:budget": page(GET=MEMBERS),
     "playground:highlight": page(POST=_quiet(MEMBERS, {"blocks": '[["python", "x = 1"]]'})),
-    "playground:draft-code": page(
-        POST=_quiet(MEMBERS, {"request": '{"column": {"model": "m"}, "messages": [{"role": "user", "content": "Hi"}]}'})
-    ),
+    "playground:draft-code": page(POST=_quiet(MEMBERS, {"request": '{"column": {"model": "m"}, "message": "Hi"}'})),
     # A file of the shared conversation.
     "playground:attachment": page(_by("pk", "file", 999_999), GET=MEMBERS),
     "playground:conversation-data": page(CONVERSATION, hidden=NOT_MINE, GET=OWNER),

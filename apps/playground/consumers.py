@@ -16,7 +16,7 @@ from django.conf import settings
 from apps.playground import services, wire
 from apps.playground.database import in_database
 from apps.playground.errors import ColumnInvalid
-from apps.playground.messages import shown_answer
+from apps.playground.messages import as_begun, shown_answer
 from apps.playground.models import Answer
 from apps.playground.run import Run, principal_for
 from apps.playground.runs import runs
@@ -33,7 +33,7 @@ from apps.playground.seats import (
 )
 from apps.playground.selectors import get_answer_for, get_conversation_for
 from apps.playground.types import AnswerStatus
-from apps.tenants.errors import DomainError, NotFound
+from apps.tenants.errors import Conflict, DomainError, NotFound
 
 log = structlog.get_logger(__name__)
 
@@ -142,41 +142,49 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await self._join(message)
 
     async def _run(self, message: wire.Run) -> None:
-        if (confirmed := runs.remembered(self.seat.user_id, message.key)) is not None:
-            await in_database(sit_on, self.seat)
-            await self._tell({**confirmed, "n": message.n})
-            for answer in confirmed["answers"]:
-                if (run := runs.get(answer["id"])) is not None:
-                    self._listen(run, 0)
-                else:
-                    await self._tell_ended(answer["id"], None)
-            return
         process = await runs.open()
-        begun = await in_database(_begin, self.seat, message, process)
-        confirmed = await self._start(begun, message.n)
-        runs.remember(self.seat.user_id, message.key, confirmed)
+        async with runs.beginning(self.seat.user_id, message.key):
+            begun = await in_database(_begin, self.seat, message, process)
+            if begun.bodies:
+                await self._start(begun, message.n)
+                return
+        # It was here before: the connection broke before it was confirmed.
+        await self._confirm(begun, message.n)
+        for answer in begun.answers:
+            await self._follow(answer, 0, None)
 
     async def _continue(self, message: wire.Continue) -> None:
         process = await runs.open()
         begun = await in_database(_go_on, self.seat, message, process)
         await self._start(begun, message.n)
 
-    async def _start(self, begun: services.Begun, n: int) -> dict[str, Any]:
-        """Confirm first: the page has to know the answers before it hears of them."""
+    async def _confirm(self, begun: services.Begun, n: int) -> None:
+        """First of all, and as it began: the page has to know the answers before it hears of them."""
         conversation, turn = begun.conversation, begun.turn
+        await self._tell(
+            {
+                "type": "begun",
+                "n": n,
+                "conversation": {
+                    "id": conversation.public_id,
+                    "title": conversation.title,
+                    "blind": conversation.is_blind,
+                },
+                "turn": {"id": turn.pk, "parent": turn.parent_id, "message": turn.message, "files": begun.files},
+                "answers": [shown_answer(as_begun(each), blind=conversation.is_blind) for each in begun.answers],
+            }
+        )
+
+    async def _start(self, begun: services.Begun, n: int) -> None:
+        conversation = begun.conversation
         blind = conversation.is_blind
-        confirmed: dict[str, Any] = {
-            "type": "begun",
-            "n": n,
-            "conversation": {"id": conversation.public_id, "title": conversation.title, "blind": blind},
-            "turn": {"id": turn.pk, "parent": turn.parent_id, "message": turn.message},
-            "answers": [shown_answer(answer, blind=blind) for answer in begun.answers],
-        }
-        await self._tell(confirmed)
+        await self._confirm(begun, n)
         principal = principal_for(self.seat.user_id, conversation.project_id)
         if principal is None:
             # Just made: the gateway learns of a project within a second. Or just taken away.
             await in_database(services.interrupt_answers, [answer.pk for answer in begun.answers])
+            for answer in begun.answers:
+                await self._tell_ended(answer.pk, None)
             raise DomainError(
                 "The gateway does not know this project yet, or you may not call models in it.",
                 code="project_unknown",
@@ -186,7 +194,6 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             run = Run(answer.pk, principal, begun.bodies[answer.pk], blind=blind)
             runs.start(run)
             self._listen(run, 0)
-        return confirmed
 
     async def _stop(self, message: wire.Stop) -> None:
         answers = await in_database(_own_answers, self.seat, message.answers)
@@ -200,22 +207,26 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _join(self, message: wire.Join) -> None:
         (answer,) = await in_database(_own_answers, self.seat, [message.answer])
+        await self._follow(answer, message.after, message.n)
+
+    async def _follow(self, answer: Answer, after: int, n: int | None) -> None:
+        """Listen to it wherever it runs, or tell how it ended."""
         run = runs.get(answer.pk)
         if run is not None:
-            await self._tell({"type": "joined", "n": message.n, "answer": answer.pk})
-            self._listen(run, message.after)
+            await self._tell({"type": "joined", "n": n, "answer": answer.pk})
+            self._listen(run, after)
             return
         if answer.status == AnswerStatus.RUNNING:
             if settings.REDIS_URL and answer.process and answer.process != runs.channel:
-                await self._join_elsewhere(answer, message)
+                await self._follow_elsewhere(answer, after, n)
                 return
             await in_database(services.interrupt_answers, [answer.pk])
-        await self._tell_ended(answer.pk, message.n)
+        await self._tell_ended(answer.pk, n)
 
-    async def _join_elsewhere(self, answer: Answer, message: wire.Join) -> None:
-        listening = self._listening[answer.pk] = Listening(None, message.after, process=answer.process)
-        asked = {"type": "run.join", "answer": answer.pk, "after": message.after, "reply": self.channel_name}
-        await self._tell({"type": "joined", "n": message.n, "answer": answer.pk})
+    async def _follow_elsewhere(self, answer: Answer, after: int, n: int | None) -> None:
+        listening = self._listening[answer.pk] = Listening(None, after, process=answer.process)
+        asked = {"type": "run.join", "answer": answer.pk, "after": after, "reply": self.channel_name}
+        await self._tell({"type": "joined", "n": n, "answer": answer.pk})
         if await runs.ask(answer.process, asked):
             asyncio.get_running_loop().call_later(REMOTE_WITHIN_SECONDS, self._expect_remote, answer.pk, listening)
         else:
@@ -304,25 +315,37 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
 
 def _begin(seat: Seat, message: wire.Run, process: str) -> services.Begun:
+    """What the run began; what it began before, where it was here already."""
     sitter = sit_on(seat)
+    before = services.begun_before(actor=sitter.actor, tenant=sitter.tenant, key=message.key)
+    if before is not None:
+        return before
     project = sitter.project(message.project)
     if project is None:
         raise NotFound("There is no such project, or you may not call models in it.")
     conversation = get_conversation_for(sitter.actor, message.conversation) if message.conversation else None
     if conversation is not None and conversation.tenant_id != seat.tenant_id:
         raise NotFound("There is no such conversation.")
-    return services.begin_turn(
-        actor=sitter.actor,
-        project=project,
-        columns=message.columns,
-        message=message.message,
-        attachments=message.attachments,
-        conversation=conversation,
-        parent=message.parent,
-        blind=message.blind,
-        use_case=message.use_case,
-        process=process,
-    )
+    try:
+        return services.begin_turn(
+            actor=sitter.actor,
+            project=project,
+            columns=message.columns,
+            message=message.message,
+            attachments=message.attachments,
+            kept=message.kept,
+            conversation=conversation,
+            parent=message.parent,
+            blind=message.blind,
+            use_case=message.use_case,
+            process=process,
+            key=message.key,
+        )
+    except Conflict as refused:  # another process was quicker
+        before = services.begun_before(actor=sitter.actor, tenant=sitter.tenant, key=message.key)
+        if refused.code != "begun_already" or before is None:
+            raise
+        return before
 
 
 def _go_on(seat: Seat, message: wire.Continue, process: str) -> services.Begun:

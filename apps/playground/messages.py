@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,8 +15,11 @@ encode = msgspec.json.Encoder().encode
 _SCHEMA_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-def messages_for(chain: Sequence[Turn], column: int, settings: Column) -> list[dict[str, Any]]:
-    """The conversation as the column saw it. The last turn may have answers already: steps that called tools.
+def messages_for(
+    chain: Sequence[Turn], column: int, settings: Column, *, goes_on: bool = False
+) -> list[dict[str, Any]]:
+    """The conversation as the column saw it. The last turn, unless it ``goes_on``, is what is asked now; it may have
+    answers already: steps that called tools.
 
     What a prompt of the catalog says comes before them; the gateway puts it there.
     """
@@ -24,10 +27,10 @@ def messages_for(chain: Sequence[Turn], column: int, settings: Column) -> list[d
     messages: list[dict[str, Any]] = [{"role": "system", "content": settings.system}] if has_system else []
     for turn in chain:
         steps = _steps(turn, column)
-        is_last = turn is chain[-1]
+        is_last = turn is chain[-1] and not goes_on
         if not is_last and not any(answer.status in READ_ON for answer in steps):
             continue  # it got no answer: asking again would only confuse
-        if content := _content(turn):
+        if content := content_of(turn.message, turn.attachments.all()):
             messages.append({"role": "user", "content": content})
         for answer in steps:
             if answer.status in READ_ON and (answer.text or answer.tool_calls):
@@ -93,18 +96,36 @@ def _said(answer: Answer) -> list[dict[str, Any]]:
     return [message, *results]
 
 
-def _content(turn: Turn) -> str | list[dict[str, Any]]:
-    files = list(turn.attachments.all())
-    if not files:
-        return turn.message
+def content_of(message: str, files: Iterable[Attachment]) -> str | list[dict[str, Any]]:
+    """What a person says, with their files before it."""
     parts = [_part(each) for each in files]
-    return [*parts, {"type": "text", "text": turn.message}] if turn.message else parts
+    if not parts:
+        return message
+    return [*parts, {"type": "text", "text": message}] if message else parts
 
 
 def _part(file: Attachment) -> dict[str, Any]:
     if file.is_image:
         return {"type": "image_url", "image_url": {"url": f"data:{file.media_type};base64,{file.content}"}}
     return {"type": "text", "text": f"The file {file.name}:\n\n{file.content}"}
+
+
+def shown_file(file: Attachment) -> dict[str, Any]:
+    """A file for the page; an image by where it lies."""
+    return {"id": file.pk, "name": file.name, "image": file.is_image, "size": file.size}
+
+
+def as_begun(answer: Answer) -> Answer:
+    """The same before it said anything: what it has said comes, or came, as events."""
+    return Answer(
+        pk=answer.pk,
+        turn_id=answer.turn_id,
+        column=answer.column,
+        step=answer.step,
+        model_slug=answer.model_slug,
+        prompt_slug=answer.prompt_slug,
+        settings=answer.settings,
+    )
 
 
 def shown_answer(answer: Answer, *, blind: bool) -> dict[str, Any]:

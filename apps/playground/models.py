@@ -71,6 +71,14 @@ class Turn(models.Model):
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
     message = models.TextField(blank=True)
+    run_key = models.CharField(
+        max_length=90,
+        unique=True,
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Who asked, and their page's own key of the run.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TenantScopedManager(view="example.view", tenant="conversation__tenant_id")

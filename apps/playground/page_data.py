@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.urls import reverse
-
 from apps.gateway.models import Route
 from apps.gateway.routing.selectors import callable_routes_for, model_of
 from apps.gateway.types import Purpose
 from apps.models.selectors import CatalogEntry, callable_models_for, catalog_entries
 from apps.models.types import Capability, ModelKind
 from apps.playground import selectors
-from apps.playground.messages import shown_answer
-from apps.playground.models import Conversation, Turn
+from apps.playground.messages import shown_answer, shown_file
+from apps.playground.models import Conversation, Turn, Vote
 from apps.tenants.access import Actor
 from apps.tenants.models import Project, Tenant
 
@@ -86,6 +84,7 @@ def wanted_prompt(asked: str) -> dict[str, Any]:
 def shown_conversation(conversation: Conversation) -> dict[str, Any]:
     """The whole tree. Before a blind vote the columns tell nothing of their models."""
     blind = conversation.is_blind
+    votes = {} if blind else selectors.votes_of(conversation)
     return {
         "id": conversation.public_id,
         "title": conversation.title,
@@ -95,22 +94,16 @@ def shown_conversation(conversation: Conversation) -> dict[str, Any]:
         if blind
         else conversation.columns,
         "shared": conversation.is_shared,
-        "turns": [shown_turn(turn, blind=blind) for turn in selectors.turns_of(conversation)],
+        "turns": [_shown_turn(turn, votes.get(turn.pk), blind=blind) for turn in selectors.turns_of(conversation)],
     }
 
 
-def shown_turn(turn: Turn, *, blind: bool) -> dict[str, Any]:
+def _shown_turn(turn: Turn, vote: Vote | None, *, blind: bool) -> dict[str, Any]:
     return {
         "id": turn.pk,
         "parent": turn.parent_id,
         "message": turn.message,
-        "files": [
-            {
-                "name": each.name,
-                "image": reverse("playground:attachment", args=[each.pk]) if each.is_image else "",
-                "size": each.size,
-            }
-            for each in turn.attachments.all()
-        ],
+        "files": [shown_file(each) for each in turn.attachments.all()],
+        "winner": vote.winner if vote is not None else "",
         "answers": [shown_answer(answer, blind=blind) for answer in turn.answers.all()],
     }

@@ -13,7 +13,7 @@ from django.db.models import Avg, Count, Q, QuerySet
 from django.db.models.functions import TruncWeek
 
 from apps.evaluation.models import EvaluationMetric
-from apps.evaluation.selectors.runs import newest_measures
+from apps.evaluation.selectors.runs import measured_use_cases, newest_measures
 from apps.playground.models import Answer, Feedback, SavedExample, Vote
 from apps.playground.selectors import examples_for
 from apps.playground.types import AnswerStatus, Reason, TriageStatus, UseCase, Verdict, Winner
@@ -112,13 +112,16 @@ def standings(actor: Actor, tenant: Tenant, use_case: str) -> list[Standing]:
 
 
 def used_cases(actor: Actor, tenant: Tenant) -> list[tuple[str, str]]:
-    """(value, label) of the use cases that anybody here has tried or shared something for."""
+    """(value, label) of the use cases that anybody here has tried or shared something for, or that an evaluation of a
+    prompt has measured.
+    """
     rows: list[QuerySet[Any]] = [
         Vote.objects.for_actor(actor).filter(tenant=tenant),
         Feedback.objects.for_actor(actor).filter(tenant=tenant),
         SavedExample.objects.for_actor(actor).filter(tenant=tenant),
     ]
     used = {value for each in rows for value in each.order_by().values_list("use_case", flat=True).distinct()}
+    used |= measured_use_cases(actor, tenant)
     return [(str(value), str(label)) for value, label in UseCase.choices if value in used]
 
 

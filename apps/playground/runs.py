@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict
 from typing import Any
+from weakref import WeakValueDictionary
 
 import structlog
 from channels.exceptions import ChannelFull
@@ -24,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 KEEP_SECONDS = 60.0  # an answer that has ended can still be re-joined by its events
 LOOK_EVERY_SECONDS = 1.0
-REMEMBERED_KEYS = 10_000
 FULL_WAIT_SECONDS = 0.05
 FULL_TRIES = 200
 LONGEST_SHUTDOWN_SECONDS = 5.0
@@ -38,7 +37,7 @@ class Runs:
         self._runs: dict[int, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: dict[int, float] = {}
-        self._keys: OrderedDict[tuple[int, str], dict[str, Any]] = OrderedDict()
+        self._beginning: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
         self._forwarding: dict[tuple[int, str], asyncio.Task[None]] = {}
 
     async def open(self) -> str:
@@ -61,15 +60,9 @@ class Runs:
     def get(self, answer_id: int) -> Run | None:
         return self._runs.get(answer_id)
 
-    # A run that was sent twice, because the connection broke before it was confirmed.
-
-    def remember(self, user_id: int, key: str, confirmation: dict[str, Any]) -> None:
-        self._keys[user_id, key] = confirmation
-        if len(self._keys) > REMEMBERED_KEYS:
-            self._keys.popitem(last=False)
-
-    def remembered(self, user_id: int, key: str) -> dict[str, Any] | None:
-        return self._keys.get((user_id, key))
+    def beginning(self, user_id: int, key: str) -> asyncio.Lock:
+        """Held from a run's being written down to its being under way: sent on two connections at once, it waits."""
+        return self._beginning.setdefault((user_id, key), asyncio.Lock())
 
     # Between processes.
 

@@ -22,9 +22,14 @@ _CONVERSE_PARAMETERS = {
 }
 
 
+def code_of(request: dict[str, Any]) -> dict[str, Any]:
+    """The snippets, for ``_code.html``, and whether something of the request is left out of them."""
+    return {"tabs": snippets_for(request), "shortened": _shortened_all(request) != request["messages"]}
+
+
 def snippets_for(request: dict[str, Any]) -> list[Snippet]:
     """``request`` is what goes to ``/v1/chat/completions``, without the streaming."""
-    request = {**request, "messages": [_shortened(message) for message in request["messages"]]}
+    request = {**request, "messages": _shortened_all(request)}
     url = settings.GATEWAY_PUBLIC_URL
     shown = [_curl(url, request), _python(url, request), _javascript(url, request)]
     # Its client takes no field that it does not know, and a prompt of the catalog is one.
@@ -101,6 +106,10 @@ def _python_value(value: Any) -> str:
 
 def _indented(text: str, by: str) -> str:
     return text.replace("\n", "\n" + by)
+
+
+def _shortened_all(request: dict[str, Any]) -> list[dict[str, Any]]:
+    return [_shortened(message) for message in request["messages"]]
 
 
 def _shortened(message: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,9 @@ class Ping(msgspec.Struct, tag="ping", forbid_unknown_fields=True):
 
 
 class Run(msgspec.Struct, tag="run", forbid_unknown_fields=True):
-    """Ask. ``key`` is the page's own: sent again after a broken connection, it does not run twice."""
+    """Ask. ``key`` is the page's own: sent again after a broken connection, it does not run twice. ``kept`` are files
+    of the conversation, by their ids, that go with the message beside its own ``attachments``.
+    """
 
     n: Count
     key: Annotated[str, Meta(min_length=8, max_length=64)]
@@ -34,6 +36,7 @@ class Run(msgspec.Struct, tag="run", forbid_unknown_fields=True):
     columns: list[Column]
     message: str
     attachments: Annotated[list[Attached], Meta(max_length=MOST_ATTACHMENTS)] = []
+    kept: Annotated[list[Identifier], Meta(max_length=MOST_ATTACHMENTS)] = []
     conversation: Annotated[str, Meta(max_length=16)] = ""
     parent: Identifier | None = None
     blind: bool = False

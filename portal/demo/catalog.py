@@ -55,6 +55,7 @@ MODELS = (
         usd_in="2.5",
         usd_out="10",
         usd_before=("3", "15"),
+        capabilities=("streaming", "tools", "json_schema", "vision"),
         description=f"The strongest of a made-up family. {_SIMULATED}",
         intended_use="Long documents and customer-facing answers, where quality is worth its price.",
         tenants=("claims", "retail-banking", "wealth"),

@@ -1,4 +1,5 @@
 // Keys: g then a letter goes somewhere; / searches; ? lists all; j k move through rows; data-key="x" gives an element its key.
+// data-shortcut="Ctrl Enter" only tells of one that its page handles itself; with data-listed it is told while the element is hidden, too.
 import { $, $$, h, readJson, typing } from "./dom.js";
 import { openPalette } from "./palette.js";
 
@@ -27,12 +28,16 @@ function moveRow(step) {
   return true;
 }
 
+const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
+const cap = (key) => (key === "Ctrl" && isMac ? "⌘" : key.length > 1 ? key : key.toUpperCase());
+
 function fillHelp() {
   const box = $("#keys-page");
   if (!box) return;
-  const entries = pageKeys().map((element) => [element.dataset.palette || element.getAttribute("aria-label") || element.textContent.trim(), element.dataset.key]);
+  const told = $$("[data-key], [data-shortcut]").filter((element) => "listed" in element.dataset || element.offsetParent !== null);
+  const entries = told.map((element) => [element.dataset.keyLabel || element.dataset.palette || element.getAttribute("aria-label") || element.textContent.trim(), element.dataset.shortcut || element.dataset.key]);
   if ($("[data-rows]")) entries.push(["Next, previous row", "j k"]);
-  box.replaceChildren(...entries.map(([label, keys]) => h("div", {}, h("dt", {}, label), h("dd", {}, ...keys.split(" ").map((key) => h("kbd", {}, key.toUpperCase()))))));
+  box.replaceChildren(...entries.map(([label, keys]) => h("div", {}, h("dt", {}, label), h("dd", {}, ...keys.split(" ").map((key) => h("kbd", {}, cap(key)))))));
   box.closest("section").hidden = !entries.length;
 }
 
@@ -83,6 +88,6 @@ export function initKeys() {
   document.addEventListener("click", (event) => {
     if (event.target instanceof Element && event.target.closest('[data-open="keys"]')) fillHelp();
   });
-  if (!/Mac|iPhone|iPad/.test(navigator.platform)) return;
+  if (!isMac) return;
   for (const node of $$("[data-mod]")) node.textContent = "⌘";
 }

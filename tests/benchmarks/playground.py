@@ -36,7 +36,7 @@ from tests.gateway.world import World
 from tests.live import LobbyFactory
 from tests.playground.browser import ARGUMENTS, ask, sign_in
 from tests.playground.cast import CAST, PASSWORD
-from tests.playground.page import Socket
+from tests.playground.page import Socket, wait_known
 from tests.playground.page import sign_in as session_of
 from tests.template import migrated_database
 
@@ -63,22 +63,6 @@ def told(name: str, values: list[float], allowed: float) -> bool:
 
 
 # First token and stop, by one socket.
-
-
-def wait_known(world: World, session: str) -> None:
-    """Until the gateway knows who sits there, which it learns within a second."""
-
-    def runs() -> bool:
-        with Socket(world, session) as socket:
-            begun = socket.run("Hello")
-            while True:
-                message = socket.receive()
-                if message["type"] == "error":
-                    return False
-                if begun["answers"][0]["id"] in socket.ends:
-                    return bool(socket.ends[begun["answers"][0]["id"]]["status"] == "done")
-
-    world.eventually(runs, within=60)
 
 
 def first_tokens(world: World, session: str, rounds: int) -> list[float]:

@@ -40,6 +40,22 @@ def refusal(attempt: Callable[[], Any]) -> int:
     raise AssertionError("The socket was opened.")
 
 
+def wait_known(world: World, session: str, *, lobby: LiveLobby | None = None) -> None:
+    """Until the gateway of that process knows who sits there, which it learns within a second."""
+
+    def runs() -> bool:
+        with Socket(world, session, lobby=lobby) as socket:
+            answer = socket.run("Hello")["answers"][0]["id"]
+            while True:
+                message = socket.receive()
+                if message["type"] == "error":
+                    return False
+                if answer in socket.ends:
+                    return bool(socket.ends[answer]["status"] == "done")
+
+    world.eventually(runs, within=60)
+
+
 class Socket:
     """``with Socket(world, session) as socket``. Texts and ends are kept by answer."""
 

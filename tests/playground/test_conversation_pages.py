@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 
 import pytest
 from django.test import Client
@@ -12,9 +14,9 @@ from apps.playground import selectors, services
 from apps.playground.markdown import to_html
 from apps.playground.models import Conversation
 from apps.playground.snippets import snippets_for
-from apps.playground.types import Column, Parameters
+from apps.playground.types import Attached, Column, Parameters, plain
 from tests.cast import Cast
-from tests.playground.test_conversations import TWO, begin, finish
+from tests.playground.test_conversations import PIXEL, TWO, begin, finish
 from tests.playground.test_opinion_pages import HTMX, client_of
 
 SCRIPT = "<script>alert(1)</script>"
@@ -139,6 +141,34 @@ def test_the_code_of_a_call_runs_with_ones_own_key(cast: Cast) -> None:
     curl = next(each["code"] for each in snippets_for(request) if each["label"] == "curl")
     body = curl.split("-d '", 1)[1].rsplit("'", 1)[0].replace("'\\''", "'")
     assert json.loads(body)["messages"] == request["messages"]
+
+
+def test_the_code_of_what_is_not_asked_yet_has_all_that_led_to_it(cast: Cast) -> None:
+    tool = {"name": "look_up", "parameters": {"type": "object"}}
+    column = Column(model="writer", tools=[tool])
+    begun = begin(cast, "First", columns=[column], attachments=[Attached("notes.md", "text/markdown", "# Notes")])
+    call = {"id": "call-1", "name": "look_up", "arguments": "{}"}
+    finish(begun.answers[0], "", tool_calls=[call])
+    mine = selectors.get_answer_for(cast.actor("developer"), begun.answers[0].pk)
+    step = services.continue_answer(actor=cast.actor("developer"), answer=mine, results={"call-1": "Found"})
+    finish(step.answers[0], "So it is")
+    draft = {
+        "column": plain(column), "message": "And then?", "conversation": begun.conversation.public_id,
+        "turn": begun.turn.pk, "at": 0,
+        "attachments": [{"name": "a.png", "media_type": "image/png", "data": PIXEL}],
+    }  # fmt: skip
+    code = reverse("playground:draft-code")
+    shown = client_of(cast).post(code, {"request": json.dumps(draft)}).content.decode()
+    told = html.unescape(re.sub("<[^>]+>", "", shown))
+    for part in ("First", "# Notes", "call-1", "Found", "So it is", "And then?", "are left out", "base64,…"):
+        assert part in told
+    assert PIXEL not in told
+    for who in ("owner", "outsider"):
+        assert client_of(cast, who).post(code, {"request": json.dumps(draft)}).status_code == 404
+    blind = begin(cast, "Blind", columns=TWO, blind=True)
+    draft |= {"conversation": blind.conversation.public_id, "turn": blind.turn.pk}
+    assert client_of(cast).post(code, {"request": json.dumps(draft)}).status_code == 409
+    assert client_of(cast).post(code, {"request": "{"}).status_code == 400
 
 
 @pytest.mark.parametrize("language", ["python", "PYTHON", "sql", "brainfuck", "", "<b>"])

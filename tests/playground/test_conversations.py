@@ -111,6 +111,40 @@ def test_a_schema_and_files_are_asked_for_as_the_api_takes_them(cast: Cast) -> N
     assert Attachment.objects.unscoped("test").get(name="notes.md").content == "# Notes"
 
 
+def test_files_of_the_conversation_go_with_a_message_again(cast: Cast) -> None:
+    files = [Attached("a.png", "image/png", PIXEL), Attached("notes.md", "text/markdown", "# Notes")]
+    first = begin(cast, "Read", attachments=files)
+    assert [(each["name"], each["image"]) for each in first.files] == [("a.png", True), ("notes.md", False)]
+    elsewhere = begin(cast, "Other", attachments=files)
+    notes = first.files[1]["id"]
+    again = begin(cast, "Read this", conversation=first.conversation, kept=[notes], attachments=files[:1])
+    parts = asked(again)["messages"][0]["content"]
+    assert [part.get("text") for part in parts] == ["The file notes.md:\n\n# Notes", None, "Read this"]
+    assert again.files[0]["id"] != notes, "a copy: each turn has its own"
+    for kept in ([elsewhere.files[0]["id"]], [notes, notes], [999_999]):
+        with pytest.raises(NotFound):
+            begin(cast, "Foreign", conversation=first.conversation, kept=kept)
+    with pytest.raises(NotFound):
+        begin(cast, "New", kept=[notes])
+    with pytest.raises(Invalid):
+        begin(cast, "Many", conversation=first.conversation, kept=[notes], attachments=files * 4)
+
+
+def test_a_key_begins_one_turn_and_tells_only_its_member_of_it(cast: Cast) -> None:
+    begun = begin(cast, "Once", key="k" * 8, attachments=[Attached("a.txt", "text/plain", "x")])
+    with pytest.raises(Conflict) as raised:
+        begin(cast, "Twice", key="k" * 8)
+    assert raised.value.code == "begun_already"
+    assert [turn.message for turn in Turn.objects.for_tenant(cast.claims)] == ["Once"]
+    before = services.begun_before(actor=cast.actor("developer"), tenant=cast.claims, key="k" * 8)
+    assert before is not None
+    assert (before.turn, before.answers, before.bodies) == (begun.turn, begun.answers, {})
+    assert before.files == begun.files
+    assert services.begun_before(actor=cast.actor("developer"), tenant=cast.claims, key="") is None
+    for who in ("owner", "outsider"):
+        assert services.begun_before(actor=cast.actor(who), tenant=cast.claims, key="k" * 8) is None
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [

@@ -165,17 +165,32 @@ def test_files_go_with_the_message(page: Page, world: World, second_model: str, 
     notes = tmp_path / "notes.md"
     notes.write_text("# Notes of the meeting")
     sign_in(page, world, then=f"/playground/?project=app-1&model={second_model}")
-    page.get_by_test_id("file-input").set_input_files([notes])
-    expect(page.get_by_test_id("file")).to_contain_text("notes.md")
-    pixel = bytes.fromhex("89504e470d0a1a0a")
-    page.get_by_test_id("file-input").set_input_files({"name": "p.png", "mimeType": "image/png", "buffer": pixel})
-    expect(page.get_by_test_id("file")).to_have_count(2)
+    pixel = tmp_path / "p.png"
+    pixel.write_bytes(bytes.fromhex("89504e470d0a1a0a"))
+    page.get_by_test_id("file-input").set_input_files([notes, pixel])
+    expect(page.get_by_test_id("file")).to_contain_text(["notes.md", "p.png"])
     ask(page, "Read these")
     answered(page)
     expect(page.locator(".question-files .chip")).to_contain_text("notes.md")
     assert page.locator(".question-files img").count() == 1
     page.reload()
     expect(page.locator(".question-files img")).to_have_attribute("src", re.compile(r"^/playground/files/\d+/$"))
+    # They stay with a message that is edited, each until it is taken away, and with one that is asked again.
+    page.get_by_test_id("edit-turn").click()
+    expect(page.get_by_test_id("file")).to_contain_text(["notes.md", "p.png"])
+    page.get_by_label("Remove p.png").click()
+    ask(page, "Read this")
+    expect(page.get_by_test_id("branches")).to_contain_text("2 of 2")
+    answered(page)
+    expect(page.locator(".question-files .chip")).to_have_text("notes.md")
+    assert page.locator(".question-files img").count() == 0
+    page.get_by_test_id("again").click()
+    expect(page.get_by_test_id("branches")).to_contain_text("3 of 3")
+    answered(page)
+    assert "# Notes of the meeting" in world.fake.requests()[-1]["body"]
+    # And they are in the code of the call, but for the bytes of images.
+    page.get_by_test_id("view-code").click()
+    expect(page.get_by_test_id("code")).to_contain_text("# Notes of the meeting")
 
 
 # Reconnect.
@@ -335,8 +350,14 @@ def test_a_blind_vote_hides_then_reveals(page: Page, world: World, second_model:
     assert second_model not in json.dumps(conversation)
     page.locator("body").click(position={"x": 5, "y": 5})
     page.keyboard.press("b")
-    expect(page.locator(".toast")).to_contain_text(second_model)
+    revealed = page.get_by_test_id("revealed")
+    expect(revealed).to_contain_text(second_model)
+    expect(revealed).to_contain_text("You preferred B")
+    expect(page.get_by_test_id("live")).to_contain_text(second_model)
     expect(page.get_by_test_id("vote-a")).to_be_hidden()
+    said = revealed.inner_text()
+    page.reload()
+    expect(revealed).to_have_text(said)
     shown = {page.get_by_test_id("model").nth(at).input_value() for at in (0, 1)}
     assert shown == {"fake-chat", second_model}
     pairs = world.shell.run(
@@ -413,8 +434,12 @@ def test_each_shortcut_is_listed_and_works(page: Page, world: World) -> None:
     sign_in(page, world)
     page.locator("body").click(position={"x": 5, "y": 5})
     page.keyboard.press("?")
-    for label in ("New conversation", "Add a column"):
-        expect(page.locator("#keys-page")).to_contain_text(label)
+    listed = page.locator("#keys-page > div").all_inner_texts()
+    assert {" ".join(each.split()) for each in listed} == {
+        "New conversation N", "Add a column +", "Search the conversations /", "Run all columns Ctrl Enter",
+        "Stop all columns Esc", "Blind comparison: A is better A", "Blind comparison: B is better B",
+        "Blind comparison: a tie T", "Blind comparison: both are bad X",
+    }  # fmt: skip
     page.keyboard.press("Escape")
     page.keyboard.press("/")
     expect(page.get_by_test_id("search")).to_be_focused()
@@ -423,6 +448,90 @@ def test_each_shortcut_is_listed_and_works(page: Page, world: World) -> None:
     page.wait_for_url("**/playground/")
     ask(page, "Hi [[chunks=2]]")
     answered(page)
+    page.locator(".column-scroll").click()
+    page.keyboard.press("?")
+    for label in ("Share as an example", "Send the answer to the golden-dataset inbox", "Save as a prompt"):
+        expect(page.locator("#keys-page")).to_contain_text(label)
+
+
+def focused(page: Page) -> str:
+    """What has the focus, by its test id or its label; empty where the page has lost it."""
+    found: str = page.evaluate(
+        "() => { const at = document.activeElement;"
+        " return at === document.body ? '' : at.dataset.testid || at.getAttribute('aria-label') || at.className; }"
+    )
+    return found
+
+
+def press(page: Page, test_id: str) -> None:
+    """By the keyboard alone: the control takes the focus, and Enter presses it."""
+    page.get_by_test_id(test_id).last.focus()
+    page.keyboard.press("Enter")
+
+
+def test_the_focus_is_never_lost(page: Page, world: World) -> None:
+    """Whatever a press swaps, hides or removes, the next Tab goes on from there."""
+    sign_in(page, world)
+    assert focused(page) == "composer"
+    page.keyboard.type("Long [[chunks=400 delay_ms=20]]")
+    press(page, "run")
+    expect(page.get_by_test_id("stop")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("run")).to_be_focused()
+    answered(page)
+    press(page, "again")
+    expect(page.get_by_test_id("stop-column")).to_be_visible()
+    press(page, "stop-column")
+    expect(page.locator(".answer-state").last).to_have_text("stopped")
+    assert focused(page) == "Copy the answer"
+    page.get_by_label("Branch before").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Next branch")).to_be_focused()
+    expect(page.get_by_test_id("thumb-up")).to_be_visible()
+    press(page, "thumb-up")
+    expect(page.get_by_test_id("thumb-up")).to_have_attribute("aria-pressed", "true")
+    assert focused(page) == "thumb-up"
+    press(page, "thumb-down")
+    expect(page.get_by_test_id("reason-fabricated")).to_be_focused()
+    press(page, "feedback-save")
+    expect(page.get_by_test_id("feedback")).to_contain_text("Thank you")
+    assert focused(page) == "thumb-down"
+    press(page, "add-column")
+    expect(page.get_by_test_id("model").last).to_be_focused()
+    press(page, "remove-column")
+    assert focused(page) == "add-column"
+    press(page, "edit-turn")
+    assert focused(page) == "composer"
+    press(page, "settings")
+    expect(page.get_by_test_id("system")).to_be_visible()
+    page.keyboard.press("Escape")
+    assert focused(page) == "settings"
+    press(page, "menu")
+    page.get_by_role("button", name="Share in the tenant").focus()
+    page.keyboard.press("Enter")
+    press(page, "unshare")
+    expect(page.get_by_test_id("share")).to_be_focused()
+
+
+def test_a_screen_reader_hears_when_an_answer_begins_and_ends_and_no_token(page: Page, world: World) -> None:
+    sign_in(page, world)
+    page.evaluate(
+        """() => {
+          window.heard = [];
+          const live = "[aria-live]:not([aria-live=off]), [role=status], [role=alert], [role=log]:not([aria-live=off])";
+          new MutationObserver((changes) => {
+            for (const { target } of changes) {
+              const at = (target.nodeType === 1 ? target : target.parentElement)?.closest(live);
+              if (at && at.textContent.trim() !== window.heard.at(-1)) window.heard.push(at.textContent.trim());
+            }
+          }).observe(document.body, { subtree: true, childList: true, characterData: true });
+        }"""
+    )
+    ask(page, "Long [[chunks=120 delay_ms=10]]")
+    answered(page)
+    expect(page.get_by_test_id("live")).to_have_text("fake-chat has answered")
+    heard = [each for each in page.evaluate("() => window.heard") if each]
+    assert heard == ["The model is answering", "fake-chat has answered"]
 
 
 # Hostile output.
@@ -539,3 +648,80 @@ def test_the_page_works_on_a_phone_and_for_a_screen_reader(browser: Browser, wor
         page.get_by_role("button", name="Conversations", exact=True).click()
         expect(page.get_by_test_id("search")).to_be_visible()
     assert complaints == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_grave_in_a_blind_comparison_and_its_panels(
+    browser: Browser, world: World, second_model: str, scheme: str, width: int
+) -> None:
+    complaints: list[str] = []
+    seen = {"viewport": {"width": width, "height": 844}, "color_scheme": scheme}
+    with person(browser, world, complaints, **seen) as page:
+        sign_in(page, world, then=f"/playground/?project=app-1&model=fake-chat&model={second_model}")
+        page.get_by_label("View", exact=True).click()
+        assert grave_violations(page) == [], "the menu"
+        page.get_by_test_id("blind").check()
+        ask(page, "Which is better? [[chunks=4]]")
+        expect(page.get_by_test_id("vote-a")).to_be_visible()
+        assert grave_violations(page) == [], "before the vote"
+        page.get_by_test_id("vote-tie").click()
+        expect(page.get_by_test_id("revealed")).to_be_visible()
+        page.get_by_test_id("thumb-down").first.click()
+        expect(page.get_by_test_id("feedback-save")).to_be_visible()
+        assert grave_violations(page) == [], "after the vote"
+        for opened, shown in (
+            ("settings", "#play-settings"),
+            ("view-code", "#play-code-dialog"),
+            ("share-example", "#play-act"),
+        ):
+            page.get_by_test_id(opened).first.click()
+            expect(page.locator(shown)).to_be_visible()
+            assert grave_violations(page) == [], shown
+            page.keyboard.press("Escape")
+            expect(page.locator(shown)).to_be_hidden()
+    assert complaints == []
+
+
+def test_a_restart_of_the_server_leaves_what_was_said_and_a_way_on(page: Page, world: World) -> None:
+    """Nothing that the server has of it is missing on the page, though the page was away when it stopped."""
+    sign_in(page, world)
+    text = f"Long {time.time_ns()} [[chunks=900 delay_ms=20 stamp=1]]"
+    ask(page, text)
+    expect(page.get_by_test_id("first-token")).to_contain_text("first token")
+    expect(page).to_have_url(re.compile(r"conversation="))
+    page.evaluate(
+        """() => {
+          const { connection } = window.lobbyPlayground;
+          connection.open = () => {};
+          connection.socket.close();
+        }"""
+    )
+    expect(page.get_by_test_id("connection")).to_contain_text("Reconnecting")
+    here = page.get_by_test_id("answer").inner_text()
+    produced = len(re.findall(r"\d+@", here)) + 20
+    saved = """
+from apps.playground.models import Answer
+result = Answer.objects.unscoped("test").latest("pk").text.count("@")
+"""
+    world.eventually(lambda: world.shell.run(saved) > produced, within=15)
+    world.lobby.stop_process("web")
+    world.lobby.start_web()
+    page.evaluate(
+        """() => {
+          const { connection } = window.lobbyPlayground;
+          delete connection.open;
+          connection.retryNow();
+        }"""
+    )
+    connected(page)
+    expect(page.get_by_test_id("error")).to_contain_text("Interrupted")
+    shown = page.get_by_test_id("answer").inner_text()
+    numbers = [int(number) for number in re.findall(r"(\d+)@", shown)]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) > produced
+    page.reload()
+    expect(page.get_by_test_id("answer")).to_have_text(shown)
+    assert sum(text in each["body"] for each in world.fake.requests()) == 1
+    page.get_by_test_id("again").click()
+    expect(page.get_by_test_id("branches")).to_contain_text("2 of 2")

@@ -152,6 +152,14 @@ def test_what_works_here_leads_to_a_try(browser: Browser, lobby: LiveLobby, comp
     first = page.get_by_test_id("recommendation").first
     expect(first).to_contain_text("Meridian Large")
     expect(first).to_contain_text("Best here")
+    for width in (1280, 390):  # at once, without scrolling sideways
+        page.set_viewport_size({"width": width, "height": 844})
+        for offered in page.get_by_test_id("try").all():
+            box = offered.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+        expect(page.get_by_test_id("try").first).to_be_in_viewport(ratio=1)
     first.get_by_role("button", name="Try Meridian Large").click()
     page.wait_for_url("**/playground/**")
     assert complaints == []
@@ -174,14 +182,16 @@ def test_two_lines_of_business_never_see_each_other(browser: Browser, lobby: Liv
 def test_nothing_grave_for_a_screen_reader(
     browser: Browser, lobby: LiveLobby, complaints: list[str], scheme: str
 ) -> None:
+    own = open_as(browser, lobby, "tomas", "/playground/conversations/", complaints)
+    shared = str(own.get_by_role("link", name="Shared").get_attribute("href"))
     page = open_as(browser, lobby, "priya", PAGES[0], complaints, color_scheme=scheme)
     example = str(page.get_by_test_id("example").first.get_by_role("link").get_attribute("href"))
-    for path in (*PAGES, example):
-        page.goto(lobby.url + path)
-        page.wait_for_load_state("networkidle")
-        assert grave_violations(page) == [], path
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 844})
-        for path in (*PAGES, example):
+        for path in (*PAGES, example, shared, "/playground/", "/playground/conversations/"):
             page.goto(lobby.url + path)
+            page.wait_for_load_state("networkidle")
+            for row in page.get_by_test_id("feedback-row").locator("summary").all()[:1]:
+                row.click()
+            assert grave_violations(page) == [], f"{path} at {width}"
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} at {width}"

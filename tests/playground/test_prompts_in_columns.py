@@ -16,7 +16,7 @@ from apps.models.models import Endpoint, Price, Provider
 from apps.playground import selectors, services
 from apps.playground.errors import ColumnInvalid
 from apps.playground.page_data import wanted_prompt
-from apps.playground.reports import standings
+from apps.playground.reports import standings, used_cases
 from apps.playground.types import Column, Parameters, PromptChoice
 from apps.prompts import services as prompts
 from apps.prompts.models import Prompt
@@ -186,6 +186,9 @@ def test_what_works_here_says_what_the_newest_evaluation_measured(cast: Cast, cl
     assert standing.measured is not None
     assert standing.measured.summary["mean"] == 0.75
     assert not standings(cast.actor("outsider"), cast.claims, "classify")
+    # Nobody has voted or shared anything: the use case is one to choose by its evaluation alone.
+    assert [value for value, _ in used_cases(cast.actor("developer"), cast.claims)] == ["classify"]
+    assert used_cases(cast.actor("outsider"), cast.claims) == []
     client.force_login(cast["developer"])
     page = client.get("/playground/recommendations/?use_case=classify").content.decode()
     measured = f'/evaluations/runs/{standing.measured.evaluation.public_id}/">{metric_value(standing.measured)}</a>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.fakes.process import FakeOpenAI
 from tests.gateway.world import World
 from tests.live import LiveLobby, LobbyFactory
 from tests.playground.cast import CAST, PASSWORD
-from tests.playground.page import Socket, sign_in
+from tests.playground.page import Socket, sign_in, wait_known
 from tests.servers import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -36,6 +37,8 @@ def two(lobby_template: Path, tmp_path: Path, redis_server: RedisServer) -> Iter
         other.env |= {name: world.lobby.env[name] for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL")}
         stack.callback(other.stop)
         other.start()
+        for each in (None, other):
+            wait_known(world, sign_in(world), lobby=each)
         yield world, other
 
 
@@ -65,6 +68,26 @@ def test_an_answer_is_joined_and_stopped_through_another_process(two: tuple[Worl
             for socket in (third, fourth):
                 socket.until_ended(answer)
                 assert socket.ends[answer]["status"] == "stopped"
+
+
+def test_a_run_that_is_sent_again_to_another_process_runs_once(two: tuple[World, LiveLobby]) -> None:
+    """As a page does it whose connection broke before the run was confirmed, behind a load balancer."""
+    world, other = two
+    session, key = sign_in(world), uuid.uuid4().hex
+    text = f"Once {key} [[chunks=900 delay_ms=20]]"
+    first = Socket(world, session)
+    begun = first.run(text, key=key)
+    answer = begun["answers"][0]["id"]
+    first.until_holds(lambda: first.last.get(answer, 0) >= 3)
+    with Socket(world, session, lobby=other) as second:
+        assert second.run(text, key=key)["turn"] == begun["turn"]
+        second.until_holds(lambda: second.last.get(answer, 0) >= 5)
+        world.lobby.kill()
+        first.cut()
+    with Socket(world, session, lobby=other) as third:
+        assert third.run(text, key=key)["turn"] == begun["turn"]
+        assert third.until("answer")["answer"]["status"] == "interrupted"
+    assert sum(text in each["body"] for each in world.fake.requests()) == 1
 
 
 def test_an_answer_whose_process_died_is_told_as_interrupted(two: tuple[World, LiveLobby]) -> None:

@@ -6,10 +6,12 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from tests.fakes.count import Attempt
 from tests.gateway.routing.live import RoutedWorld
@@ -62,6 +64,22 @@ def test_a_forged_handshake_is_refused(world: World, session: str, forged: dict[
     key = sign_in(world, forged["who"]) if "who" in forged else forged.get("session", session)
     tenant, origin = forged.get("tenant", "acme"), forged.get("origin")
     assert refusal(lambda: Socket(world, key, tenant=tenant, origin=origin)) == status
+
+
+@pytest.mark.parametrize("origin", [None, "https://evil.example"])
+def test_of_all_combinations_only_a_members_own_opens(world: World, origin: str | None) -> None:
+    tenants = ["acme", "other", "nowhere", "", "acme&tenant=other", "ACME", "a" * 5_000]
+    sessions = {"": "", **{who: sign_in(world, who) for who in ("dev", "theirs", "look", "stranger", "staff")}}
+    opened, refusals = set(), set()
+    for (who, session), tenant in product(sessions.items(), tenants):
+        try:
+            Socket(world, session, tenant=tenant, origin=origin).close()
+        except InvalidStatus as refused:
+            refusals.add(refused.response.status_code)
+        else:
+            opened.add((who, tenant))
+    assert refusals == {403}
+    assert opened == (set() if origin else {("dev", "acme"), ("theirs", "other")})
 
 
 def test_no_other_path_has_a_socket(world: World, session: str) -> None:
@@ -125,6 +143,65 @@ def test_a_replayed_message_does_nothing(world: World, socket: Socket) -> None:
     # The same run under its own key, as a page sends it again after its connection broke: confirmed, not run.
     assert socket.run("Once [[chunks=2]]", key="k" * 16)["turn"] == begun["turn"]
     assert len(world.fake.attempts()) == before
+
+
+def test_one_run_sent_on_two_connections_at_once_runs_once(world: World, session: str) -> None:
+    text, key = f"Twice {uuid.uuid4().hex} [[chunks=20 delay_ms=20]]", uuid.uuid4().hex
+    given = {"project": "app-1", "columns": [{"model": "fake-chat"}], "message": text, "key": key}
+    with Socket(world, session) as first, Socket(world, session) as second:
+        for socket in (first, second):
+            socket.send("run", **given)
+        begun = [socket.until("begun") for socket in (first, second)]
+        assert begun[0]["turn"] == begun[1]["turn"]
+        assert [socket.answer(each)["output_tokens"] for socket, each in zip((first, second), begun, strict=True)] == [
+            20, 20,
+        ]  # fmt: skip
+        assert first.text == second.text
+    assert sum(text in each["body"] for each in world.fake.requests()) == 1
+
+
+def test_the_key_of_a_run_is_its_members_own(world: World, socket: Socket) -> None:
+    key = uuid.uuid4().hex
+    mine = socket.run("Mine [[chunks=2]]", key=key)
+    socket.answer(mine)
+    with Socket(world, sign_in(world, "dev2")) as mate:
+        theirs = mate.run("Theirs [[chunks=2]]", key=key)
+        assert mate.answer(theirs)["status"] == "done"
+        assert theirs["turn"]["message"] == "Theirs [[chunks=2]]"
+        assert theirs["conversation"]["id"] != mine["conversation"]["id"]
+
+
+def test_a_member_of_two_tenants_reaches_nothing_of_one_from_the_other(world: World) -> None:
+    """Every id of the one, sent on a socket of the other, by the very same session."""
+    world.shell.run(
+        """
+user = services.create_user(actor=actor, email="both@bank.test", name="Both", password=password)
+for slug in ("acme", "other"):
+    tenant = Tenant.objects.unscoped("test").get(slug=slug)
+    services.add_member(actor=actor, tenant=tenant, user=user, role="developer")
+""",
+        password=PASSWORD,
+    )
+    key, run = sign_in(world, "both"), uuid.uuid4().hex
+    with Socket(world, key) as here, Socket(world, key, tenant="other") as there:
+        begun = here.run("Of acme [[chunks=60 delay_ms=20]]", key=run)
+        answer, conversation = begun["answers"][0]["id"], begun["conversation"]["id"]
+        turn = begun["turn"]["id"]
+        given = {"columns": [{"model": "fake-chat"}], "message": "Hi"}
+        forged: list[tuple[str, dict[str, Any]]] = [
+            ("join", {"answer": answer}),
+            ("stop", {"answers": [answer]}),
+            ("continue", {"answer": answer, "results": {}}),
+            ("run", {**given, "project": "app-1", "key": uuid.uuid4().hex}),
+            ("run", {**given, "project": "app-1", "key": run}),
+            ("run", {**given, "project": "secret", "key": uuid.uuid4().hex, "conversation": conversation}),
+            ("run", {**given, "project": "app-1", "key": uuid.uuid4().hex, "conversation": conversation}),
+            ("run", {**given, "project": "secret", "key": uuid.uuid4().hex, "parent": turn}),
+        ]
+        for kind, fields in forged:
+            there.send(kind, **fields)
+            assert there.until("error")["code"] == "not_found", (kind, fields)
+        assert here.answer(begun)["output_tokens"] == 60
 
 
 @pytest.mark.parametrize(

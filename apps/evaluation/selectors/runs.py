@@ -99,6 +99,13 @@ def newest_measures(actor: Actor, tenant: Tenant, use_case: str) -> dict[tuple[s
     return found
 
 
+def measured_use_cases(actor: Actor, tenant: Tenant) -> set[str]:
+    """Those for which ``newest_measures`` may find something."""
+    runs = runs_for(actor, tenant).filter(status=RunStatus.DONE, prompt_version__isnull=False)
+    rows = runs.exclude(trigger=Trigger.MONITOR).order_by().prefetch_related(None)
+    return set(rows.values_list("prompt_version__prompt__use_case", flat=True).distinct()) - {""}
+
+
 def without_requests(actor: Actor, rows: QuerySet[Evaluation]) -> QuerySet[Evaluation]:
     """Runs of monitors say what production requests said: they are for people who may read requests."""
     if actor.api_key_id is not None:

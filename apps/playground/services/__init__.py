@@ -15,13 +15,14 @@ from apps.playground.services.offers import offer_answer
 from apps.playground.services.prompts import save_as_prompt
 from apps.playground.services.ratings import allow_rating_sets, make_rating_set, may_make_rating_sets
 from apps.playground.services.retention import delete_expired
-from apps.playground.services.turns import Begun, begin_turn, continue_answer
+from apps.playground.services.turns import Begun, begin_turn, begun_before, continue_answer
 from apps.playground.services.votes import cast_vote
 
 __all__ = [
     "Begun",
     "allow_rating_sets",
     "begin_turn",
+    "begun_before",
     "cast_vote",
     "continue_answer",
     "delete_conversation",

@@ -6,7 +6,8 @@ import base64
 import binascii
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from django.db import IntegrityError, transaction
@@ -17,7 +18,7 @@ from apps.models.selectors import callable_models_for
 from apps.models.types import Capability
 from apps.playground.catalog import Chosen, chosen_version
 from apps.playground.errors import ColumnInvalid
-from apps.playground.messages import body_for, encode
+from apps.playground.messages import body_for, encode, shown_file
 from apps.playground.models import Answer, Attachment, Conversation, Turn
 from apps.playground.selectors import MOST_TURNS, chain_to, turns_of
 from apps.playground.services.validation import clean_use_case, require_own, storable, storable_column
@@ -37,19 +38,20 @@ from apps.prompts.errors import VariablesInvalid
 from apps.prompts.variables import VariableCheck
 from apps.tenants.access import Actor, require
 from apps.tenants.errors import Conflict, Invalid, NotFound
-from apps.tenants.models import Project, User
+from apps.tenants.models import Project, Tenant, User
 
 MOST_STEPS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """``bodies`` has the request of each answer, by its primary key."""
+    """``bodies`` has the request of each answer, by its primary key; ``files`` what the page is told of the turn's."""
 
     conversation: Conversation
     turn: Turn
     answers: list[Answer]
     bodies: dict[int, bytes]
+    files: list[dict[str, Any]] = field(default_factory=list)
 
 
 @transaction.atomic
@@ -60,14 +62,17 @@ def begin_turn(
     columns: Sequence[Column],
     message: str,
     attachments: Sequence[Attached] = (),
+    kept: Sequence[int] = (),
     conversation: Conversation | None = None,
     parent: int | None = None,
     blind: bool = False,
     use_case: str = "",
     process: str = "",
+    key: str = "",
 ) -> Begun:
     """``parent`` is a turn of the conversation (None: the conversation begins here). A blind first turn shuffles its
-    two columns; a blind conversation keeps its own, whatever the page says.
+    two columns; a blind conversation keeps its own, whatever the page says. A ``key`` begins one turn, and no other.
+    ``kept`` are files of the conversation that go with this message as well.
     """
     require(actor, "model.call", project.tenant, project, what="call models")
     assert isinstance(actor.user, User)
@@ -99,7 +104,8 @@ def begin_turn(
             raise NotFound("There is no such project.")
         columns = _next_columns(conversation, project, columns, use_case)
         prompts = _prompts(actor, project, columns, conceals=conversation.is_blind)
-    files = [_file(each) for each in _checked(attachments)]
+    files = [*_kept(conversation, kept), *(_file(each) for each in attachments)]
+    _check_files(files)
     models = _models_of(columns, prompts)
     _check_models(actor, project, columns, models, has_images=any(each.is_image for each in files))
     if not message and not files:
@@ -111,7 +117,13 @@ def begin_turn(
         raise NotFound("There is no such turn.")
     chain = chain_to(turns, parent) if parent is not None else []
     _check_beginning(chain, prompts)
-    turn = Turn.objects.create(conversation=conversation, parent_id=parent, message=message)
+    try:
+        with transaction.atomic():
+            turn = Turn.objects.create(
+                conversation=conversation, parent_id=parent, message=message, run_key=_run_key(actor, key)
+            )
+    except IntegrityError:
+        raise Conflict("This was asked already.", code="begun_already") from None
     for each in files:
         each.turn = turn
     Attachment.objects.bulk_create(files)
@@ -129,7 +141,23 @@ def begin_turn(
     # The new turn has no answers to read on from yet: the rows just made are running.
     chain.append(turn)
     bodies = {answer.pk: body_for(chain, answer.column, columns[answer.column]) for answer in answers}
-    return Begun(conversation, turn, answers, bodies)
+    return Begun(conversation, turn, answers, bodies, [shown_file(each) for each in files])
+
+
+def begun_before(*, actor: Actor, tenant: Tenant, key: str) -> Begun | None:
+    """What a run with this ``key`` began when it was here before, without the requests; None where it was not."""
+    rows = Turn.objects.for_actor(actor).filter(conversation__tenant=tenant, run_key=_run_key(actor, key))
+    turn = rows.select_related("conversation").first() if key else None
+    if turn is None:
+        return None
+    files = [shown_file(each) for each in turn.attachments.defer("content")]
+    return Begun(turn.conversation, turn, list(turn.answers.filter(step=0).order_by("column")), {}, files)
+
+
+def _run_key(actor: Actor, key: str) -> str | None:
+    """A page chooses its keys for itself: they are told apart by who asks."""
+    assert isinstance(actor.user, User)
+    return f"{actor.user.pk}:{storable(key)}" if key else None
 
 
 @transaction.atomic
@@ -284,13 +312,24 @@ def _check_models(
             raise Invalid(f"{model.name} follows no JSON schema. Remove it, or choose another.", code="no_schema")
 
 
-def _checked(attachments: Sequence[Attached]) -> Sequence[Attached]:
-    if len(attachments) > MOST_ATTACHMENTS:
+def _kept(conversation: Conversation, kept: Sequence[int]) -> list[Attachment]:
+    """Copies of files that the conversation has already, in the order asked for."""
+    rows = Attachment.objects.for_tenant(conversation.tenant).filter(turn__conversation=conversation)
+    found = rows.in_bulk(list(kept))
+    if len(found) != len(kept):
+        raise NotFound("There is no such file.")
+    copied = [found[pk] for pk in kept]
+    return [
+        Attachment(name=each.name, media_type=each.media_type, size=each.size, content=each.content) for each in copied
+    ]
+
+
+def _check_files(files: Sequence[Attachment]) -> None:
+    if len(files) > MOST_ATTACHMENTS:
         raise Invalid(f"At most {MOST_ATTACHMENTS} files fit one message.", code="too_many_files", field="attachments")
-    if sum(len(each.data) for each in attachments) > MOST_ATTACHED_BYTES * 4 // 3 + 4:
+    if sum(each.size for each in files) > MOST_ATTACHED_BYTES:
         most = MOST_ATTACHED_BYTES // 1024**2
         raise Invalid(f"The files are larger than {most} MB in all.", code="files_too_large", field="attachments")
-    return attachments
 
 
 def _file(attached: Attached) -> Attachment:

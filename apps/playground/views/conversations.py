@@ -20,7 +20,7 @@ from apps.playground.export import to_json, to_markdown
 from apps.playground.markdown import to_html
 from apps.playground.messages import messages_for, request_of
 from apps.playground.models import Answer, Conversation, Turn
-from apps.playground.snippets import snippets_for
+from apps.playground.snippets import code_of
 from apps.playground.types import column_of
 from apps.playground.views.requests import asked_words, project_named
 from apps.tenants.access import can
@@ -162,8 +162,8 @@ def answer_code(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
     )
     while said and said[-1]["role"] not in ("user", "system"):
         said.pop()
-    tabs = snippets_for({"model": answer.model_slug, **request_of(column), "messages": said})
-    return render(request, "playground/_code.html", {"tabs": tabs, "answer": answer})
+    made = code_of({"model": answer.model_slug, **request_of(column), "messages": said})
+    return render(request, "playground/_code.html", made)
 
 
 def _own(here: Here, public_id: str) -> Conversation:

@@ -12,11 +12,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.text import Truncator
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.models.selectors import get_model_for, names_of
 from apps.playground import selectors, services
 from apps.playground.catalog import names_of_prompts
+from apps.playground.markdown import to_html
 from apps.playground.models import Feedback
 from apps.playground.reports import feedback_trend
 from apps.playground.types import Reason, TriageStatus, Verdict
@@ -27,6 +29,7 @@ from apps.tenants.models import Tenant
 from apps.tenants.views.requests import Here, page_of, tenant_page
 
 SHOWN_ON_CARD = 5
+SHOWN_CHARACTERS = 2_000
 FILTERS = ("model", "prompt", "status", "verdict", "reason")
 
 
@@ -37,6 +40,7 @@ class Said:
     row: Feedback
     model_name: str
     reasons: list[str]
+    answer: str  # its beginning, as HTML
 
 
 @require_http_methods(["GET", "POST"])
@@ -198,7 +202,15 @@ def _said(rows: Iterable[Feedback]) -> list[Said]:
     found = list(rows)
     names = names_of(row.model_slug for row in found)
     labels = dict(Reason.choices)
-    return [Said(row, names[row.model_slug], [str(labels.get(each, each)) for each in row.reasons]) for row in found]
+    return [
+        Said(
+            row,
+            names[row.model_slug],
+            [str(labels.get(each, each)) for each in row.reasons],
+            to_html(Truncator(row.answer.text).chars(SHOWN_CHARACTERS)),
+        )
+        for row in found
+    ]
 
 
 def _of_tenant(here: Here, pk: int) -> Feedback:

@@ -17,8 +17,8 @@ from apps.gateway.reports import BudgetStanding, budget_standings
 from apps.playground import selectors
 from apps.playground.catalog import chosen_version, offered_prompts, shown_version
 from apps.playground.markdown import coloured
-from apps.playground.messages import request_of
-from apps.playground.models import Conversation
+from apps.playground.messages import content_of, messages_for, request_of
+from apps.playground.models import Attachment, Conversation, Turn
 from apps.playground.page_data import (
     entries_for,
     routes_of,
@@ -27,11 +27,11 @@ from apps.playground.page_data import (
     shown_routes,
     wanted_prompt,
 )
-from apps.playground.snippets import snippets_for
-from apps.playground.types import MOST_COLUMNS, Column, PromptChoice, UseCase
+from apps.playground.snippets import code_of
+from apps.playground.types import MOST_COLUMNS, Attached, Column, PromptChoice, UseCase
 from apps.playground.views.requests import asked_words
 from apps.tenants.access import can
-from apps.tenants.errors import NotFound
+from apps.tenants.errors import Conflict, NotFound
 from apps.tenants.models import Project, Tenant
 from apps.tenants.types import TenantStatus
 from apps.tenants.views.requests import PER_PAGE, Here, tenant_page
@@ -161,8 +161,14 @@ def highlight(request: HttpRequest, here: Here) -> HttpResponse:
 
 
 class _Draft(msgspec.Struct):
+    """``turn`` is the last of the branch that the message would follow; ``at`` the column's place."""
+
     column: Column
-    messages: list[dict[str, Any]]
+    message: str = ""
+    attachments: list[Attached] = []
+    conversation: str = ""
+    turn: int | None = None
+    at: int = 0
 
 
 @require_POST
@@ -171,10 +177,19 @@ def draft_code(request: HttpRequest, here: Here) -> HttpResponse:
     """The call that a column would make with what is on the page now, as code. ``request`` is JSON."""
     try:
         asked = msgspec.json.decode(request.POST.get("request", ""), type=_Draft)
-        tabs = snippets_for({**request_of(asked.column), "messages": asked.messages})
-    except (msgspec.DecodeError, KeyError, TypeError) as error:
+    except msgspec.DecodeError as error:
         return JsonResponse({"error": {"message": f"The column cannot be read: {error}"}}, status=400)
-    return render(request, "playground/_code.html", {"tabs": tabs})
+    chain: list[Turn] = []
+    if asked.conversation and asked.turn is not None:
+        conversation = _own(here, asked.conversation)
+        if conversation.is_blind:
+            raise Conflict("A blind comparison shows its code once it is voted on.", code="still_blind")
+        chain = selectors.chain_to(selectors.turns_of(conversation, with_content=True), asked.turn)
+    files = [Attachment(name=each.name, media_type=each.media_type, content=each.data) for each in asked.attachments]
+    messages = messages_for(chain, asked.at, asked.column, goes_on=True)
+    if content := content_of(asked.message, files):
+        messages.append({"role": "user", "content": content})
+    return render(request, "playground/_code.html", code_of({**request_of(asked.column), "messages": messages}))
 
 
 def _own(here: Here, public_id: str) -> Conversation:
@@ -213,18 +228,20 @@ def _urls(tenant: Tenant) -> dict[str, str]:
         name: reverse(f"playground:conversation-{name}", args=["ID"])
         for name in ("data", "rename", "share", "fork", "delete", "export")
     }
-    of_answers = ("vote", "feedback", "example-share", "prompt-save", "inbox-offer")
+    of_answers = ("vote", "feedback", "code", "example-share", "prompt-save", "inbox-offer")
     numbered = {name: reverse(f"playground:{name}", args=[0]) for name in of_answers}
     named |= {
         "prompt": reverse("playground:prompt", args=["ID"]),
         "version": reverse("prompts:version-detail", args=[tenant.slug, "ID", 0]),
     }
+    named["file"] = reverse("playground:attachment", args=[0])
     plain = {name: reverse(f"playground:{name}") for name in ("index", "models", "budget", "highlight", "draft-code")}
     return {
         **named,
         **numbered,
         **plain,
         "socket": "/ws/playground/",
+        "recommendations": reverse("playground:recommendations"),
         "list": reverse("playground:conversation-list"),
         "request": reverse("gateway:request-detail", args=["ID"]),
         "login": reverse("account_login"),

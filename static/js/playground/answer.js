@@ -5,7 +5,7 @@ import { cost, dollars, milliseconds, number, tokensOf } from "./format.js";
 import { Markdown } from "./markdown.js";
 
 const ADVICE = {
-  rate_limit_exceeded: ["A rate limit said no.", "Wait for the window to move on, or ask who owns the limit for more."],
+  rate_limit_exceeded: ["A rate limit said no.", ""],
   budget_exceeded: ["The budget is used up.", "It renews with its period; who owns it can raise it."],
   request_over_limit: ["Larger than the limit.", "Shorten the message, or lower the longest answer in the column's settings."],
   model_not_found: ["This model may not be called here.", "Choose another, or ask a service admin for a grant."],
@@ -115,7 +115,9 @@ export class Answer {
     this.body.setAttribute("aria-busy", this.live);
     this.state.textContent = this.live ? (this.first ? "streaming" : "waiting for the first token") : "";
     if (this.first && !this.blind) this.firstToken.textContent = `first token ${milliseconds(this.first - this.started)}`;
+    const held = this.actions.contains(document.activeElement);
     this.actions.replaceChildren(...(this.live ? [this.stopButton] : this.buttons()));
+    if (held) this.page.refocus(this.actions.querySelector("button") || undefined);
   }
 
   /** Which version of a prompt answers, as the gateway says. */
@@ -130,14 +132,15 @@ export class Answer {
   // When it has ended.
 
   finish(shown) {
-    const streamed = this.live && this.text;
+    const endsNow = this.live;
     this.shown = shown;
     this.live = false;
-    if (streamed || (this.text && this.text === shown.text)) this.markdown.end();
-    else {
-      this.text = shown.text || "";
-      this.markdown.set(this.text);
-    }
+    const whole = shown.text || "";
+    const json = this.asJson(whole);
+    // What streamed is drawn already; the server may have more of it, where this page was away at the end.
+    if (whole && whole === this.text && !json) this.markdown.end();
+    else this.markdown.set(json || whole);
+    this.text = whole;
     this.reasoning = shown.reasoning || "";
     this.thinking.hidden = !this.reasoning;
     this.thoughts.textContent = this.reasoning;
@@ -159,7 +162,17 @@ export class Answer {
     this.why.hidden = !shown.request_id;
     if (shown.request_id) this.why.href = this.page.requestUrl(shown.request_id);
     this.element.setAttribute("aria-label", this.label());
-    this.page.ended(this);
+    this.page.ended(this, endsNow);
+  }
+
+  /** An answer by a JSON schema, laid out as code; empty where it is none. */
+  asJson(text) {
+    if (!this.shown.settings?.schema || !/^\s*[{[]/.test(text)) return "";
+    try {
+      return `\`\`\`json\n${JSON.stringify(JSON.parse(text), null, 2)}\n\`\`\``;
+    } catch {
+      return "";
+    }
   }
 
   figuresOf({ input_tokens, output_tokens, cost_picousd }) {
@@ -170,12 +183,13 @@ export class Answer {
     this.cost.title = `$${(cost_picousd / 1e12).toFixed(12).replace(/0+$/, "")}, as the ledger has it`;
   }
 
-  showError({ error, status }) {
-    const wrong = error && error.message;
-    this.error.hidden = !wrong;
-    if (!wrong) return;
+  showError({ error: told, status }) {
+    const stopped = status === "interrupted" ? { code: "interrupted", message: "The server stopped while it answered; what had arrived is kept." } : null;
+    const error = told?.message ? told : stopped;
+    this.error.hidden = !error;
+    if (!error) return;
     const [title, advice] = ADVICE[error.code] || [status === "failed" ? "No answer." : "It broke off.", ""];
-    const wait = error.retry_after ? ` Try again in ${error.retry_after} s.` : "";
+    const wait = error.retry_after && !/try again in/i.test(error.message) ? ` Try again in ${error.retry_after} s.` : "";
     this.error.replaceChildren(h("div", {}, h("strong", {}, title), ` ${error.message}${wait} `, advice ? h("span", { class: "text-2" }, advice) : null));
   }
 
@@ -204,14 +218,16 @@ export class Answer {
       this.shown = { ...this.shown, tool_results: given };
       this.showCalls(calls, true);
       this.page.continue(this.shown.id, given);
+      this.page.refocus();
     });
     this.calls.append(go);
   }
 
   buttons() {
-    if (!this.text || this.page.blind) return this.text ? [this.button("copy", "Copy the answer", () => this.page.copy(this.text))] : [];
-    const buttons = [this.button("copy", "Copy the answer", () => this.page.copy(this.text))];
-    if (this.page.mayRun) {
+    const buttons = this.text ? [this.button("copy", "Copy the answer", () => this.page.copy(this.text))] : [];
+    if (this.page.blind) return buttons;
+    if (this.page.mayRun) buttons.push(this.button("rotate-ccw", "Ask again as a new branch", () => this.page.again(this.page.turns.get(this.shown.turn)), { "data-testid": "again" }));
+    if (this.text && this.page.mayRun) {
       buttons.push(
         this.button("star", "Share as an example", () => this.page.openForm("example", this), { "data-testid": "share-example", "data-act": "example" }),
         this.button("inbox", "Send to the golden-dataset inbox", () => this.page.offer(this), { "data-testid": "to-inbox", "data-act": "inbox" }),

@@ -44,6 +44,7 @@ export class Column {
     }
     this.describe();
     this.welcomeAgain();
+    this.page.alert("");
     this.page.changed();
   }
 
@@ -127,7 +128,10 @@ export class Column {
 
   /** The branch: its questions and this column's answers. */
   render(path, at) {
-    const children = path.flatMap((turn) => [this.question(turn, at), ...this.page.answersOf(turn, at).map((answer) => answer.element)]);
+    const children = path.flatMap((turn) => {
+      const answers = this.page.answersOf(turn, at).map((answer) => answer.element);
+      return [this.question(turn, at), ...(answers.length ? answers : [h("p", { class: "text-3 text-sm" }, at ? "This column was not asked." : "No answer.")])];
+    });
     if (!path.length) children.push(this.welcome());
     this.inner.replaceChildren(...children);
   }
@@ -146,22 +150,27 @@ export class Column {
   question(turn, at) {
     const [first] = this.page.answersOf(turn, at);
     const asked = first?.shown.settings?.prompt ? askedWith(first.shown, (id) => this.page.prompts.find((each) => each.id === id)?.name || id) : null;
-    const files = turn.files?.length ? h("div", { class: "question-files" }, ...turn.files.map((file) => (file.image ? h("img", { src: file.image, alt: file.name, loading: "lazy" }) : h("span", { class: "chip" }, icon("file-text"), file.name)))) : null;
+    const files = turn.files?.length ? h("div", { class: "question-files" }, ...turn.files.map((file) => (file.image ? h("img", { src: this.page.urls.file.replace("/0/", `/${file.id}/`), alt: file.name, loading: "lazy" }) : h("span", { class: "chip" }, icon("file-text"), file.name)))) : null;
     const siblings = this.page.siblingsOf(turn);
     const place = siblings.findIndex((each) => each.id === turn.id);
-    const turnTo = (step) => this.page.show(siblings[place + step].id, true);
+    const turnTo = (step) => {
+      const shown = siblings[place + step];
+      this.page.show(shown.id, true);
+      const question = $(`[data-turn="${shown.id}"]`, this.inner);
+      $(`[data-step="${step}"]:enabled, [data-step]:enabled`, question)?.focus();
+    };
     const switcher =
       siblings.length > 1
         ? h(
             "span",
             { class: "row row-nowrap question-branches", "data-testid": "branches" },
-            h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Branch before", disabled: place === 0, onclick: () => turnTo(-1) }, icon("chevron-left")),
+            h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Branch before", "data-step": -1, disabled: place === 0, onclick: () => turnTo(-1) }, icon("chevron-left")),
             h("span", { class: "num text-xs" }, `${place + 1} of ${siblings.length}`),
-            h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Next branch", disabled: place === siblings.length - 1, onclick: () => turnTo(1) }, icon("chevron-right")),
+            h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Next branch", "data-step": 1, disabled: place === siblings.length - 1, onclick: () => turnTo(1) }, icon("chevron-right")),
           )
         : null;
     const edit = this.page.mayRun && !this.page.blind && turn.message ? h("button", { type: "button", class: "btn btn-ghost btn-sm btn-icon", "aria-label": "Edit as a new branch", title: "Edit as a new branch", "data-testid": "edit-turn", onclick: () => this.page.edit(turn) }, icon("pencil")) : null;
-    return h("div", { class: "question" }, asked, files, h("div", { class: "question-text" }, turn.message), h("div", { class: "question-foot" }, switcher, edit));
+    return h("div", { class: "question", "data-turn": turn.id }, asked, files, h("div", { class: "question-text" }, turn.message), h("div", { class: "question-foot" }, switcher, edit));
   }
 }
 

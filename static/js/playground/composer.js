@@ -13,22 +13,25 @@ export class Composer {
     this.list = $("#play-files");
     this.input = $("#play-file");
     this.files = [];
-    this.text.addEventListener("input", () => page.changed());
+    this.text.addEventListener("input", () => {
+      page.alert("");
+      page.changed();
+    });
     this.input.addEventListener("change", () => {
-      this.add(this.input.files);
+      this.add([...this.input.files]); // the list is the input's own, and is emptied with it
       this.input.value = "";
     });
     $("#play-attach").addEventListener("click", () => this.input.click());
     this.text.addEventListener("paste", (event) => {
       if (!event.clipboardData?.files.length) return;
       event.preventDefault();
-      this.add(event.clipboardData.files);
+      this.add([...event.clipboardData.files]);
     });
     root.addEventListener("dragover", (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
     root.addEventListener("drop", (event) => {
       if (!event.dataTransfer?.files.length) return;
       event.preventDefault();
-      this.add(event.dataTransfer.files);
+      this.add([...event.dataTransfer.files]);
     });
   }
 
@@ -48,6 +51,7 @@ export class Composer {
         toast({ level: "warning", message: `${file.name} is neither an image (PNG, JPEG, WebP, GIF) nor a text file.` });
         continue;
       }
+      this.page.alert("");
       this.files.push({ name: file.name || "pasted", media_type: isImage ? file.type : "text/plain", data, size: file.size, isImage });
     }
     this.show();
@@ -72,7 +76,19 @@ export class Composer {
   remove(at) {
     this.files.splice(at, 1);
     this.show();
+    this.page.alert("");
     this.page.changed();
+    this.text.focus({ preventScroll: true });
+  }
+
+  /** Files that the conversation has already, of a message that is edited. */
+  keep(files) {
+    this.files = files.map((file) => ({ name: file.name, size: file.size, isImage: file.image, id: file.id, data: "" }));
+    this.show();
+  }
+
+  kept() {
+    return this.files.filter((file) => file.id).map((file) => file.id);
   }
 
   get message() {
@@ -84,7 +100,7 @@ export class Composer {
   }
 
   attachments() {
-    return this.files.map(({ name, media_type, data }) => ({ name, media_type, data }));
+    return this.files.filter((file) => !file.id).map(({ name, media_type, data }) => ({ name, media_type, data }));
   }
 
   get hasImages() {

@@ -1,5 +1,5 @@
 // The playground: columns that ask models side by side, over one connection, in a conversation that is a tree.
-import { $, $$, h, on, readJson } from "../dom.js";
+import { $, $$, h, icon, on, readJson } from "../dom.js";
 import { toast } from "../toasts.js";
 import { Answer } from "./answer.js";
 import { Column, SettingsPanel } from "./column.js";
@@ -11,6 +11,7 @@ const MOST_COLUMNS = 4;
 const IMAGE_TOKENS = 1000;
 const ASSUMED_OUTPUT = 16384;
 const COLOUR_AFTER_MS = 60;
+const ENDINGS = { stopped: "was stopped", interrupted: "was interrupted" };
 // What can be made of an answer: its key, and its address.
 const ACTS = {
   example: { key: "e", url: "example-share", label: "Share as an example" },
@@ -22,8 +23,11 @@ const token = () => JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRF
 
 const send = (url, fields) => fetch(url, { method: "POST", body: new URLSearchParams(fields), headers: { "X-CSRFToken": token(), "HX-Request": "true" } }).catch(() => null);
 
-async function post(url, fields = {}) {
-  const response = await send(url, fields);
+const post = async (url, fields = {}) => contentOf(await send(url, fields));
+const get = async (url) => contentOf(await fetch(url, { headers: { "HX-Request": "true" } }).catch(() => null));
+
+/** What the server answered; null, and a word of it to the reader, where it did not do it. */
+async function contentOf(response) {
   if (!response) {
     toast({ level: "error", message: "No connection to the portal. Check the network and try again." });
     return null;
@@ -44,6 +48,7 @@ class Page {
     this.routes = data.routes;
     this.prompts = data.prompts;
     this.mayRun = data.may_call;
+    this.asked = null; // the composer, while what it holds is on its way
     this.columns = [];
     this.turns = new Map();
     this.answers = new Map();
@@ -148,6 +153,8 @@ class Page {
       column.render(path, at);
       column.toEnd();
     });
+    // Once more when it is laid out: what is out of sight is only then as high as it is.
+    requestAnimationFrame(() => requestAnimationFrame(() => this.columns.forEach((column) => column.toEnd())));
     for (const turn of path) for (const each of turn.answers) this.answers.get(each.id)?.invite();
     if (this.mayRun) $("#play-add").hidden = this.blind || this.columns.length >= MOST_COLUMNS || this.wantsBlind;
     for (const node of $$("[data-with-columns]")) node.hidden = this.columns.length < 2;
@@ -177,6 +184,7 @@ class Page {
     column.element.remove();
     this.render();
     this.changed();
+    this.refocus($("#play-add"));
   }
 
   placeOf(column) {
@@ -235,16 +243,29 @@ class Page {
       this.alert(unready.prompt.loaded ? `${this.placeOf(unready)}: fill in the variables of ${unready.prompt.name}.` : `${this.placeOf(unready)}: the prompt is not there yet.`);
       return;
     }
+    const chosen = alone ? { turn: null } : this.parent ?? { turn: this.leaf || null };
+    this.asked = this.composer;
+    this.ask({ message: this.composer.message, attachments: this.composer.attachments(), kept: this.composer.kept(), parent: chosen.turn });
+  }
+
+  /** The same again, on what the columns are set to now, as a branch in its place. */
+  again(turn) {
+    if (this.sending || this.running.length) {
+      this.alert("Wait until every column has answered, or stop them.");
+      return;
+    }
+    this.asked = null;
+    this.ask({ message: turn.message, attachments: [], kept: (turn.files || []).map((file) => file.id), parent: turn.parent });
+  }
+
+  ask(asked) {
     this.alert("");
     this.sending = true;
-    const chosen = alone ? { turn: null } : this.parent ?? { turn: this.leaf || null };
     this.connection.run({
+      ...asked,
       project: $("#play-project").value,
       columns: this.blind ? this.columns.map(() => ({ model: "hidden" })) : this.columns.map((column) => column.value()),
-      message: this.composer.message,
-      attachments: this.composer.attachments(),
       conversation: this.conversation?.id || "",
-      parent: chosen.turn,
       blind: this.wantsBlind && !this.conversation,
       use_case: $("#play-use-case").value,
     });
@@ -262,9 +283,14 @@ class Page {
   busy() {
     if (!this.mayRun) return;
     const running = this.running.length > 0;
-    $("#play-run").disabled = this.sending || running;
-    $("#play-stop").hidden = !running;
-    $("#play-run").hidden = running;
+    const [run, stop] = [$("#play-run"), $("#play-stop")];
+    // Run and Stop stand in one place: whoever has pressed the one finds the focus on the other.
+    if ([run, stop].includes(document.activeElement)) this.holdsFoot = true;
+    else if (document.activeElement !== document.body) this.holdsFoot = false;
+    run.disabled = this.sending || running;
+    stop.hidden = !running;
+    run.hidden = running;
+    if (this.holdsFoot && (running || !run.disabled)) (running ? stop : run).focus({ preventScroll: true });
     for (const control of $$("[data-not-while-running]")) control.disabled = running;
   }
 
@@ -287,6 +313,7 @@ class Page {
       case "error":
         if (message.code === "signed_out" || message.code === "no_access") break; // the socket closes, and that is told
         this.sending = false;
+        this.asked = null;
         this.alert(message.message);
         this.busy();
         if (Object.keys(message.problems || {}).length) this.columns[message.column]?.prompt.complain(message.problems);
@@ -307,15 +334,15 @@ class Page {
       $("#play-blind").checked = false;
     }
     const known = this.turns.get(turn.id);
-    const files = known ? known.files : this.composer.files.map((file) => ({ name: file.name, image: file.isImage ? `data:${file.media_type};base64,${file.data}` : "" }));
-    const kept = known || { ...turn, files, answers: [], winner: "" };
+    const kept = known || { ...turn, answers: [], winner: "" };
     this.turns.set(turn.id, kept);
     for (const shown of answers) {
       for (const each of kept.answers) if (each.column === shown.column) each.follows = true;
       if (!kept.answers.some((each) => each.id === shown.id)) kept.answers.push(shown);
       if (!this.answers.has(shown.id)) this.answers.set(shown.id, new Answer({ ...shown, estimate: this.inputTokens(shown.column) }, this));
     }
-    if (!known) this.composer.clear();
+    if (!known && this.asked) this.asked.clear();
+    this.asked = null;
     for (const column of this.columns) column.prompt.fold();
     this.title(conversation.title);
     this.show(turn.id);
@@ -325,7 +352,8 @@ class Page {
     this.refreshList();
   }
 
-  ended(answer) {
+  /** ``now``: while the reader looks on, not as part of what there was. */
+  ended(answer, now) {
     queueMicrotask(() => {
       this.busy();
       this.changed();
@@ -333,9 +361,9 @@ class Page {
       this.showDifference();
       this.markNewest();
       if (answer.element.isConnected) answer.invite();
-      if (answer.shown.status !== "running" && this.ready) {
+      if (now && answer.shown.status !== "running") {
         const who = this.blind ? `Column ${"AB"[answer.shown.column]}` : answer.shown.model;
-        this.say(answer.shown.error?.message ? `${who}: ${answer.shown.error.message}` : `${who} has answered`);
+        this.say(answer.shown.error?.message ? `${who}: ${answer.shown.error.message}` : `${who} ${ENDINGS[answer.shown.status] || "has answered"}`);
         clearTimeout(this.budgetTimer);
         this.budgetTimer = setTimeout(() => this.refreshBudget(), 1500);
       }
@@ -351,7 +379,6 @@ class Page {
     const signIn = state === "signed-out" ? h("a", { href: `${this.urls.login}?next=${encodeURIComponent(location.pathname + location.search)}` }, "Sign in again") : null;
     note.hidden = state === "open";
     note.replaceChildren(h("div", {}, h("strong", {}, state === "lost" ? "Reconnecting. " : ""), text || texts[state] || "You are signed out. ", signIn));
-    if (state === "open") this.ready = true;
     document.documentElement.dataset.socket = state;
   }
 
@@ -451,8 +478,9 @@ class Page {
 
   showVote() {
     const bar = $("#play-vote");
-    if (!bar) return;
     const last = this.path().at(-1);
+    this.showVoted(last);
+    if (!bar) return;
     const both = last && [0, 1].map((at) => this.answersOf(last, at).at(-1));
     bar.hidden = !(this.blind && this.mayRun && both?.every((answer) => answer && !answer.live && answer.text));
   }
@@ -464,9 +492,29 @@ class Page {
     const response = await fetch(this.idUrl("data")).catch(() => null);
     if (!response?.ok) return;
     this.load((await response.json()).conversation);
-    const names = this.columns.map((column) => column.name);
-    toast({ level: "success", message: `A was ${names[0]}, B was ${names[1]}. Your vote counts.` });
-    this.say(`A was ${names[0]}, B was ${names[1]}`);
+    this.say($("#play-voted").textContent);
+    this.refocus();
+  }
+
+  /** What a vote revealed, for as long as its turn is the last one shown. */
+  showVoted(last) {
+    const place = $("#play-voted");
+    if (!place) return;
+    place.hidden = this.blind || !last?.winner || this.columns.length < 2;
+    if (place.hidden) return;
+    const [a, b] = [0, 1].map((at) => {
+      const shown = this.answersOf(last, at).at(-1)?.shown;
+      const name = this.models.find((model) => model.slug === shown?.model)?.name || shown?.model || "";
+      return shown?.prompt ? `${shown.prompt}${shown.prompt_version ? ` v${shown.prompt_version}` : ""} on ${name}` : name;
+    });
+    const verdicts = { a: "You preferred A.", b: "You preferred B.", tie: "You called it a tie.", both_bad: "You called both bad." };
+    place.replaceChildren(icon("eye"), h("span", {}, h("strong", {}, `A was ${a}, B was ${b}.`), ` ${verdicts[last.winner]} Your vote counts in `, h("a", { href: this.urls.recommendations }, "What works here"), "."));
+  }
+
+  /** Where what had the focus is gone: to what there is to read, so that the next Tab goes on from there. */
+  refocus(element = this.columns[0]?.scroll) {
+    const at = document.activeElement;
+    if (!at || at === document.body || !at.isConnected || at.closest("[hidden]")) element?.focus({ preventScroll: true });
   }
 
   /** The keys for what can be made of an answer belong to the newest. */
@@ -505,6 +553,7 @@ class Page {
   edit(turn) {
     this.setParent({ turn: turn.parent, text: turn.message, edits: true });
     this.composer.text.value = turn.message;
+    this.composer.keep(turn.files || []);
     this.composer.text.focus();
     this.changed();
   }
@@ -521,16 +570,23 @@ class Page {
 
   async viewCode(column) {
     const at = this.columns.indexOf(column);
-    const { prompt, system } = column.settings;
-    const messages = system && !prompt ? [{ role: "system", content: column.settings.system }] : [];
-    for (const turn of this.path()) {
-      if (turn.message) messages.push({ role: "user", content: turn.message });
-      const said = this.answersOf(turn, at).at(-1)?.text;
-      if (said) messages.push({ role: "assistant", content: said });
-    }
-    const next = this.composer?.message || (messages.at(-1)?.role === "user" || prompt ? "" : "Hello");
-    if (next) messages.push({ role: "user", content: next });
-    const made = await post(this.urls["draft-code"], { request: JSON.stringify({ column: { ...column.value(), model: column.called }, messages }) });
+    const last = this.path().at(-1);
+    const answer = last && this.answersOf(last, at).at(-1);
+    const begins = !last && !column.settings.prompt;
+    // What is written goes after what was said; with nothing written, it is the call that gave the newest answer.
+    const made =
+      answer && (!this.composer || this.composer.empty)
+        ? await get(this.urls.code.replace("/0/", `/${answer.shown.id}/`))
+        : await post(this.urls["draft-code"], {
+            request: JSON.stringify({
+              column: { ...column.value(), model: column.called },
+              message: this.composer?.message || (begins ? "Hello" : ""),
+              attachments: this.composer?.attachments() || [],
+              conversation: this.conversation?.id || "",
+              turn: last?.id ?? null,
+              at,
+            }),
+          });
     if (made === null) return;
     $("#play-code-body").innerHTML = made;
     window.htmx?.process($("#play-code-body"));
@@ -639,6 +695,7 @@ class Page {
     }
     this.wantsBlind = wanted;
     if (wanted) {
+      $("#play-blind").closest("details").open = false;
       while (this.columns.length < 2) this.addColumn();
       while (this.columns.length > 2) this.removeColumn(this.columns.at(-1));
     }
