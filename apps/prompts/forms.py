@@ -10,6 +10,7 @@ from apps.prompts.models import Prompt
 from apps.prompts.types import DEFAULT_LABEL, UseCase
 from apps.tenants.models import Membership, User
 from apps.tenants.types import Environment
+from apps.tenants.validation import slug_of
 
 
 class PromptForm(forms.Form):
@@ -17,13 +18,17 @@ class PromptForm(forms.Form):
     slug = forms.CharField(
         label="Id",
         max_length=50,
-        help_text="What applications send as the prompt's id. It never changes, for example claims-triage.",
+        required=False,
+        help_text="What applications send as the prompt's id; it never changes. Left empty it is made of the name.",
     )
     description = forms.CharField(
         required=False, widget=forms.Textarea(attrs={"rows": 3}), help_text="What it is for, and what it is not for."
     )
     use_case = forms.ChoiceField(required=False, choices=[("", "Not stated"), *UseCase.choices])
     tags = forms.CharField(required=False, help_text="Words to find it by, with commas between them.")
+
+    def clean_slug(self) -> str:
+        return self.cleaned_data["slug"] or slug_of(self.cleaned_data.get("name", ""))
 
     def clean_tags(self) -> list[str]:
         return [tag for each in self.cleaned_data["tags"].split(",") if (tag := each.strip())]

@@ -53,6 +53,11 @@ def clean_slug(value: str, *, field: str = "slug") -> str:
     return value
 
 
+def slug_of(name: str) -> str:
+    """A short name made of a longer one; empty where nothing of it can be in a short name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50].rstrip("-")
+
+
 def clean_email(value: str) -> str:
     value = value.strip()
     try:

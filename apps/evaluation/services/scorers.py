@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -152,11 +151,6 @@ def _version_of(actor: Actor, scorer: Scorer, made: ScorerKind) -> ScorerVersion
         unit=made.unit[:20],
         created_by=actor.user,
     )
-
-
-def slug_for(name: str) -> str:
-    """A short name made of a longer one, as a form suggests it."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50].rstrip("-")
 
 
 def _locked(actor: Actor, scorer: Scorer, what: str) -> Scorer:
