@@ -192,7 +192,9 @@ def _create_parent(mlflow: Any, experiment_id: str, run: Evaluation) -> str:
         "mlflow.note.content": f"[The sweep]({url}) in Lobby.",
     }
     started = _milliseconds(run.created_at)
-    made = mlflow.create_run(experiment_id, start_time=started, run_name=f"Sweep {run.sweep}", tags=tags).info.run_id
+    version = run.dataset_version
+    name = f"Sweep on {version.dataset.name} v{version.number}"
+    made = mlflow.create_run(experiment_id, start_time=started, run_name=name, tags=tags).info.run_id
     first = _find(mlflow, experiment_id, "lobby.sweep", run.sweep)
     if first and first != made:  # another worker was quicker
         mlflow.delete_run(made)

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.evaluation.errors import RunRefused
-from apps.evaluation.models import Evaluation
+from apps.evaluation.models import Evaluation, Score
 from apps.evaluation.running.summaries import summarise
 from apps.evaluation.services.runs import MetricChoice, RunPlan
 from apps.evaluation.services.sweeps import Axes, plans_of
@@ -111,12 +111,25 @@ def test_the_form_starts_all_of_them_and_their_table_says_which_is_best(world: G
     assert page.count("(best)") == 1
     assert page.index("80%") < page.index("(best)") < page.index("60%")
     assert page.count(f"baseline={runs[0].public_id}&amp;candidate=") == 3
+    # Where no mean is outside of the best one's interval, or all are the same, none is marked.
+    for share in (0.78, 0.0):
+        for run in runs:
+            rows = Score.objects.unscoped("test").filter(item__evaluation=run).order_by("item__position")
+            for value, score in zip(right(share), rows, strict=True):
+                Score.objects.unscoped("test").filter(pk=score.pk).update(value=value)
+            summarise(run)
+        assert "(best)" not in at.get(started.headers["Location"]).content.decode()
     # The same at the API; a run says which sweep it is of.
     told = at.get(f"/api/evaluations/sweeps/{runs[0].sweep}").json()
     assert told["axes"] == ["model", "temperature"]
     assert [row["tried"] for row in told["rows"]] == [[run.model, f"{run.parameters['temperature']:g}"] for run in runs]
     assert told["is_live"] is False
     assert at.get(f"/api/evaluations/{runs[3].public_id}").json()["sweep"] == runs[0].sweep
+    # The platform's staff, who may open MLflow, are led to its table.
+    Evaluation.objects.unscoped("test").update(mlflow_experiment_id="7", mlflow_run_id="abc")
+    link = "#/experiments/7/runs?workflowType=machine_learning"
+    assert link not in at.get(started.headers["Location"]).content.decode()
+    assert link in client(cast, "service_engineer").get(started.headers["Location"]).content.decode()
     assert client(cast, "outsider").get(started.headers["Location"]).status_code == 404
 
 

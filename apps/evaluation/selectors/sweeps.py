@@ -96,7 +96,7 @@ def _best(runs: Sequence[Evaluation], metric: EvaluationMetric) -> float | None:
     """The best mean, where that of another run is not within its interval: else there is nothing to tell apart."""
     rows = [each for run in runs for each in run.metrics.all() if each.scorer_version_id == metric.scorer_version_id]
     told = [each.summary for each in rows if each.summary.get("mean") is not None]
-    if not told:
+    if len({float(each["mean"]) for each in told}) < 2:
         return None
     choose = max if metric.scorer_version.direction == Direction.HIGHER else min
     best = choose(told, key=lambda summary: float(summary["mean"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -182,7 +183,9 @@ def run_detail(request: HttpRequest, here: Here, run: str) -> HttpResponse:
 @tenant_page
 def sweep_detail(request: HttpRequest, here: Here, sweep: str) -> HttpResponse:
     """Runs that were started together, side by side. While one of them goes on the table comes again by itself."""
-    return render(request, "evaluation/sweep_detail.html", {"sweep": get_sweep_for(here.actor, sweep)})
+    found = get_sweep_for(here.actor, sweep)
+    context = {"sweep": found, "mlflow_url": _mlflow_runs_url(here, [row.run for row in found.rows])}
+    return render(request, "evaluation/sweep_detail.html", context)
 
 
 @require_GET
@@ -246,6 +249,14 @@ def progress_context(here: Here, run: Evaluation) -> dict[str, Any]:
         elif progress.errors or any(metric.summary.get("errors") for metric in run.metrics.all()):
             acts = [("retry", "Try errors again", "rotate-ccw")]
     return {"run": run, "progress": progress, "is_live": selectors.is_live(run), "acts": acts}
+
+
+def _mlflow_runs_url(here: Here, runs: Sequence[Evaluation]) -> str:
+    """MLflow's table of an experiment, in which a sweep's runs are nested: for the platform's staff."""
+    logged = next((run.mlflow_experiment_id for run in runs if run.mlflow_run_id), "")
+    if not logged or not can(here.actor, "registry.view"):
+        return ""
+    return f"{reverse('mlflow')}#/experiments/{logged}/runs?workflowType=machine_learning"
 
 
 def mlflow_url(here: Here, run: Evaluation) -> str:
