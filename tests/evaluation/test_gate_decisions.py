@@ -204,6 +204,7 @@ def test_those_who_may_approve_are_told_by_mail_until_it_arrives_or_is_decided(
         )
         text = mail.get_content()
         assert "/prompts/claims/triage/versions/2/review/" in text
+        assert "before “live” means it in production" in text
         assert decision.reasons[0] in " ".join(text.split())
         assert told_of(decision) == {"all": 2, "sent": 1}
 

@@ -14,7 +14,7 @@ from apps.evaluation.types import GateStatus
 from apps.tenants.access import ROLE_ACTIONS
 from apps.tenants.jobs import enqueue
 from apps.tenants.models import Membership, Tenant
-from apps.tenants.types import Role
+from apps.tenants.types import Environment, Role
 
 MOST_TOLD: Final = 50
 WHY: Final = "those who may approve a decision of their tenant"
@@ -53,10 +53,11 @@ def _send(pk: int) -> None:
     prompt, version, policy = decision.prompt, decision.version, decision.policy
     if not _approvers(prompt.tenant).filter(user=person).exists():
         raise Withdrawn("They may no longer approve.")
+    where = Environment(policy["environment"]).label.lower()
     found = f"Its gate found it {decision.verdict}" if decision.verdict else "Its gate had nothing to compare with"
     lines = [
         f"Version {version.number} of {prompt.name} ({prompt.tenant.name}), by {version.author_name}, waits for"
-        f" approval before “{policy['label']}” means it in {policy['environment']}.",
+        f" approval before “{policy['label']}” means it in {where}.",
         *(["", f"What changed: {version.message}"] if version.message else []),
         "",
         f"{found}:",
