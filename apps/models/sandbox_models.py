@@ -47,7 +47,13 @@ MODELS: Final = (
             "calls tools, fills JSON schemas and streams as a model does. No account and no network are needed."
         ),
         intended_use="Trying Lobby out, and testing an application's plumbing: streaming, tools, errors, limits, cost.",
-        capabilities=(Capability.STREAMING, Capability.TOOLS, Capability.JSON_SCHEMA, Capability.REASONING),
+        capabilities=(
+            Capability.STREAMING,
+            Capability.TOOLS,
+            Capability.JSON_SCHEMA,
+            Capability.REASONING,
+            Capability.VISION,
+        ),
         context_tokens=128_000,
         max_output_tokens=16_384,
         price=Figures(input_picousd=150_000, output_picousd=600_000, cached_input_picousd=75_000),

@@ -635,6 +635,8 @@ def test_the_page_works_on_a_phone_and_for_a_screen_reader(browser: Browser, wor
         # What is wrong with an answer is asked where one looks.
         page.get_by_test_id("thumb-down").click()
         expect(page.get_by_test_id("feedback-save")).to_be_in_viewport(ratio=1)
+        assert page.evaluate("[document.scrollingElement.scrollTop, document.body.scrollTop]") == [0, 0]
+        expect(page.get_by_test_id("run")).to_be_in_viewport(ratio=1)
         # A column fills the screen; the others are a touch away.
         expect(page.get_by_test_id("jump").first).to_be_hidden()
         page.get_by_test_id("add-column").click()

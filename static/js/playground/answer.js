@@ -6,7 +6,7 @@ import { Markdown } from "./markdown.js";
 
 const ADVICE = {
   rate_limit_exceeded: ["A rate limit said no.", ""],
-  budget_exceeded: ["The budget is used up.", "It renews with its period; who owns it can raise it."],
+  budget_exceeded: ["The budget does not cover it.", "The column's settings hold the longest answer, in tokens."],
   request_over_limit: ["Larger than the limit.", "Shorten the message, or lower the longest answer in the column's settings."],
   model_not_found: ["This model may not be called here.", "Choose another, or ask a service admin for a grant."],
   tenant_inactive: ["The tenant is suspended.", "Ask the platform's service admins."],
@@ -189,7 +189,7 @@ export class Answer {
     this.error.hidden = !error;
     if (!error) return;
     const [title, advice] = ADVICE[error.code] || [status === "failed" ? "No answer." : "It broke off.", ""];
-    const wait = error.retry_after && !/try again in/i.test(error.message) ? ` Try again in ${error.retry_after} s.` : "";
+    const wait = error.retry_after && !/try again in/i.test(error.message) ? ` Try again in ${wordsOf(error.retry_after)}.` : "";
     this.error.replaceChildren(h("div", {}, h("strong", {}, title), ` ${error.message}${wait} `, advice ? h("span", { class: "text-2" }, advice) : null));
   }
 
@@ -259,6 +259,14 @@ export class Answer {
     if (off) return;
     this.compared.replaceChildren(...difference(text, this.text).map(({ kind, text: part }) => (kind === "same" ? document.createTextNode(part) : h(kind === "new" ? "ins" : "del", {}, part))));
   }
+}
+
+/** Seconds, as one says them. */
+function wordsOf(seconds) {
+  const steps = [["day", 86400], ["hour", 3600], ["minute", 60]];
+  const [unit, size] = steps.find(([, each]) => seconds >= 2 * each) || ["second", 1];
+  const count = Math.ceil(seconds / size);
+  return `${count} ${unit}${count === 1 ? "" : "s"}`;
 }
 
 function pretty(text) {
