@@ -128,10 +128,13 @@ def markdown(decision: dict[str, Any], url: str = "") -> str:
 
 def _row(metric: dict[str, Any]) -> str:
     interval = metric.get("interval")
-    between = f"{interval['low']:+.3g} to {interval['high']:+.3g}" if interval else "–"
+    kind = metric["value_kind"]
+    between = "–"
+    if interval:
+        between = f"{_change(interval['low'], kind).removesuffix(' points')} to {_change(interval['high'], kind)}"
     counts = f"{metric['improved']} / {metric['regressed']} / {metric['tied']}"
-    figures = [_figure(metric[name]) for name in ("baseline_mean", "candidate_mean")]
-    cells = [plain(metric["name"]), metric["role"], *figures, _figure(metric["difference"], "+"), between, counts]
+    means = [_level(metric[name], kind) for name in ("baseline_mean", "candidate_mean")]
+    cells = [plain(metric["name"]), metric["role"], *means, _change(metric["difference"], kind), between, counts]
     return f"| {' | '.join((*cells, metric['verdict']))} |"
 
 
@@ -144,6 +147,14 @@ def _standing(judge: dict[str, Any]) -> str:
     interval = "" if judge["low"] is None else f" ({_figure(judge['low'])} to {_figure(judge['high'])})"
     agrees = "agrees" if judge["is_sufficient"] else "agrees too little"
     return f"judge {agrees} with people: kappa {_figure(judge['kappa'])}{interval}, {judge['pairs']} ratings"
+
+
+def _level(value: float | None, kind: str) -> str:
+    return f"{value:.1%}" if kind == "binary" and value is not None else _figure(value)
+
+
+def _change(value: float | None, kind: str) -> str:
+    return f"{100 * value:+.1f} points" if kind == "binary" and value is not None else _figure(value, "+")
 
 
 def _figure(value: float | None, sign: str = "") -> str:

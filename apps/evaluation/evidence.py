@@ -128,7 +128,12 @@ def summary_of(run: Evaluation) -> dict[str, Any]:
     """A run by itself: where there is nothing to compare it with."""
     rows = EvaluationMetric.objects.unscoped(WHY).filter(evaluation=run).select_related("scorer_version__scorer")
     told = [
-        {"name": row.scorer_version.scorer.name, "role": row.role, "summary": row.summary}
+        {
+            "name": row.scorer_version.scorer.name,
+            "value_kind": row.scorer_version.value_kind,
+            "role": row.role,
+            "summary": row.summary,
+        }
         for row in rows.order_by("pk")
     ]
     return _run(run) | {"metrics": told}
@@ -263,6 +268,7 @@ def _worst(
             "input": rows[key].input,
             "expected": rows[key].expected,
             "metric": comparison.metric.name,
+            "value_kind": comparison.metric.value_kind,
             "baseline": regression.baseline,
             "candidate": regression.candidate,
             "difference": regression.difference,

@@ -44,14 +44,6 @@ def figure(value: float | None) -> str:
 
 
 @register.filter
-def statistic(value: float | None) -> str:
-    """``0.0000314``, ``-0.031``, ``3,962``: three digits that count however small it is, as differences are."""
-    if value is None or not math.isfinite(value):
-        return formats.NOTHING
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{Decimal(f'{value:.3g}').normalize():f}"
-
-
-@register.filter
 def metric_value(metric: Any) -> str:
     return written(metric.summary.get("mean"), metric.scorer_version)
 

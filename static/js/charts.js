@@ -65,6 +65,8 @@ function options(kind, data, unit, read) {
     grid: { color: read.color("line"), drawTicks: false },
     ticks: { color: read.color("text-3"), padding: 8, maxTicksLimit: 6, callback: (value) => written(value, unit, true) },
   };
+  // What is counted has no halves.
+  if (!unit && data.series.every((series) => series.values.every(Number.isInteger))) values.ticks.precision = 0;
   const labels = {
     stacked: stackedBars,
     border: { display: false },

@@ -276,7 +276,7 @@ def test_guards_limits_and_minimum_pairs(world: Gated) -> None:
 
     broken = gate("One.", right(1), right(0.5))
     assert (broken.verdict, broken.status) == (Verdict.WORSE, GateStatus.STOPPED)
-    assert "more than 0.1" in broken.reasons[0]
+    assert "more than 10.0 points" in broken.reasons[0]
     dear = gate("Two.", right(1), right(1), cost=2_000)
     assert (dear.verdict, dear.reasons[0]) == (
         Verdict.WORSE,
@@ -333,7 +333,7 @@ def test_a_difference_that_two_runs_of_one_version_have_releases_nothing(world: 
     assert metric["difference"] == pytest.approx(0.2)
     assert metric["adjusted_p_value"] < 0.01
     assert metric["noise_floor"] == pytest.approx(0.253, abs=0.001)
-    assert "within the noise floor of 0.253" in decision.reasons[0]
+    assert "within the noise floor of 25.3 points" in decision.reasons[0]
 
 
 def test_what_stands_in_the_way_is_told_by_the_decision(world: Gated) -> None:

@@ -278,6 +278,7 @@ def _looked_at(lobby: LiveLobby, chromium: str) -> None:
 def decision(**more: Any) -> dict[str, Any]:
     metric = {
         "name": "Exact <b>match</b> | x",
+        "value_kind": "binary",
         "role": "primary",
         "verdict": "worse",
         "reason": "It got worse.",

@@ -104,6 +104,9 @@ def test_a_stopped_version_shows_its_worst_regressions_and_is_overridden_by_an_a
     assert page.count('class="card regression"') == 5
     assert "Override the gate" not in page
     assert "<del>" in page
+    assert 'Exact match yes → <strong class="tone-danger">no</strong>' in page
+    assert "50.0% →" in page
+    assert "-40.0 points" in page
     fragment = client(cast, "viewer").get(reverse("evaluation:prompt-gates", args=["claims", "triage"]))
     assert 'id="verdict-2"' in fragment.content.decode()
     override = reverse("evaluation:gate-override", args=[decision.pk])
@@ -135,7 +138,7 @@ def test_two_runs_are_compared_filtered_and_weighed(cast: Cast) -> None:
     comparison = Comparison.objects.unscoped("test").get()
     assert (comparison.status, comparison.verdict) == ("done", "better")
     page = listed()
-    for word in ("Example by example", "Cost and quality", "1 unpaired", "1–20 of 60"):
+    for word in ("Example by example", "Cost and quality", "1 unpaired", "1–20 of 60", "match yes → no"):
         assert word in page, word
     assert "of 18 examples" in listed(scorer="normalised-match", show="regressed")
     assert "of 18 examples" in listed(show="improved")

@@ -97,7 +97,7 @@ def test_the_verdict_is_inconclusive_where_the_evidence_is_thin() -> None:
     assert (nothing.verdict, nothing.comparisons[0].interval) == (INCONCLUSIVE, None)
     noisy = Metric("accuracy", value_kind=ValueKind.BINARY, noise_floor=0.12)
     within = decide([Series(noisy, values(right(0.7)), values(right(0.8)))])
-    assert (within.verdict, "noise floor of 0.12" in within.reasons[0]) == (INCONCLUSIVE, True)
+    assert (within.verdict, "noise floor of 12.0 points" in within.reasons[0]) == (INCONCLUSIVE, True)
 
 
 def test_many_metrics_are_not_many_chances() -> None:

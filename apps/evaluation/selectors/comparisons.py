@@ -52,6 +52,7 @@ class Chip:
     baseline: float | None
     candidate: float | None
     gain: float | None  # above 0 is better, whichever way the scorer goes
+    value_kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def _cells(
     def chip(revision: int, scorer: Shared) -> Chip:
         before, after = mean(baseline, revision, scorer.baseline), mean(candidate, revision, scorer.candidate)
         gain = None if before is None or after is None else scorer.sign * (after - before)
-        return Chip(scorer.name, before, after, gain)
+        return Chip(scorer.name, before, after, gain, scorer.candidate.value_kind)
 
     return [
         Cell(

@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from apps.evaluation.figures import between, change, level
 from apps.evaluation.statistics.multiplicity import holm
 from apps.evaluation.statistics.noise import minimum_detectable_change, minimum_detectable_effect
 from apps.evaluation.statistics.pairing import Pairs, pair
@@ -150,14 +151,15 @@ def _finding(comparison: Comparison, policy: Policy) -> tuple[Verdict, str]:
         return _guarded(metric, gain, significant=significant, above_noise=above_noise)
     if significant and (gain.low > 0 or gain.high < 0):
         if not above_noise:
-            return Verdict.INCONCLUSIVE, f"the difference is within the noise floor of {_figure(metric.noise_floor)}"
+            floor = _size(metric, metric.noise_floor)
+            return Verdict.INCONCLUSIVE, f"the difference is within the noise floor of {floor}"
         return (Verdict.BETTER, "it improved") if gain.low > 0 else (Verdict.WORSE, "it got worse")
     return Verdict.INCONCLUSIVE, "no difference was shown"
 
 
 def _guarded(metric: Metric, gain: Interval, *, significant: bool, above_noise: bool) -> tuple[Verdict, str]:
     if metric.margin > 0:
-        margin = _figure(metric.margin)
+        margin = _size(metric, metric.margin)
         if gain.low > -metric.margin:
             return Verdict.BETTER, f"it is not worse by {margin}, the margin"
         if gain.high < -metric.margin:
@@ -179,19 +181,20 @@ def _verdict(comparisons: Sequence[Comparison]) -> Verdict:
 
 
 def _sentence(comparison: Comparison, why: str, policy: Policy) -> str:
-    name, interval = comparison.metric.name, comparison.interval
+    name, kind, interval = comparison.metric.name, comparison.metric.value_kind, comparison.interval
     if interval is None:
         return f"{name}: {why}."
     figures = (
-        f"{_figure(comparison.baseline_mean)} before, {_figure(comparison.candidate_mean)} now "
-        f"({_figure(comparison.difference, sign=True)}, {100 * interval.level:.4g} % interval "
-        f"{_figure(interval.low, sign=True)} to {_figure(interval.high, sign=True)}; {comparison.test}, "
+        f"{level(comparison.baseline_mean, kind)} before, {level(comparison.candidate_mean, kind)} now "
+        f"({change(comparison.difference, kind)}, {100 * interval.level:.4g} % interval "
+        f"{between(interval.low, interval.high, kind)}; {comparison.test}, "
         f"p {_probability(comparison.adjusted_p_value)}; {comparison.pairs:,} pairs)"
     )
     sentence = f"{name}: {why}: {figures}."
     effect = comparison.minimum_detectable_effect
     if comparison.verdict == Verdict.INCONCLUSIVE and "no difference" in why and effect is not None:
-        sentence += f" A difference of {_figure(effect)} would have been seen {100 * policy.power:.3g} times in 100."
+        least = _size(comparison.metric, effect)
+        sentence += f" A difference of {least} would have been seen {100 * policy.power:.3g} times in 100."
     return sentence
 
 
@@ -206,10 +209,8 @@ def _gain(metric: Metric, interval: Interval) -> Interval:
     return Interval(-interval.high, -interval.low, interval.level)
 
 
-def _figure(value: float | None, *, sign: bool = False) -> str:
-    if value is None:
-        return "-"
-    return f"{value:{'+' if sign else ''},.0f}" if abs(value) >= 1_000 else f"{value:{'+' if sign else ''}.3g}"
+def _size(metric: Metric, value: float | None) -> str:
+    return change(value, metric.value_kind, signed=False)
 
 
 def _probability(p: float | None) -> str:
