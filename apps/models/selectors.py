@@ -199,7 +199,12 @@ def search_models(
             return rows.order_by(F("input_picousd").asc(nulls_last=True), Lower("name"), "pk")
         case "context":
             return rows.order_by(F("context_tokens").desc(nulls_last=True), Lower("name"), "pk")
-    return rows.order_by(Lower("name"), "pk")
+    text = query.text.strip()
+    if not text:
+        return rows.order_by(Lower("name"), "pk")
+    # What is called so comes before what only speaks of it.
+    called = Q(name__icontains=text) | Q(slug__icontains=text)
+    return rows.order_by(Case(When(called, then=0), default=1), Lower("name"), "pk")
 
 
 def catalog_entries(

@@ -5,6 +5,7 @@ let dialog, input, list;
 let found = []; // what the server answered for `asked`
 let asked = "";
 let controller = null;
+let entered = ""; // what Enter was pressed on before the server had answered
 
 function localItems() {
   const items = (readJson("lobby-palette") || []).map((item) => ({ ...item }));
@@ -124,6 +125,8 @@ async function ask(query) {
     found = (await response.json()).items;
     asked = query;
     render();
+    const first = $(".palette-item", list);
+    if (dialog.open && entered === query && first) run(first.item);
   } catch (error) {
     if (error.name !== "AbortError") found = [];
   }
@@ -133,6 +136,7 @@ export function openPalette() {
   if (!dialog || dialog.open) return;
   for (const each of $$("dialog[open]")) each.close();
   input.value = "";
+  entered = "";
   found = [];
   render();
   dialog.showModal();
@@ -146,6 +150,7 @@ export function initPalette() {
   list = $(".palette-list", dialog);
   let timer = 0;
   input.addEventListener("input", () => {
+    entered = "";
     render();
     clearTimeout(timer);
     timer = setTimeout(() => ask(input.value.trim()), 120);
@@ -163,6 +168,7 @@ export function initPalette() {
     } else if (event.key === "Enter" && !event.isComposing) {
       event.preventDefault();
       if (rows[at]) run(rows[at].item);
+      else if (asked !== input.value.trim()) entered = input.value.trim();
     }
   });
   on("click", "[data-palette-open]", openPalette);

@@ -161,6 +161,8 @@ def test_the_search_filters_and_sorts(people: People, provider: Provider, operat
 
     assert found() == ["alpha", "beta", "gamma-embed"]
     assert found(text="EMB gamma") == ["gamma-embed"]
+    Model.objects.filter(slug="alpha").update(description="The small sister of beta.")
+    assert found(text="beta") == ["beta", "alpha"]
     assert found(kind="embedding") == ["gamma-embed"]
     assert found(capabilities=("tools",)) == ["alpha", "beta"]
     assert found(capabilities=("tools", "vision")) == ["beta"]
