@@ -12,6 +12,8 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from django_celery_results.models import GroupResult, TaskResult
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -404,8 +406,13 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
     ]
 
 
-# What other packages register: themed, and by the platform's roles. Applications and tokens of sign-on hold secrets.
-for model in (Group, SocialApp, SocialToken, EmailAddress, SocialAccount, AccessAttempt, AccessFailureLog, AccessLog):
+# What other packages register: themed, and by the platform's roles. Applications and tokens of sign-on hold secrets;
+# when which job runs is in the settings, which a start goes by.
+OF_OTHERS = (
+    *(Group, SocialApp, SocialToken, EmailAddress, SocialAccount, AccessAttempt, AccessFailureLog, AccessLog),
+    *(PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule, TaskResult, GroupResult),
+)
+for model in OF_OTHERS:
     if admin.site.is_registered(model):
         admin.site.unregister(model)
 
@@ -442,3 +449,32 @@ class AccessLogAdmin(ReadOnlyAdmin[AccessLog]):
     list_filter = [("attempt_time", RangeDateTimeFilter)]
     search_fields = ["username", "ip_address"]
     fields = ["username", "ip_address", "attempt_time", "logout_time", "user_agent"]
+
+
+@admin.register(PeriodicTask)
+class PeriodicTaskAdmin(ReadOnlyAdmin[PeriodicTask]):
+    list_display = ["name", "interval", "crontab", "enabled", "last_run_at", "total_run_count"]
+    list_filter = ["enabled"]
+    list_select_related = ["interval", "crontab"]
+    search_fields = ["name", "task"]
+    fields = ["name", "task", "interval", "crontab", "enabled", "last_run_at", "total_run_count", "date_changed"]
+
+
+@admin.register(TaskResult)
+class TaskResultAdmin(ReadOnlyAdmin[TaskResult]):
+    list_display = ["task_name", "status", "date_created", "date_done", "worker"]
+    list_filter = ["status", ("date_created", RangeDateTimeFilter)]
+    search_fields = ["task_id", "task_name"]
+    fields = [
+        *(
+            "task_id",
+            "task_name",
+            "periodic_task_name",
+            "status",
+            "worker",
+            "date_created",
+            "date_started",
+            "date_done",
+        ),
+        *("task_args", "task_kwargs", "result", "traceback"),
+    ]

@@ -6,6 +6,8 @@ import pytest
 from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from django_celery_results.models import TaskResult
 
 from apps.tenants import audit, money, services
 from apps.tenants.control_plane import control_plane_version
@@ -46,6 +48,23 @@ def test_platform_staff_see_list_search_and_row(cast: Cast, table: str, who: str
     assert client.get(url(table, "changelist") + "?q=retail").status_code == 200
     answer = client.get(url(table, "change", row.pk))
     assert answer.status_code == 200
+
+
+def test_jobs_are_read_and_nothing_else_of_celery_is_there(cast: Cast) -> None:
+    every = IntervalSchedule.objects.create(every=5, period="seconds")
+    task = PeriodicTask.objects.create(name="registry.discover", task="registry.discover", interval=every)
+    result = TaskResult.objects.create(task_id="1", task_name="registry.discover", status="SUCCESS")
+    client = cast.client("sam")
+    for row in (task, result):
+        name = f"admin:{row._meta.app_label}_{row._meta.model_name}"
+        assert client.get(reverse(f"{name}_changelist") + "?q=discover").status_code == 200
+        page = client.get(reverse(f"{name}_change", args=[row.pk]))
+        assert page.status_code == 200
+        assert b'name="_save"' not in page.content
+        assert client.get(reverse(f"{name}_add")).status_code == 403
+        assert client.post(reverse(f"{name}_delete", args=[row.pk]), {"post": "yes"}).status_code == 403
+    of_celery = [each.__name__ for each in admin.site._registry if "celery" in each._meta.app_label]
+    assert sorted(of_celery) == ["PeriodicTask", "TaskResult"]
 
 
 @pytest.mark.parametrize("who", ["alice", "oscar", "nora"])
