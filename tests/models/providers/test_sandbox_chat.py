@@ -15,6 +15,7 @@ import pytest
 
 from apps.models.providers.dialects.chat.passing import PassingStream
 from apps.models.providers.sandbox import SandboxTransport, tokens
+from apps.models.providers.sandbox.library import unwrapped
 from tests.models.providers.sandbox_client import Sandbox, joined, write_docs
 
 
@@ -347,3 +348,11 @@ async def test_the_adapter_s_decoder_reads_its_streams(sandbox: Sandbox) -> None
     assert decoder.usage is not None
     assert decoder.usage.reasoning_tokens > 0
     assert decoder.output_tokens == decoder.usage.output_tokens  # so an estimate of a cut stream is exact here
+
+
+def test_a_sources_line_breaks_are_none_of_an_answers() -> None:
+    kept = "\n\n| a |\n| b |\n\n    code\n    more\n\n```\nx\ny\n```\nend  \nbreak"
+    assert (
+        unwrapped(f"One\ntwo.\n\n- an item\n  goes on\n- another{kept}")
+        == f"One two.\n\n- an item goes on\n- another{kept}"
+    )

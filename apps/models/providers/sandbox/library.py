@@ -16,6 +16,8 @@ _HEADING: Final = re.compile(r"(#{1,4})\s+(.+?)\s*#*$")
 _K1, _B = 1.2, 0.75
 _TITLE_WEIGHT: Final = 4
 _MAX_FILES: Final = 200
+# What begins a line of its own in Markdown: an item, a row, a quotation, a tag, a heading.
+_BEGINS: Final = re.compile(r"\s*(?:[-*+] |\d+[.)] |[|><]|#{1,6} )")
 # Lobby is in every question and says nothing about which section is meant.
 _TOO_COMMON: Final = frozenset({"lobby"})
 
@@ -103,4 +105,26 @@ class Library:
             counts[term] += _TITLE_WEIGHT
         for term in terms(" ".join(headings[:-1])):
             counts[term] += 1
-        self.sections.append(Section(path, title, body, len(self.sections), counts))
+        self.sections.append(Section(path, title, unwrapped(body), len(self.sections), counts))
+
+
+def unwrapped(markdown: str) -> str:
+    """The same with each paragraph and item on one line: where a source breaks its lines, an answer does not."""
+    out: list[str] = []
+    fence = ""
+    goes_on = False
+    for line in markdown.split("\n"):
+        bare = line.strip()
+        mark = bare[:3]
+        if mark in ("```", "~~~") and (not fence or mark == fence):
+            fence = "" if fence else mark
+            out.append(line)
+            goes_on = False
+        elif goes_on and bare and not _BEGINS.match(line):
+            out[-1] += " " + bare
+            goes_on = not line.endswith("  ")
+        else:
+            out.append(line)
+            is_code = line.startswith("    ") and not _BEGINS.match(line)
+            goes_on = bool(bare) and not fence and not is_code and bare[0] not in "|<#" and not line.endswith("  ")
+    return "\n".join(out)
