@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
+from apps.tenants.access import can
 from apps.tenants.workspace import get_workspace
 
 
@@ -30,6 +31,8 @@ class NavEntry(NamedTuple):
     group: str
     staff_only: bool = False
     external: bool = False
+    needs: str = ""
+    """The action without which the page would only be refused."""
 
 
 NAV: tuple[NavEntry, ...] = (
@@ -44,13 +47,13 @@ NAV: tuple[NavEntry, ...] = (
     NavEntry("Evaluations", "evaluation:run-list", "flask-conical", "g l", "Improve"),
     NavEntry("Red team", "evaluation:red-team-list", "zap", "g z", "Improve"),
     NavEntry("Monitors", "evaluation:monitor-list", "bell", "g q", "Improve"),
-    NavEntry("Keys", "tenants:key-list", "key-round", "g k", "Build"),
+    NavEntry("Keys", "tenants:key-list", "key-round", "g k", "Build", needs="apikey.view"),
     NavEntry("Projects", "tenants:project-list", "folder-kanban", "g j", "Build"),
     NavEntry("Members", "tenants:member-list", "users", "g t", "Build"),
     NavEntry("API docs", "api:docs", "book-open", "g d", "Build", external=True),
     NavEntry("Usage", "gateway:usage", "chart-column", "g u", "Operate"),
     NavEntry("Routes", "gateway:route-list", "route", "g n", "Operate"),
-    NavEntry("Requests", "gateway:request-list", "activity", "g r", "Operate"),
+    NavEntry("Requests", "gateway:request-list", "activity", "g r", "Operate", needs="request.view"),
     NavEntry("Providers", "models:provider-list", "server", "g v", "Platform", staff_only=True),
     NavEntry("Health", "gateway:health", "gauge", "g y", "Platform", staff_only=True),
     NavEntry("MLflow", "mlflow", "chart-column", "g f", "Platform", staff_only=True, external=True),
@@ -68,10 +71,17 @@ def route(name: str) -> str:
 
 def navigation(request: HttpRequest) -> list[NavItem]:
     staff = bool(getattr(request.user, "is_staff", False))
+    here = get_workspace(request)
+
+    def opens(entry: NavEntry) -> bool:
+        if entry.staff_only and not staff:
+            return False
+        return not entry.needs or here.actor is None or here.tenant is None or can(here.actor, entry.needs, here.tenant)
+
     return [
         NavItem(entry.label, url, entry.icon, entry.keys, entry.group, entry.external)
         for entry in NAV
-        if (staff or not entry.staff_only) and (url := route(entry.route))
+        if opens(entry) and (url := route(entry.route))
     ]
 
 

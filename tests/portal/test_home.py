@@ -101,6 +101,15 @@ def test_viewer_sees_figures_and_no_requests(usage: Usage, cast: Cast) -> None:
     assert "ask a tenant admin" in page.content.decode()
 
 
+def test_a_viewers_navigation_leads_to_no_refusal(cast: Cast) -> None:
+    def links(who: str) -> set[str]:
+        page = client_of(cast[who]).get("/").content.decode()
+        return {link for link in ("/keys/", "/requests/", "/usage/") if f'class="nav-link" href="{link}"' in page}
+
+    assert links("developer") == {"/keys/", "/requests/", "/usage/"}
+    assert links("viewer") == {"/usage/"}
+
+
 def test_somebody_without_a_tenant_reads_what_to_do(cast: Cast) -> None:
     nora = User.objects.create_user("nora@example.com", "x")
     assert "You belong to no tenant yet" in home(client_of(nora)).content.decode()

@@ -246,3 +246,11 @@ def test_page_of_connections_offers_the_sign_on(cast: Cast, idp: Provider) -> No
     page = cast.client("alice").get(reverse("socialaccount_connections"))
     assert page.status_code == 200
     assert "/accounts/oidc/sso/login/?process=connect" in page.content.decode()
+
+
+def test_page_of_connections_says_so_where_there_is_no_sign_on(cast: Cast, settings: Any) -> None:
+    settings.SOCIALACCOUNT_PROVIDERS = {}
+    client = cast.client("alice")
+    page = client.get(reverse("socialaccount_connections")).content.decode()
+    assert "not set up in this Lobby" in page
+    assert reverse("socialaccount_connections") not in client.get(reverse("account_change_password")).content.decode()
