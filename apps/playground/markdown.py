@@ -6,6 +6,7 @@ import html
 from functools import cache
 
 import nh3
+from django.utils.text import Truncator
 from markdown_it import MarkdownIt
 
 # As a fence names them. Others are shown plain: some of Pygments' lexers can be kept busy for long by a hostile text.
@@ -35,6 +36,13 @@ def to_html(text: str) -> str:
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}},
     )
+
+
+def excerpt(text: str, characters: int) -> str:
+    """The words of its beginning, without the marks, on one line."""
+    made = to_html(text[: characters * 4])
+    plain = html.unescape(nh3.clean(made.replace("</td>", "</td> ").replace("</th>", "</th> "), tags=set()))
+    return Truncator(" ".join(plain.split())).chars(characters)
 
 
 @cache

@@ -219,6 +219,7 @@ def test_another_tab_joins_a_running_answer(page: Page, world: World) -> None:
     expect(tab.get_by_test_id("stop")).to_be_visible()
     page.close()
     answered(tab)
+    expect(tab.get_by_test_id("figures")).to_be_in_viewport()  # it follows what comes to its end
     numbers = [int(number) for number in re.findall(r"(\d+)@", tab.get_by_test_id("answer").inner_text())]
     assert numbers == list(range(120))
 

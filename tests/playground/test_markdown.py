@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.playground.markdown import MOST_CHARACTERS, TAGS, to_html
+from apps.playground.markdown import MOST_CHARACTERS, TAGS, excerpt, to_html
 
 
 class Reader(HTMLParser):
@@ -70,6 +70,12 @@ def test_hostile_text_runs_and_fetches_nothing(text: str) -> None:
 @given(st.text(alphabet=st.sampled_from("<>\"'=()[]!&#;:/\\`*_|-\n ahrefjvscriptonmgdlx\x00"), max_size=200))
 def test_any_text_is_harmless(text: str) -> None:
     harmless(to_html(text))
+
+
+def test_an_excerpt_has_the_words_alone() -> None:
+    text = "## What **counts**\n\n| a | b |\n|---|---|\n| 1 | `x < y` |\n\n<script>alert(1)</script> & more"
+    assert excerpt(text, 60) == "What counts a b 1 x < y <script>alert(1)</script> & more"
+    assert excerpt(text, 12) == "What counts…"
 
 
 def test_deep_and_long_text_ends_soon() -> None:

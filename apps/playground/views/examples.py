@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from apps.models.selectors import names_of
 from apps.playground import selectors, services
 from apps.playground.forms import ExampleForm
-from apps.playground.markdown import to_html
+from apps.playground.markdown import excerpt, to_html
 from apps.playground.models import SavedExample
 from apps.playground.types import UseCase
 from apps.playground.views.requests import asked_words, project_named
@@ -21,6 +21,7 @@ from apps.tenants.forms import add_domain_error
 from apps.tenants.views.requests import Here, page_of, tenant_page
 
 TITLE_CHARACTERS = 80
+EXCERPT_CHARACTERS = 180
 
 
 @require_GET
@@ -35,7 +36,10 @@ def example_list(request: HttpRequest, here: Here) -> HttpResponse:
     filtered = bool(query or use_case)
     context = {
         "page": page,
-        "shown": [(example, names[example.model_slug]) for example in page],
+        "shown": [
+            (example, names[example.model_slug], example.note or excerpt(example.answer, EXCERPT_CHARACTERS))
+            for example in page
+        ],
         "search": query,
         "filtered": filtered,
         "reset_url": request.path if filtered or sort else "",

@@ -31,7 +31,20 @@ export class Column {
     this.inner = h("div", { class: "column-inner" });
     this.scroll.append(this.inner);
     this.element = h("section", { class: "column", "data-testid": "column" }, this.head, this.prompt.element, this.note, this.scroll);
-    this.scroll.addEventListener("scroll", () => this.page.scrolled(this), { passive: true });
+    // Whoever scrolls up reads there; until then, and again from the end, the column follows what comes.
+    this.follows = true;
+    this.top = 0;
+    this.scroll.addEventListener(
+      "scroll",
+      () => {
+        const { scrollTop } = this.scroll;
+        if (this.atEnd()) this.follows = true;
+        else if (scrollTop < this.top - 2) this.follows = false;
+        this.top = scrollTop;
+        this.page.scrolled(this);
+      },
+      { passive: true },
+    );
   }
 
   /** A model's or a route's slug, or ``prompt:`` and a prompt's id. */
@@ -123,6 +136,7 @@ export class Column {
   }
 
   toEnd() {
+    this.follows = true;
     this.scroll.scrollTop = this.scroll.scrollHeight;
   }
 

@@ -154,7 +154,7 @@ class Page {
       column.toEnd();
     });
     // Once more when it is laid out: what is out of sight is only then as high as it is.
-    requestAnimationFrame(() => requestAnimationFrame(() => this.columns.forEach((column) => column.toEnd())));
+    this.follow();
     for (const turn of path) for (const each of turn.answers) this.answers.get(each.id)?.invite();
     if (this.mayRun) $("#play-add").hidden = this.blind || this.columns.length >= MOST_COLUMNS || this.wantsBlind;
     for (const node of $$("[data-with-columns]")) node.hidden = this.columns.length < 2;
@@ -306,6 +306,7 @@ class Page {
         this.answers.get(message.answer)?.take(message.parts);
         break;
       case "answer": {
+        this.follow();
         const answer = this.answers.get(message.answer.id);
         answer?.finish({ ...answer.shown, ...message.answer });
         break;
@@ -386,12 +387,11 @@ class Page {
 
   follow() {
     if (this.following) return;
-    const ends = this.columns.filter((column) => column.atEnd());
     // Two frames on: the text is drawn in the next one.
     this.following = requestAnimationFrame(() =>
       requestAnimationFrame(() => {
         this.following = 0;
-        for (const column of ends) column.toEnd();
+        for (const column of this.columns) if (column.follows) column.toEnd();
       }),
     );
   }
