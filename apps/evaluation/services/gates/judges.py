@@ -13,7 +13,6 @@ from apps.evaluation.models import Comparison, EvaluationMetric, JudgeCalibratio
 from apps.evaluation.scorers import Need, ScorerUnknown, registry
 from apps.evaluation.scorers.probes import ProbeScorer
 from apps.evaluation.selectors.scorers import calibration_of
-from apps.evaluation.terms import Terms
 from apps.evaluation.types import MetricRole
 
 WHY: Final = "the judge that a probe of the same tenant leaves its verdict to"
@@ -51,7 +50,8 @@ def unfit_judges(versions: list[ScorerVersion]) -> tuple[str, str] | None:
 
 def unfit_judge_of(comparison: Comparison) -> str:
     """The same of what two runs are weighed by, in a sentence; empty where every judge is fit."""
-    deciding = {each.scorer for each in Terms.of(comparison.terms).metrics if each.role != MetricRole.WATCH}
+    terms = comparison.terms.get("metrics", [])
+    deciding = {each["scorer"] for each in terms if each["role"] != MetricRole.WATCH}
     rows = EvaluationMetric.objects.unscoped(WHY).filter(evaluation=comparison.candidate_id)
     metrics = rows.select_related("scorer_version__scorer").order_by("pk")
     try:
