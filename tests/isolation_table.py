@@ -513,6 +513,13 @@ API |= {
         GET=READERS,
         POST=to(_API_WRITERS, lambda world, which: {"tenant": _tenant(which), "slug": "new", "name": "New"}),
     ),
+    "api:inbox-offer": api(
+        POST=Act(
+            MEMBERS - {"service_engineer"} | {"key:management"},
+            lambda world, which: {"tenant": _tenant(which), "source": "request", "input": {"claim": "Lost"}},
+            audited=False,
+        )
+    ),
     "api:dataset-detail": api(DATASET, GET=READERS, PATCH=to(_API_WRITERS, {"name": "Other"})),
     "api:dataset-archive": api(DATASET, POST=to(_API_WRITERS, {})),
     "api:dataset-restore": api(DATASET, POST=to(_API_WRITERS, {})),

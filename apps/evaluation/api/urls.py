@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.evaluation.api import datasets, gates, monitors, redteam, runs
+from apps.evaluation.api import datasets, gates, inbox, monitors, redteam, runs
 
 _dataset = "datasets/<str:tenant>/<str:dataset>"
 _version = f"{_dataset}/versions/<int:number>"
@@ -33,6 +33,7 @@ urlpatterns = [
     path(f"{_dataset}/uploads/<int:id>", datasets.UploadDetail.as_view(), name="upload-detail"),
     path(f"{_dataset}/uploads/<int:id>/import", datasets.UploadImport.as_view(), name="upload-import"),
     path(f"{_dataset}/uploads/<int:id>/cancel", datasets.UploadCancelling.as_view(), name="upload-cancel"),
+    path("inbox", inbox.InboxOffer.as_view(), name="inbox-offer"),
     path("evaluations", runs.RunList.as_view(), name="evaluation-list"),
     path("evaluations/estimate", runs.RunEstimate.as_view(), name="evaluation-estimate"),
     path("evaluations/sweeps", runs.SweepList.as_view(), name="sweep-list"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from apps.evaluation.models import InboxItem
 from apps.evaluation.services import offer_to_inbox
@@ -61,3 +62,30 @@ def test_what_cannot_be_an_example_is_refused(cast: Cast, wrong: dict[str, Any])
 def test_to_the_outsider_there_is_no_such_tenant(cast: Cast) -> None:
     with pytest.raises(NotFound):
         offer(cast, "outsider")
+
+
+def test_an_application_offers_what_failed_there(cast: Cast) -> None:
+    offered = {
+        "tenant": "claims",
+        "source": "request",
+        "source_ref": "req-17",
+        "input": ASKED,
+        "output": "",
+        "reasons": ["timed out"],
+    }
+    client = Client(headers={"authorization": f"Bearer {cast.keys['management']}"})
+
+    def post(**more: Any) -> Any:
+        return client.post("/api/inbox", offered | more, content_type="application/json")
+
+    made = post()
+    assert made.status_code == 201, made.content
+    assert made.json()["input"]["messages"][0]["content"] == "Refund to [IBAN 1], [e-mail 1]"
+    assert made.json()["redactions"] == [{"kind": "IBAN", "times": 1}, {"kind": "e-mail", "times": 1}]
+    assert post(reasons=["wrong"]).json()["id"] == made.json()["id"], "the same request again"
+    row = InboxItem.objects.for_tenant(cast.claims).get()
+    assert (row.source, row.reasons) == ("request", ["wrong"])
+    refused: list[dict[str, Any]] = [{"source": "moon"}, {"input": {}}, {"prompt": "nobodys"}, {"tenant": "lending"}]
+    for wrong in refused:
+        assert post(**wrong).status_code in (404, 422), wrong
+    assert InboxItem.objects.unscoped("test").count() == 1
