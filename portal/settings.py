@@ -382,6 +382,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Lobby",
     "SITE_SUBHEADER": "Platform administration",
     "SITE_SYMBOL": "door_open",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": STATIC_URL + "img/favicon.svg"}],
     "SITE_URL": "/",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,

@@ -18,10 +18,11 @@ from apps.evaluation.models import (
     GateDecision,
     Scorer,
 )
+from apps.evaluation.running import store
 from apps.evaluation.services import calibration, gates
 from apps.evaluation.services.plans import PlannedMetric
 from apps.evaluation.services.scorers import create_scorer
-from apps.evaluation.types import GateStatus
+from apps.evaluation.types import GateStatus, RunStatus
 from tests.cast import Cast
 from tests.evaluation.gating import Gated, dataset, finish, gated, right, run_of, scorer, version_of
 
@@ -94,6 +95,22 @@ def test_a_plan_is_set_in_the_form_and_the_version_is_reviewed_approved_and_rele
     widened = client(cast, "owner").post(reverse("evaluation:gate-widen", args=[decision.pk]), {"percent": "100"})
     assert widened.status_code == 302
     assert "live 100%" in client(cast, "viewer").get(review(2)).content.decode()
+
+
+def test_a_gate_whose_run_is_paused_says_so_and_why(world: Gated) -> None:
+    world.plan(policy="automatic")
+    version = world.save("Sort well.")
+    decision = gates.open_gate(actor=world.cast.actor("developer"), version=version)
+    assert decision.candidate is not None
+    address = reverse("evaluation:version-review", args=["claims", "triage", version.number])
+    scientist = client(world.cast, "scientist")
+    assert "is paused" not in scientist.get(address).content.decode()
+    Evaluation.objects.unscoped("test").filter(pk=decision.candidate.pk).update(status=RunStatus.RUNNING)
+    store.pause(decision.candidate, "The monthly budget cannot cover this request.")
+    page = scientist.get(address).content.decode()
+    assert "is paused. The monthly budget cannot cover this request." in page
+    assert reverse("evaluation:run-detail", args=[decision.candidate.public_id]) in page
+    assert "are being evaluated" not in page
 
 
 def test_a_stopped_version_shows_its_worst_regressions_and_is_overridden_by_an_admin(world: Gated) -> None:

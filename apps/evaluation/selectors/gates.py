@@ -18,7 +18,7 @@ from apps.evaluation.models import (
     GateNotice,
 )
 from apps.evaluation.selectors.runs import without_requests
-from apps.evaluation.types import OPEN_GATES, AlertStatus, GateStatus, ItemStatus, MetricRole, ReleasePolicy
+from apps.evaluation.types import OPEN_GATES, AlertStatus, GateStatus, ItemStatus, MetricRole, ReleasePolicy, RunStatus
 from apps.prompts.models import Prompt, PromptVersion
 from apps.prompts.release_rules import Refusal
 from apps.prompts.selectors import LabelState
@@ -93,6 +93,12 @@ def progress_of(decision: GateDecision) -> dict[str, int]:
     return {"done": items.exclude(status=ItemStatus.PENDING).count(), "total": totals["total"] or 0}
 
 
+def paused_runs(decision: GateDecision) -> list[Evaluation]:
+    """Those of its runs that go on only when somebody resumes them, for example since a budget is used up."""
+    runs = (decision.candidate, decision.baseline)
+    return [run for run in runs if run is not None and run.status == RunStatus.PAUSED]
+
+
 def told_of(decision: GateDecision) -> dict[str, int]:
     """How many who may approve it are to be told by mail, and how many were."""
     rows = GateNotice.objects.unscoped(WHY).filter(decision=decision)
@@ -153,7 +159,8 @@ def checklist(
         return [Check("open", "The gate has not run yet.")]
     policy, evidence = decision.policy, decision.evidence
     if decision.status == GateStatus.RUNNING:
-        return [Check("open", "Both versions are being evaluated.")]
+        paused = [Check("failed", f"{run.name} is paused. {run.error}".strip()) for run in paused_runs(decision)]
+        return paused or [Check("open", "Both versions are being evaluated.")]
     if decision.status == GateStatus.FAILED:
         return [Check("failed", reason) for reason in decision.reasons] or [Check("failed", "It could not be decided.")]
     checks = []

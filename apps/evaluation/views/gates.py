@@ -60,6 +60,7 @@ def version_review(request: HttpRequest, here: Here, tenant: str, prompt: str, n
         "refusal": refusal_of(found, environment, label, version),
         "checks": selectors.checklist(found, version, plan, decision),
         "progress": None if decision is None else selectors.progress_of(decision),
+        "paused": [] if decision is None else selectors.paused_runs(decision),
         "waits": decision is not None and decision.status == GateStatus.RUNNING,
         "told": selectors.told_of(decision) if decision is not None and decision.status == GateStatus.WAITING else None,
         **_allowed(here, found, version, decision, state),
