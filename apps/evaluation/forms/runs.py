@@ -59,13 +59,16 @@ class RunForm(forms.Form):
         help_text="It pauses before it costs more.",
     )
     also_models = forms.MultipleChoiceField(
-        label="More models", required=False, widget=forms.CheckboxSelectMultiple, help_text="Beside the model above."
+        label="Tried beside it",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Models and routes, beside the one above.",
     )
     also_versions = forms.CharField(
-        label="More versions of the prompt",
+        label="Further versions",
         required=False,
         max_length=200,
-        help_text="Their numbers, such as 2, 3.",
+        help_text="Of the prompt: their numbers, such as 2, 3.",
     )
     parameters = forms.CharField(
         label="Parameters",
