@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apps.gateway.counters.base import Admitted, Ask, CountersUnavailable, Denied, Unseeded
+from apps.gateway.counters.base import Admitted, Ask, CountersUnavailable, Denied, Remaining, Unseeded
 from apps.gateway.errors import LimitExceeded, Unavailable
 from apps.gateway.fronts.base import Parsed
 from apps.gateway.routing.attempts import MORE_ROUNDS
@@ -228,12 +228,16 @@ def _denial(plan: Plan, ask: Ask, denied: Denied) -> LimitExceeded:
                 " a shorter input or a smaller max_completion_tokens asks for less."
             )
         again = "" if denied.too_large else f"Try again in {max(1, round(denied.retry_after + 0.499)):,} s, or a"
-        return LimitExceeded(
+        error = LimitExceeded(
             f"Rate limit reached: {rule.text}.{wants} {again or 'A'}sk {rule.owner} for more.",
             code="request_over_limit" if denied.too_large else None,
             retry_after=denied.retry_after,
             rule=rule.text,
         )
+        limit = next((limit for limit in ask.limits if limit.key == denied.key), None)
+        if limit is not None:
+            error.remaining = Remaining(limit, denied.left, denied.retry_after)
+        return error
     budget = next(b for b in plan.budgets if b.window(ask.now).key == denied.key)
     return LimitExceeded(
         f"The {budget.rule.text} cannot cover this request: it may cost up to {format_usd(ask.cost)} and"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from apps.gateway.counters.base import Admitted, Remaining
-from apps.gateway.errors import GatewayError, UpstreamFailed
+from apps.gateway.errors import GatewayError, LimitExceeded, UpstreamFailed
 from apps.gateway.fronts.base import Errors, Front, Header
 from apps.models.providers.base import ProviderError
 
@@ -66,7 +66,13 @@ class Answer:
             return
         self._ended = True
         self.begun = True
-        await send_error(self._send, self._front, error, self._request_id, extra=_limit_headers(self.admitted))
+        await send_error(self._send, self._front, error, self._request_id, extra=self._limits(error))
+
+    def _limits(self, error: GatewayError | None = None) -> list[Header]:
+        if self.admitted is not None:
+            return _limit_headers(self.admitted.remaining)
+        refused = error.remaining if isinstance(error, LimitExceeded) else None
+        return [] if refused is None else _limit_headers([refused])
 
     async def _end(self, body: bytes) -> None:
         """The last part. A caller that does not take it is left: the server closes what its application left open."""
@@ -79,18 +85,16 @@ class Answer:
 
     async def _begin(self, headers: list[Header]) -> None:
         self.begun = True
-        shown = [*headers, *self.headers, *_identity(self._front, self._request_id), *_limit_headers(self.admitted)]
+        shown = [*headers, *self.headers, *_identity(self._front, self._request_id), *self._limits()]
         if self.dropped:
             shown.append((b"x-lobby-dropped-params", ", ".join(self.dropped).encode("ascii", "backslashreplace")))
         await self._send({"type": "http.response.start", "status": 200, "headers": shown})
 
 
-def _limit_headers(admitted: Admitted | None) -> list[Header]:
+def _limit_headers(remaining: Sequence[Remaining]) -> list[Header]:
     """``x-ratelimit-*`` as OpenAI has them: of several limits of a kind, the one with the least left."""
-    if admitted is None:
-        return []
     tightest: dict[str, Remaining] = {}  # by metric
-    for left in admitted.remaining:
+    for left in remaining:
         metric = left.limit.metric
         if metric not in tightest or left.left < tightest[metric].left:
             tightest[metric] = left

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import msgspec
 
+from apps.gateway.counters.base import Remaining
+
 
 class _Error(msgspec.Struct):
     message: str
@@ -100,7 +102,10 @@ class PromptRefused(InvalidRequest):
 
 
 class LimitExceeded(GatewayError):
+    """``remaining`` is what the rate limit that refused has left, and when it has room again; none for a budget."""
+
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+    remaining: Remaining | None = None
 
 
 class Unavailable(GatewayError):

@@ -143,4 +143,7 @@ def test_a_rate_limit_is_a_rate_limit_error_that_says_which_and_until_when(world
     with pytest.raises(openai.RateLimitError) as caught:
         client.chat.completions.create(**chat())
     assert "2 requests per minute" in caught.value.message
-    assert 1 <= int(caught.value.response.headers["retry-after"]) <= 66
+    told = caught.value.response.headers
+    assert 1 <= int(told["retry-after"]) <= 66
+    assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-remaining-requests"]) == ("2", "0")
+    assert 0 < float(told["x-ratelimit-reset-requests"].removesuffix("s")) <= 66
