@@ -32,7 +32,6 @@ from apps.evaluation.statistics.proportions import PairedTable, difference_inter
 from apps.evaluation.statistics.ranking import bradley_terry
 from apps.evaluation.statistics.ranks import wilcoxon
 from apps.evaluation.statistics.resampling import bca_interval, sign_flip_p
-from apps.evaluation.statistics.sequential import Looks
 from apps.evaluation.statistics.wilson import wilson
 
 # Airway hyper-responsiveness before and after a transplantation: the example of Fagerland, Lydersen and Laake (2013).
@@ -256,13 +255,3 @@ def test_bradley_terry_agrees_with_a_logistic_regression() -> None:
     assert unbeaten["a"] > unbeaten["b"]
     with pytest.raises(ValueError, match="never won"):
         bradley_terry({("a", "b"): 5}, prior=0)
-
-
-def test_looks_spend_alpha_as_obrien_and_fleming_do() -> None:
-    # Lan and DeMets (1983), cumulative two-sided 0.05 at a fifth, two fifths ... of the way.
-    looks = Looks(0.05, (0.2, 0.4, 0.6, 0.8, 1.0))
-    totals = np.cumsum(looks.levels)
-    assert [round(float(total), 4) for total in totals] == [0.0, 0.0019, 0.0114, 0.0284, 0.05]
-    assert [looks.due(done, 50) for done in (9, 10, 29, 30, 50)] == [None, 0, 1, 2, 4]
-    with pytest.raises(ValueError, match="rise"):
-        Looks(0.05, (0.5, 0.4, 1.0))

@@ -2,9 +2,10 @@
 
 The released version's answers are all in; of the candidate's the first ones are. The others are taken twice, as the
 best and as the worst that a scorer can say of them. Only where both leave the same verdict is it sure. So nothing is
-decided by what has come so far alone, no part of alpha is spent (as ``sequential`` has to), and it does not matter in
-which order the examples stand. It is cautious: a p-value that has to stay significant is McNemar's exact one, corrected
-by Bonferroni's bound, which Holm's are never above; one that has to be out of reach is mid-p, uncorrected.
+decided by what has come so far alone, no part of alpha is spent (as group-sequential looks would), and it does not
+matter in which order the examples stand. It is cautious: a p-value that has to stay significant is McNemar's exact
+one, corrected by Bonferroni's bound, which Holm's are never above; one that has to be out of reach is mid-p,
+uncorrected.
 
 For yes or no the two extremes bound everything between them: McNemar's p and both ends of the interval move one way
 with each answer. For other scores they do not (an extreme value adds spread, too), so there only the means are used:
