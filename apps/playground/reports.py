@@ -4,7 +4,7 @@ going.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,9 @@ from django.db.models.functions import TruncWeek
 
 from apps.evaluation.models import EvaluationMetric
 from apps.evaluation.selectors.runs import measured_use_cases, newest_measures
+from apps.evaluation.statistics.ranking import bradley_terry, share_won
 from apps.playground.models import Answer, Feedback, SavedExample, Vote
+from apps.playground.rated import POINTS
 from apps.playground.selectors import examples_for
 from apps.playground.types import AnswerStatus, Reason, TriageStatus, UseCase, Verdict, Winner
 from apps.tenants.access import Actor
@@ -43,6 +45,8 @@ class Standing:
     wins: int = 0
     losses: int = 0
     ties: int = 0
+    both_bad: int = 0  # among the losses
+    rating: float | None = None  # by who beat whom: 1,000 is the average here, 400 points are odds of ten to one
     liked: int = 0
     disliked: int = 0
     answers: int = 0
@@ -50,6 +54,10 @@ class Standing:
     first_token_ms: float | None = None
     example: SavedExample | None = None
     measured: EvaluationMetric | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.model_slug} {self.prompt_slug}"
 
     @property
     def opinions(self) -> int:
@@ -62,8 +70,12 @@ class Standing:
 
     @property
     def rank(self) -> float:
-        """The same with one opinion of each kind added, so that a single vote does not win against fifty."""
-        return (self.wins + self.ties / 2 + self.liked + 1) / (self.opinions + 2)
+        """The same with one opinion of each kind added, so that a single vote does not win against fifty, and with
+        votes weighed by who was beaten: to beat the best is worth more than to beat the worst.
+        """
+        decided = self.wins + self.losses + self.ties - self.both_bad
+        won = 0.0 if self.rating is None else decided * share_won(self.rating)
+        return (won + self.liked + 1) / (self.opinions + 2)
 
     @property
     def is_thin(self) -> bool:
@@ -78,11 +90,19 @@ def standings(actor: Actor, tenant: Tenant, use_case: str) -> list[Standing]:
         return found.setdefault((slug, prompt), Standing(slug, prompt, slug, prompt))
 
     votes = Vote.objects.for_actor(actor).filter(tenant=tenant, use_case=use_case).order_by()
+    won: defaultdict[tuple[str, str], float] = defaultdict(float)
     pairs = votes.values("model_a", "answer_a__prompt_slug", "model_b", "answer_b__prompt_slug", "winner")
     for vote in pairs.annotate(count=Count("pk")):
         a = of(vote["model_a"], vote["answer_a__prompt_slug"])
         b = of(vote["model_b"], vote["answer_b__prompt_slug"])
         _count_vote(a, b, vote["winner"], vote["count"])
+        if a is not b:
+            points = POINTS[Winner(vote["winner"])] * vote["count"]
+            won[a.key, b.key] += points
+            won[b.key, a.key] += vote["count"] - points
+    ratings = bradley_terry(won)
+    for standing in found.values():
+        standing.rating = ratings.get(standing.key)
     feedback = Feedback.objects.for_actor(actor).filter(tenant=tenant, use_case=use_case).order_by()
     for row in feedback.values("model_slug", "answer__prompt_slug", "verdict").annotate(count=Count("pk")):
         standing = of(row["model_slug"], row["answer__prompt_slug"])
@@ -137,8 +157,9 @@ def _count_vote(a: Standing, b: Standing, winner: str, count: int) -> None:
             a.ties += count
             b.ties += count
         case _:
-            a.losses += count
-            b.losses += count
+            for each in (a, b):
+                each.losses += count
+                each.both_bad += count
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from apps.evaluation.statistics.control import (
     proportion_limits,
     summary_of,
 )
-from apps.evaluation.statistics.krippendorff import alpha_interval, krippendorffs_alpha
 from apps.evaluation.statistics.multiplicity import holm
 from apps.evaluation.statistics.noise import minimum_detectable_change, minimum_detectable_effect, noise_floor
 from apps.evaluation.statistics.proportions import PairedTable, difference_interval, mcnemar
@@ -146,34 +145,6 @@ def test_kappa_agrees_with_statsmodels_and_with_cohens_own_example() -> None:
     assert cohens_kappa(["y"] * 9, ["y"] * 9, ["y", "n"]).value is None
     with pytest.raises(ValueError, match="'maybe' is none of the labels"):
         cohens_kappa(["y"], ["maybe"], ["y", "n"])
-
-
-def test_krippendorffs_alpha_gives_the_papers_values() -> None:
-    n = math.nan
-    # Krippendorff (2011), section D: four observers, twelve units, values missing.
-    observers = [
-        [1, 2, 3, 3, 2, 1, 4, 1, 2, n, n, n],
-        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, n, 3],
-        [n, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, n],
-        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, n],
-    ]
-    units = [[value for value in unit if not math.isnan(value)] for unit in zip(*observers, strict=True)]
-    found = [krippendorffs_alpha(units, level) for level in ("nominal", "ordinal", "interval")]
-    assert [round(alpha or 0, 3) for alpha in found] == [0.743, 0.815, 0.849]
-    # The encyclopaedia's example of three coders and fifteen units, to the digits that others compute.
-    coders = [
-        [n, n, n, n, n, 3, 4, 1, 2, 1, 1, 3, 3, n, 3],
-        [1, n, 2, 1, 3, 3, 4, 3, n, n, n, n, n, n, n],
-        [n, n, 2, 1, 3, 4, 4, n, 2, 1, 1, 3, 3, n, 4],
-    ]
-    units = [[value for value in unit if not math.isnan(value)] for unit in zip(*coders, strict=True)]
-    assert krippendorffs_alpha(units, "nominal") == pytest.approx(0.691358, abs=1e-6)
-    assert krippendorffs_alpha(units, "interval") == pytest.approx(0.810845, abs=1e-6)
-    interval = alpha_interval(units, "nominal")
-    assert interval is not None
-    assert interval.low < 0.691 < interval.high
-    assert krippendorffs_alpha([[1], [2]]) is None
-    assert krippendorffs_alpha([[1, 1], [1, 1]]) is None
 
 
 def test_a_calibration_shows_a_judge_that_always_says_the_same() -> None:

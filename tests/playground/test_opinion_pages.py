@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import timedelta
 
 import pytest
@@ -159,8 +160,34 @@ def test_what_works_here_counts_votes_thumbs_and_cost(cast: Cast) -> None:
     assert (best.model_slug, best.wins, best.losses, best.liked, best.answers) == ("writer", 3, 0, 1, 4)
     assert (other.model_slug, other.wins, other.losses, other.disliked) == ("drafter", 0, 3, 1)
     assert (best.quality, other.quality, best.is_thin) == (1.0, 0.0, True)
+    assert best.rating is not None
+    assert other.rating is not None
+    # Three wins and half a drawn game that every two are given: odds of 3.25 to 0.25.
+    assert best.rating - other.rating == pytest.approx(400 * math.log10(13))
+    assert best.rating + other.rating == pytest.approx(2000)
     assert best.cost_picousd == 1_000_000
     assert best.example is not None
     page = client_of(cast, "viewer").get(reverse("playground:recommendations"), {"use_case": "draft"}).content.decode()
     assert page.index("writer") < page.index("drafter")
+    assert "1,223 <span" in page
     assert not standings(cast.actor("outsider"), cast.claims, "draft")
+
+
+def test_to_beat_the_best_counts_more_than_to_beat_the_worst(cast: Cast) -> None:
+    actor = cast.actor("developer")
+    for winner, loser in [("first", "second"), ("second", "last"), ("other", "last")] * 3:
+        turn = selectors.get_turn_for(actor, answered(cast, blind=True)[0].turn_id)
+        vote = services.cast_vote(actor=actor, turn=turn, winner="a")
+        Vote.objects.for_tenant(cast.claims).filter(pk=vote.pk).update(model_a=winner, model_b=loser)
+    found = {each.model_slug: each for each in standings(actor, cast.claims, "draft") if each.wins or each.losses}
+    assert found["first"].quality == found["other"].quality == 1.0
+    assert list(found) == ["first", "other", "second", "last"]
+
+
+def test_answers_that_are_both_bad_speak_for_neither(cast: Cast) -> None:
+    actor = cast.actor("developer")
+    turn = selectors.get_turn_for(actor, answered(cast, blind=True)[0].turn_id)
+    services.cast_vote(actor=actor, turn=turn, winner="both_bad")
+    for each in standings(actor, cast.claims, "draft"):
+        assert (each.losses, each.quality) == (1, 0.0)
+        assert each.rank == pytest.approx(1 / 3)

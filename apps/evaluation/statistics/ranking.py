@@ -10,6 +10,11 @@ _SCALE = 400.0
 _CENTRE = 1_000.0
 
 
+def share_won(rating: float, against: float = _CENTRE) -> float:
+    """How often who has ``rating`` is expected to be preferred to who has ``against``."""
+    return 1 / (1 + 10 ** ((against - rating) / _SCALE))
+
+
 def bradley_terry(
     wins: Mapping[tuple[str, str], float], *, prior: float = 0.5, rounds: int = 10_000, tolerance: float = 1e-12
 ) -> dict[str, float]:
