@@ -622,6 +622,7 @@ PAGES: dict[str, Row] = {
     "evaluation:red-team-report": page(_ATTACKED_PAGE, GET=MEMBERS),
     "evaluation:red-team-export": page(_ATTACKED_PAGE, GET=MEMBERS),
     "evaluation:red-team-findings": page(_ATTACKED_PAGE, POST=_RUN_SERVICE),
+    "evaluation:run-offer": page(_RUN_PAGE, POST=_quiet(RATERS, {})),
     "evaluation:run-act": page(_RUN_PAGE, POST=to(_RUN_SERVICE, {"act": "pause"})),
     "evaluation:scorer-list": page(GET=MEMBERS),
     "evaluation:scorer-create": page(GET=_RUN_SERVICE, POST=to(_RUN_SERVICE, {"kind": "chrf"})),

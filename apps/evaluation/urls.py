@@ -63,6 +63,7 @@ urlpatterns = [
     path(_run, runs.run_detail, name="run-detail"),
     path(_run + "progress/", runs.run_progress, name="run-progress"),
     path(_run + "act/", runs.run_act, name="run-act"),
+    path(_run + "offer/", runs.run_offer, name="run-offer"),
     path(_run + "items/<int:pk>/", runs.run_item, name="run-item"),
     path(_prompt + "monitors/", monitors.prompt_monitors, name="prompt-monitors"),
     path("monitors/", monitors.monitor_list, name="monitor-list"),

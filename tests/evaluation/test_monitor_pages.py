@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.evaluation import webhooks
-from apps.evaluation.models import Dataset, Evaluation, Example, Monitor, MonitorAlert, MonitorCheck
+from apps.evaluation.models import Dataset, Evaluation, Example, InboxItem, Monitor, MonitorAlert, MonitorCheck
 from apps.evaluation.selectors import monitors as selectors
 from apps.prompts.models import Release
 from apps.tenants.models import AuditEntry, Project
@@ -183,6 +183,31 @@ def test_acts_of_the_page(watch: Watch) -> None:
     assert here.get(f"{PAGE}progress/").headers["HX-Refresh"] == "true"
     act(client(watch, "viewer"), "pause", 403)
     act(client(watch, "outsider"), "pause", 404)
+
+
+def test_what_failed_in_production_comes_to_the_inbox(watch: Watch) -> None:
+    monitor = breached(watch)
+    done = monitor.checks.filter(kind="check").latest("pk")
+    assert done.evaluation is not None
+    here, reviewer = client(watch, "scientist"), client(watch, "viewer")
+    page = reverse("evaluation:run-detail", args=[done.evaluation.public_id])
+    assert "Failing ones to the inbox" in read(here, page)
+    assert reviewer.post(f"{page}offer/").status_code == 404  # who may not read requests sees no sample of them
+    for _ in range(2):  # offered again they are the same ones
+        assert here.post(f"{page}offer/").headers["Location"] == "/inbox/"
+    failed = done.evaluation.items.filter(scores__value=1)
+    items = list(InboxItem.objects.for_tenant(watch.cast.claims))
+    assert {each.source_ref for each in items} == {each.revision.example.key for each in failed}
+    assert 0 < len(items) <= 10
+    for each in items:
+        assert (each.source, each.output, each.reasons, each.prompt) == ("request", REFUSED, ["Refusal"], watch.prompt)
+        assert list(each.input) == ["messages"]
+    assert "failing requests came to the inbox" in read(here, "/inbox/")
+    assert done.baseline is not None
+    assert done.baseline.evaluation is not None
+    calm = reverse("evaluation:run-detail", args=[done.baseline.evaluation.public_id])
+    assert here.post(f"{calm}offer/").headers["Location"] == calm
+    assert "None of this run" in read(here, calm)
 
 
 def test_what_a_deleted_monitor_leaves(watch: Watch) -> None:

@@ -91,7 +91,12 @@ def monitors_of(actor: Actor, prompt: Prompt) -> QuerySet[Monitor]:
 
 def check_of(run: Evaluation) -> MonitorCheck | None:
     """The check that the run scored a sample for."""
-    return MonitorCheck.objects.unscoped(WHY).select_related("monitor__tenant").filter(evaluation=run).first()
+    return (
+        MonitorCheck.objects.unscoped(WHY)
+        .select_related("monitor__tenant", "monitor__prompt")
+        .filter(evaluation=run)
+        .first()
+    )
 
 
 def checks_of(monitor: Monitor) -> QuerySet[MonitorCheck]:

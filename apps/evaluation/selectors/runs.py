@@ -211,6 +211,12 @@ def _failing(run: Evaluation, scorer: str) -> QuerySet[Score]:
     return rows.filter(scorer_version__scorer__slug=scorer) if scorer else rows
 
 
+def is_failing(score: Score) -> bool:
+    """The same of one score."""
+    no = 0 if score.scorer_version.direction == Direction.HIGHER else 1
+    return score.scorer_version.value_kind == ValueKind.BINARY and score.value == no
+
+
 def get_item_of(run: Evaluation, pk: int) -> EvaluationItem:
     item = items_of(run).filter(pk=min(pk, 2**63 - 1)).first()
     if item is None:

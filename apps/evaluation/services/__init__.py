@@ -6,7 +6,14 @@ records the act in the audit trail, all in one transaction. They raise ``DomainE
 
 from apps.evaluation.services.datasets import archive_dataset, create_dataset, restore_dataset, update_dataset
 from apps.evaluation.services.examples import add_example, edit_example, remove_example, restore_example
-from apps.evaluation.services.inbox import accept_items, correct_item, dismiss_items, offer_to_inbox, reopen_items
+from apps.evaluation.services.inbox import (
+    accept_items,
+    correct_item,
+    dismiss_items,
+    offer_failing_samples,
+    offer_to_inbox,
+    reopen_items,
+)
 from apps.evaluation.services.uploads import Receiving, begin_upload, cancel_upload, start_import
 from apps.evaluation.services.versions import Frozen, freeze_version, sign_off
 
@@ -23,6 +30,7 @@ __all__ = [
     "dismiss_items",
     "edit_example",
     "freeze_version",
+    "offer_failing_samples",
     "offer_to_inbox",
     "remove_example",
     "reopen_items",

@@ -11,8 +11,10 @@ from django.utils import timezone
 
 from apps.evaluation.content import Content, checked, clean_content, clean_label, plain_text
 from apps.evaluation.errors import ExampleInvalid
-from apps.evaluation.models import Dataset, Example, InboxItem
+from apps.evaluation.models import Dataset, Evaluation, Example, InboxItem
 from apps.evaluation.selectors.datasets import duplicates_of, leak_check_of
+from apps.evaluation.selectors.monitors import check_of
+from apps.evaluation.selectors.runs import ItemQuery, is_failing, items_of
 from apps.evaluation.services.datasets import open_for_changes
 from apps.evaluation.services.examples import Incoming, Provenance, schemas_of, store
 from apps.evaluation.types import InboxStatus, Scrub, Source, Split
@@ -58,6 +60,53 @@ def offer_to_inbox(
     require(actor, "dataset.offer", tenant, what="offer something for a dataset")
     if prompt is not None and prompt.tenant_id != tenant.pk:
         raise Invalid("The prompt is of another tenant.", field="prompt")
+    item = _offered(actor, tenant, source, source_ref, input, output, expected, reasons, note, prompt)
+    enqueue(SORT_TASK, tenant.pk)
+    return item
+
+
+@transaction.atomic
+def offer_failing_samples(*, actor: Actor, run: Evaluation) -> int:
+    """What a monitor's check found failing among the requests of production, each with the scorers that it failed. How
+    many there were; no more than MOST_AT_ONCE go at once.
+
+    Raises Conflict where the run scored no samples of requests, or none of them failed.
+    """
+    require(actor, "dataset.offer", run.tenant, what="offer something for a dataset")
+    check = check_of(run)
+    failing = items_of(run, ItemQuery(show="failing"))[:MOST_AT_ONCE] if check is not None else ()
+    if check is None or not failing:
+        raise Conflict("None of this run's requests failed a scorer.", code="nothing_failed")
+    for item in failing:
+        scores = [each for each in item.scores.all() if is_failing(each)]
+        _offered(
+            actor,
+            run.tenant,
+            Source.REQUEST,
+            item.revision.source_ref,
+            {"messages": item.revision.input["messages"]},
+            item.output,
+            None,
+            [each.scorer_version.scorer.name for each in scores],
+            next((each.reason for each in scores if each.reason), ""),
+            check.monitor.prompt,
+        )
+    enqueue(SORT_TASK, run.tenant_id)
+    return len(failing)
+
+
+def _offered(
+    actor: Actor,
+    tenant: Tenant,
+    source: str,
+    source_ref: str,
+    input: dict[str, Any],
+    output: str,
+    expected: Any,
+    reasons: Sequence[str],
+    note: str,
+    prompt: Prompt | None,
+) -> InboxItem:
     source = validation.clean_choice(source, Source, field="source")
     source_ref = validation.clean_name(source_ref, field="source_ref") if source_ref else ""
     redactor = Redactor()
@@ -78,9 +127,7 @@ def offer_to_inbox(
         "warnings": [],
         "sorted_at": None,
     }
-    item = _stored(tenant, source, source_ref, values, actor)
-    enqueue(SORT_TASK, tenant.pk)
-    return item
+    return _stored(tenant, source, source_ref, values, actor)
 
 
 def _stored(tenant: Tenant, source: str, source_ref: str, values: dict[str, Any], actor: Actor) -> InboxItem:

@@ -20,12 +20,13 @@ from apps.evaluation.selectors import runs as selectors
 from apps.evaluation.selectors.redteam import is_red_team
 from apps.evaluation.selectors.runs import ItemQuery, RunQuery
 from apps.evaluation.selectors.sweeps import get_sweep_for
+from apps.evaluation.services import offer_failing_samples
 from apps.evaluation.services import runs as services
 from apps.evaluation.services.suites import set_up_for_an_estimate
 from apps.evaluation.services.sweeps import estimate_sweep, start_sweep
 from apps.evaluation.types import RunStatus
 from apps.tenants.access import can, require
-from apps.tenants.errors import DomainError, PermissionDenied
+from apps.tenants.errors import Conflict, DomainError, PermissionDenied
 from apps.tenants.forms import add_domain_error
 from apps.tenants.views.requests import Here, page_of, sorted_by, tenant_page
 
@@ -171,6 +172,7 @@ def run_detail(request: HttpRequest, here: Here, run: str) -> HttpResponse:
             },
         ],
         "check": monitors.check_of(found),
+        "may_offer": can(here.actor, "dataset.offer", found.tenant),
         "earlier": selectors.earlier_runs_of(found),
         "mlflow_url": mlflow_url(here, found),
         "is_red_team": is_red_team(found),
@@ -232,6 +234,20 @@ def run_act(request: HttpRequest, here: Here, run: str) -> HttpResponseRedirect:
     else:
         messages.success(request, said)
     return HttpResponseRedirect(run_url(found))
+
+
+@require_POST
+@tenant_page
+def run_offer(request: HttpRequest, here: Here, run: str) -> HttpResponseRedirect:
+    """What failed among the requests of production that the run scored goes to the golden-set inbox."""
+    found = selectors.get_run_for(here.actor, run)
+    try:
+        offered = offer_failing_samples(actor=here.actor, run=found)
+    except Conflict as error:
+        messages.error(request, str(error))
+        return HttpResponseRedirect(run_url(found))
+    messages.success(request, f"{offered:,} failing request{'' if offered == 1 else 's'} came to the inbox.")
+    return HttpResponseRedirect(reverse("evaluation:inbox"))
 
 
 def run_url(run: Evaluation) -> str:
