@@ -4,9 +4,10 @@
 SHELL := /bin/sh
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-# Two processes on two cores; tests of one module stay together, since they share servers and running Lobbies.
+# Three processes on two cores, as much of a test is waiting for servers; tests of one module stay together, since they
+# share servers and running Lobbies.
 PYTEST_ARGS ?=
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: help run test test-embedded test-postgres soak check lint types imports migrations format lock bench fuzz clean
 

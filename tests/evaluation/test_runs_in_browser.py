@@ -33,7 +33,7 @@ def test_a_run_is_started_in_three_choices_and_read(runs_world: RunsWorld, chrom
             page.get_by_role("button", name="Sign in", exact=True).click()
             page.get_by_role("link", name="New run").first.click()
 
-            page.get_by_label("Model").select_option("fake-chat")
+            page.get_by_role("combobox", name="Model").select_option("fake-chat")
             page.get_by_label("Dataset").select_option("browsed@1")
             page.locator(".scorer-pick", has_text="Contains").click()
             estimate = page.locator("#run-estimate")

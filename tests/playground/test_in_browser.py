@@ -659,7 +659,7 @@ def test_nothing_grave_in_a_blind_comparison_and_its_panels(
     browser: Browser, world: World, second_model: str, scheme: str, width: int
 ) -> None:
     complaints: list[str] = []
-    seen = {"viewport": {"width": width, "height": 844}, "color_scheme": scheme}
+    seen = {"viewport": {"width": width, "height": 844}, "color_scheme": scheme, "reduced_motion": "reduce"}
     with person(browser, world, complaints, **seen) as page:
         sign_in(page, world, then=f"/playground/?project=app-1&model=fake-chat&model={second_model}")
         page.get_by_label("View", exact=True).click()

@@ -71,8 +71,10 @@ def test_a_reader_of_a_permalink_says_why_an_answer_is_bad(
 ) -> None:
     own = open_as(browser, lobby, "tomas", "/playground/conversations/", complaints)
     own.get_by_label("Search titles").fill("ceiling plumber")
+    own.wait_for_url("**q=ceiling**")
     expect(own.get_by_test_id("conversation-row")).to_have_count(1)
-    own.get_by_role("link", name="Shared").click()
+    shared = own.get_by_role("link", name="Shared").get_attribute("href")
+    own.goto(f"{lobby.url}{shared}")  # not by a click, which the list that comes anew could swallow
     own.wait_for_url("**/playground/shared/**")
     for width in (1280, 390):
         own.set_viewport_size({"width": width, "height": 844})

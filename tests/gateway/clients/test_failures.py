@@ -42,6 +42,8 @@ def test_a_stream_that_breaks_is_an_exception_and_is_counted_once(
     seen = {line["attempt_id"] for line in settlements(providers, set())}
     with pytest.raises(openai.APIError):
         ask(providers, model, f"Hello there [[chunks=9 fail={fault} at=4]]", True)
+    # The client knows of an error in the stream before the stream has ended.
+    providers.eventually(lambda: bool(settlements(providers, seen)), within=10)
     [line] = settlements(providers, seen)
     assert (line["status"], line["outcome"]) == ("estimated", "upstream_error")
     assert line["output_tokens"] == 4
