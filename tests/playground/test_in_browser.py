@@ -477,6 +477,7 @@ def test_the_focus_is_never_lost(page: Page, world: World) -> None:
     page.keyboard.type("Long [[chunks=400 delay_ms=20]]")
     press(page, "run")
     expect(page.get_by_test_id("stop")).to_be_focused()
+    expect(page.get_by_test_id("answer")).to_contain_text("w0")  # there is something to have an opinion on
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("run")).to_be_focused()
     answered(page)

@@ -182,6 +182,8 @@ for slug in ("acme", "other"):
 """,
         password=PASSWORD,
     )
+    # The gateway learns of a new member as of a new key; who knows the later one knows the earlier one.
+    world.wait_known(world.lobby.create_key("acme/app-1"))
     key, run = sign_in(world, "both"), uuid.uuid4().hex
     with Socket(world, key) as here, Socket(world, key, tenant="other") as there:
         begun = here.run("Of acme [[chunks=60 delay_ms=20]]", key=run)
