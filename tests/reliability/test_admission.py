@@ -110,10 +110,11 @@ async def admitted_soon(world: World, call: Call) -> Seen:
 async def test_no_phantom_429_after_a_burst(world: World, models: dict[int, str]) -> None:
     """After bursts whose callers hang up, a budget that was hardly spent admits as on the first day."""
     model = priced(world, models)
-    hold = hold_of(world, model, chat("Hello [[chunks=5 delay_ms=10]]", max_completion_tokens=4000))
+    # Half a second each: however slowly they arrive, most find ten others running.
+    hold = hold_of(world, model, chat("Hello [[chunks=5 delay_ms=100]]", max_completion_tokens=4000))
     limits = [{"metric": "concurrency", "limit": 10}]
     key = await asyncio.to_thread(world.project, budget=usd(hold * 12), limits=limits)
-    body = chat("Hello [[chunks=5 delay_ms=10]]", max_completion_tokens=4000) | {"model": model}
+    body = chat("Hello [[chunks=5 delay_ms=100]]", max_completion_tokens=4000) | {"model": model}
     calls = []
     for number in range(120):
         leave = (number % 5) if number % 2 else None

@@ -53,7 +53,8 @@ async def test_the_ledger_is_exactly_what_the_upstream_counted(profile: Profile,
     assert [one for one in seen if not one.status and not one.left], "the kill hurt nobody"
     books = read_books(world)
     books.check()
-    assert books.statuses["interrupted"] <= CALLERS
+    # What was running: a call for each caller, and such as their callers had just left, being closed.
+    assert books.statuses["interrupted"] <= 2 * CALLERS
     # What a caller got to its end is in the ledger as measured: the settlement is written before the last byte leaves.
     measured = {record["request_id"] for record in books.ours.values() if record["status"] == "measured"}
     got = {one.headers["x-lobby-request-id"] for one in seen if one.status == 200 and one.whole and not one.error}
