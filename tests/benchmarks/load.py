@@ -357,6 +357,9 @@ class Open(Driver):
     def _tick(self) -> None:
         now = time.monotonic_ns()
         while self._at <= now and self._at < self.end:
+            # A server may have closed one that was idle: it comes back as another one, by ``lost``.
+            while self._free and self._free[-1].transport.is_closing():
+                self._free.pop()
             if self._free:
                 self._free.pop().send(self._at)
             else:
