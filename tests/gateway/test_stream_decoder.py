@@ -91,6 +91,9 @@ def test_an_error_event_is_read_and_taken_out_and_what_came_before_it_stays() ->
     "broken",
     [
         b'data: {"choices": [}\n\n',
+        b'data: {"choices": [{"delta": {"content": "hm"}]}\n\n',
+        b'data: {"choices": [{"delta": {"content": "hm"}}], "usage" null}\n\n',
+        b'data: {"choices": {"0": [}}\n\n',
         b'data: {"choices": [{"delta": {"content": "cut sho\n\n',
         b'data: {"choices": [{"delta": {"content": "\xff\xfe"}}]}\n\n',
         b"data: hello\n\n",
@@ -105,6 +108,18 @@ def test_what_nobody_can_read_ends_the_stream_and_what_came_before_it_stays(brok
     assert (decoder.error.kind, decoder.output_tokens) == ("malformed", 1)
 
 
+def test_what_is_only_odd_passes_as_it_came() -> None:
+    odd = (
+        b'data: {"choices": {"0": 1}}\n\n'
+        b'data: {"choices": [{"delta": {"content": "\\ud83d"}}]}\n\n'
+        b'data: {"choices": [{"delta": {"tool_calls": {}}}], "usage": "much"}\n\n'
+        b": still here\n\n"
+    )
+    decoder = PassingStream(wants_usage=False)
+    assert decoder.feed(odd) == odd
+    assert decoder.error is None
+
+
 def test_nothing_follows_an_error() -> None:
     """Were the stream's regular end to pass, a client would take what it has for the whole."""
     text = event(delta("hm"), spaced=False, crlf=False)
@@ -115,8 +130,10 @@ def test_nothing_follows_an_error() -> None:
     for stream, error in (
         (MessagesStream(), b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"No"}}\n\n'),
         (MessagesStream(), b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"cut\n\n'),
+        (MessagesStream(), b'data: {"type":"content_block_delta","delta":{"text":"hm"]}}\n\n'),
         (ResponsesStream(), b'data: {"type":"response.failed","response":{"error":{"message":"No"}}}\n\n'),
         (ResponsesStream(), b'data: {"type":"response.output_text.delta","delta":"cut\n\n'),
+        (ResponsesStream(), b'data: {"type":"response.output_text.delta","delta":"hm"]}\n\n'),
     ):
         end = b'event: message_stop\ndata: {"type":"message_stop"}\n\ndata: {"type":"response.completed"}\n\n'
         assert stream.feed(error + end) == b""

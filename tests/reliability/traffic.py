@@ -224,7 +224,9 @@ def mixed(keys: Sequence[str], model: str, count: int, *, seed: int, leaving: fl
             fault = choose.choice(["fail=500", "fail=400", "fail=429", "fail=close", "fail=malformed_json"])
             call = Call(key, _chat(model, f"Hello [[{fault}]]"), kind=fault)
         elif draw < 0.95:
-            fault = choose.choice(["close_mid", "reset_mid", "error_event", "cut_event", "cut_utf8"])
+            fault = choose.choice(
+                ["close_mid", "reset_mid", "error_event", "cut_event", "cut_event_clean", "cut_utf8", "malformed_json"]
+            )
             call = Call(key, stream(f"fail={fault} at=3 each", 9), kind=fault)
         else:
             call = choose.choice(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from codecs import BOM_UTF8
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from apps.models.providers.base import ProviderError, Usage
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+UNREADABLE = "The upstream sent an event that cannot be read."
 
 
 class ServerSentEvent(NamedTuple):
@@ -71,9 +73,8 @@ def _read(text: bytes) -> ServerSentEvent | None:
 class PassingEvents:
     """A ``StreamDecoder`` of events that pass whole, as they come; what they say is read on the way.
 
-    A dialect says which events are pieces of the answer (``_is_piece``, by their bytes: nearly all are) and reads the
-    others (``_read``, which tells whether the caller is sent them). What nobody can read is an error: what came before
-    it passes, it and what follows do not.
+    A dialect reads each event (``_passed``). What nobody can read is an error: what came before it passes, it and what
+    follows do not.
     """
 
     __slots__ = ("_separator", "_tail", "begun", "error", "finished", "output_tokens", "usage")
@@ -91,21 +92,34 @@ class PassingEvents:
 
     def feed(self, block: bytes) -> bytes:
         block, events = self._whole(block)
-        unwanted: list[int] = []
+        changed = False
         for number, event in enumerate(events):
-            if self._is_piece(event):
-                self.output_tokens += 1
-            elif not self._read(event):
-                unwanted.append(number)
-                if self.error is not None:
-                    unwanted.extend(range(number + 1, len(events)))
-                    break
-        return self._without(unwanted, block, events)
+            passed = self._passed(event)
+            if passed is not event:
+                events[number] = passed
+                changed = True
+            if self.error is not None:
+                del events[number:]
+                changed = True
+                break
+        if not changed:
+            return block
+        return b"".join(event + self._separator for event in events if event)
 
-    def _unreadable(self) -> bool:
-        """An event that is no JSON: nothing that a client could make anything of."""
-        self.error = ProviderError("malformed", "The upstream sent an event that cannot be read.", phase="stream")
-        return False
+    def _passed(self, event: bytes) -> bytes:
+        """Read the event. What the caller is sent of it: itself as a rule, empty for nothing."""
+        raise NotImplementedError
+
+    def _unread(self, event: bytes, data: bytes) -> bytes:
+        """Of another shape than the dialect's: not ours to judge, it passes as it came. What is no JSON is an error:
+        no client could make anything of it."""
+        if is_json(data):
+            return event
+        self._fail_unreadable()
+        return b""
+
+    def _fail_unreadable(self) -> None:
+        self.error = ProviderError("malformed", UNREADABLE, phase="stream")
 
     def _whole(self, block: bytes) -> tuple[bytes, list[bytes]]:
         """The events that are whole now: as they came, and one by one. Each byte is moved once or twice, however small
@@ -134,25 +148,14 @@ class PassingEvents:
             check_size(tail)
             block = block[: len(block) - len(rest)]
         if not block.isascii() and not is_text(block):
-            self._unreadable()
+            self._fail_unreadable()
             return b"", []
         return block, events
-
-    def _without(self, unwanted: list[int], block: bytes, events: list[bytes]) -> bytes:
-        if not unwanted:
-            return block
-        return b"".join(event + self._separator for number, event in enumerate(events) if number not in unwanted)
 
     def end(self) -> bytes:
         if self.usage is None:
             raise ProviderError("disconnected", "The upstream ended its stream too early.", phase="stream")
         return b""
-
-    def _is_piece(self, event: bytes) -> bool:
-        raise NotImplementedError
-
-    def _read(self, event: bytes) -> bool:
-        raise NotImplementedError
 
 
 class NoStream:
@@ -189,12 +192,23 @@ def is_text(data: bytes) -> bool:
     return True
 
 
+def is_json(data: bytes) -> bool:
+    """As most clients' parsers see it: half of a character in an escape, which the strict one refuses, is their own."""
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def check_size(tail: bytearray) -> None:
     if len(tail) > MAX_EVENT_BYTES:
         raise ProviderError("malformed", f"The upstream sent an event of more than {MAX_EVENT_BYTES:,} bytes.")
 
 
 def data_of(event: bytes) -> bytes:
-    """The data of one event's bytes."""
+    """The data of one event's bytes: its lines joined."""
+    if event.startswith(b"data: ") and b"\n" not in event:  # as nearly all are
+        return event[6:]
     lines = event.replace(b"\r\n", b"\n").split(b"\n")
     return b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))

@@ -21,7 +21,7 @@ from apps.models.providers.dialects.chat.passing import OWN_FIELDS
 from apps.models.providers.dialects.chat.wire import MAX_TOKENS
 from apps.models.providers.dialects.multipart import read_form, replaced
 from apps.models.providers.dialects.openai_errors import read_error, read_error_answer, read_error_event
-from apps.models.providers.framing import NoStream, ServerSentEvents
+from apps.models.providers.framing import NoStream, PassingEvents, data_of
 
 # What an answer may come as: nothing else is passed on to a caller.
 _SOUNDS = ("audio/", "application/octet-stream")
@@ -188,41 +188,36 @@ class OpaqueDialect:
         return usage if max(usage.input_tokens, usage.output_tokens) <= MAX_TOKENS else None
 
 
-class OpaqueStream:
-    """Passes events on as they come; the last of them tells the usage."""
+class OpaqueStream(PassingEvents):
+    """The last of the events tells the usage."""
 
-    media_type = ""
-    begun: Usage | None = None
+    __slots__ = ("_call", "_dialect")
 
     def __init__(self, dialect: OpaqueDialect, call: UpstreamCall) -> None:
+        super().__init__()
         self._dialect = dialect
         self._call = call
-        self._events = ServerSentEvents()
-        self._done = False
-        self.usage: Usage | None = None
-        self.finished = False
-        self.output_tokens = 0
-        self.error: ProviderError | None = None
 
-    def feed(self, block: bytes) -> bytes:
-        for event in self._events.feed(block):
-            if event.data.strip() == b"[DONE]":
-                self.finished = True
-                continue
-            try:
-                parsed = _decode_event(event.data)
-            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-                continue  # not ours to judge: it passes as it came
-            if bytes(parsed.error) != b"null":
-                self.error = read_error_event(parsed.error)
-                return b""
-            self.output_tokens += 1
-            if parsed.type.endswith((".done", ".completed")) and parsed.type != "transcript.text.segment.done":
-                self._end(parsed.usage)
-        return block
+    def _passed(self, event: bytes) -> bytes:
+        data = data_of(event)
+        if data == b"[DONE]":
+            self.finished = True
+        if not data or self.finished:
+            return event
+        try:
+            parsed = _decode_event(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return self._unread(event, data)
+        if bytes(parsed.error) != b"null":
+            self.error = read_error_event(parsed.error)
+            return b""
+        self.output_tokens += 1
+        if parsed.type.endswith((".done", ".completed")) and parsed.type != "transcript.text.segment.done":
+            self._end(parsed.usage)
+        return event
 
     def _end(self, told: _Usage | None) -> None:
-        self._done = self.finished = True
+        self.finished = True
         usage = self._dialect.tokens(told)
         match self._dialect.operation:
             case "audio.speech":
@@ -236,7 +231,7 @@ class OpaqueStream:
                 self.usage = usage
 
     def end(self) -> bytes:
-        if not self._done:
+        if not self.finished:
             raise ProviderError("disconnected", "The upstream ended its stream too early.", phase="stream")
         return b""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import struct
 from itertools import pairwise
@@ -24,6 +25,7 @@ from apps.models.providers.aws.eventstream import (
 )
 from apps.models.providers.base import ProviderError
 from apps.models.providers.dialects.converse.stream import PassingStream
+from apps.models.providers.dialects.invoke.stream import PassingStream as InvokedStream
 
 STREAM = event("messageStart", b'{"role":"assistant"}') + event("chunk", b"\x00" * 300) + exception("oops", b"{}")
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -72,6 +74,17 @@ def test_a_passing_event_that_nobody_can_read_ends_the_stream_and_what_came_befo
     assert stream.feed(text + broken + text + event("metadata", b"{}")) == text
     assert stream.error is not None
     assert (stream.error.kind, stream.output_tokens, stream.finished) == ("malformed", 1, False)
+
+
+def test_a_part_that_nobody_can_read_ends_a_models_own_stream() -> None:
+    def chunk(part: bytes) -> bytes:
+        return event("chunk", b'{"bytes":"%s"}' % base64.b64encode(part))
+
+    text = chunk(b'{"outputText":"hm"}') + chunk(b'["of another shape"]')
+    stream = InvokedStream()
+    assert stream.feed(text + chunk(b'{"outputText":"hm"]}') + text) == text
+    assert stream.error is not None
+    assert (stream.error.kind, stream.output_tokens, stream.finished) == ("malformed", 2, False)
 
 
 @given(st.binary(max_size=400))

@@ -25,8 +25,8 @@ from apps.models.providers.conversation import (
 from apps.models.providers.dialects.converse.reply import stop_reason
 from apps.models.providers.dialects.converse.request import ANSWER_TOOL
 from apps.models.providers.dialects.converse.wire import WRITTEN_STOPS, TokenUsage, written
+from apps.models.providers.framing import UNREADABLE, is_json
 
-_NO_JSON = "The upstream sent an event that cannot be read."
 _TOO_EARLY = "The upstream ended its stream too early."
 
 
@@ -66,16 +66,7 @@ class _Payload(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Payload).decode
-_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
-
-
-def _is_json(payload: bytes) -> bool:
-    try:
-        _decode_fields(payload)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return False
-    return True
 
 
 def _read(name: str, payload: bytes) -> _Payload:
@@ -108,8 +99,8 @@ class PassingStream:
                 self.error = read_exception(message.name, message.payload, begun=self.output_tokens > 0)
                 break
             if message.name == "contentBlockDelta":
-                if not _is_json(message.payload):
-                    self.error = ProviderError("malformed", _NO_JSON, phase="stream")
+                if not is_json(message.payload):
+                    self.error = ProviderError("malformed", UNREADABLE, phase="stream")
                     break
                 self.output_tokens += 1
             elif message.name == "contentBlockStart":

@@ -13,7 +13,7 @@ from apps.models.providers.base import ProviderError, Usage
 from apps.models.providers.conversation import Event, Used
 from apps.models.providers.dialects.base import EventWriter
 from apps.models.providers.dialects.invoke.shapes import decode_part, usage_in
-from apps.models.providers.framing import ServerSentEvents
+from apps.models.providers.framing import UNREADABLE, ServerSentEvents, is_json
 
 # Of the messages API's events, those that carry none of the answer.
 _QUIET = frozenset(
@@ -53,14 +53,21 @@ class PassingStream:
                 self.error = read_exception(message.name, message.payload, begun=self.output_tokens > 0)
                 break
             self._read(message.payload)
+            if self.error is not None:
+                break
             out.append(message.raw)
         return b"".join(out)
 
     def _read(self, payload: bytes) -> None:
+        data = payload
         try:
-            part = decode_part(_decode_chunk(payload).data)
+            data = _decode_chunk(payload).data
+            part = decode_part(data)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            self.output_tokens += 1  # not ours to judge: it passes as it came
+            if is_json(data):
+                self.output_tokens += 1  # not ours to judge: it passes as it came
+            else:
+                self.error = ProviderError("malformed", UNREADABLE, phase="stream")
             return
         told = part.metrics.normalised() if part.metrics is not None else usage_in(part)
         if told is not None:

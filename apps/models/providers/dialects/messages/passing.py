@@ -5,7 +5,7 @@ Only the model's name is put in, and what is Lobby's own is taken out.
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -31,10 +31,17 @@ class _Answer(_Message):
     content: Raw = Raw(b"null")
 
 
+class _Delta(msgspec.Struct):
+    text: Any = None
+    thinking: Any = None
+    partial_json: Any = None
+
+
 class _Event(msgspec.Struct):
     type: str = ""
     message: _Message | None = None
     usage: MessagesUsage | None = None
+    delta: _Delta | None = None
 
 
 class _Count(msgspec.Struct):
@@ -89,12 +96,6 @@ def counted(body: bytes) -> Answer:
     return Answer(body, Usage())
 
 
-# Where a delta carries text of any kind that is not empty. Within a JSON string every quote is escaped, so no text of a
-# model can look like one of these.
-_TEXT = re.compile(rb'"(?:text|thinking|partial_json)": ?"(?!")').search
-_DELTA = b"event: content_block_delta"
-
-
 class PassingStream(PassingEvents):
     """Reads usage, errors and the end on the way.
 
@@ -108,18 +109,19 @@ class PassingStream(PassingEvents):
         super().__init__()
         self._begun: MessagesUsage | None = None
 
-    def _is_piece(self, event: bytes) -> bool:
-        return event.startswith(_DELTA) and event.endswith(b"}") and _TEXT(event) is not None
-
-    def _read(self, event: bytes) -> bool:
+    def _passed(self, event: bytes) -> bytes:
         data = data_of(event)
+        if not data or self.finished:
+            return event
         try:
-            parsed = _decode_event(data) if data and not self.finished else _Event()
-        except msgspec.ValidationError:
-            return True  # not ours to judge: it passes as it came
+            parsed = _decode_event(data)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return self._unreadable()
+            return self._unread(event, data)
         match parsed.type:
+            case "content_block_delta":
+                delta = parsed.delta
+                if delta is not None and (delta.text or delta.thinking or delta.partial_json):
+                    self.output_tokens += 1
             case "message_start":
                 self._begun = parsed.message.usage if parsed.message is not None else None
                 self.begun = self._begun.normalised() if self._begun is not None else None
@@ -129,7 +131,5 @@ class PassingStream(PassingEvents):
                 self.finished = True
             case "error":
                 self.error = read_error_event(data)
-                return False
-            case "content_block_delta" if _TEXT(data):
-                self.output_tokens += 1
-        return True
+                return b""
+        return event

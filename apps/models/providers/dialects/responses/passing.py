@@ -6,8 +6,6 @@ leaves is the whole conversation, and nothing of it is stored there.
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 from msgspec import Raw
 
@@ -65,27 +63,27 @@ def passed(body: bytes) -> Answer:
     return Answer(body, answer.usage.normalised() if answer.usage is not None else None)
 
 
-_PIECE = re.compile(
-    rb'"type": ?"response\.'
-    rb'(?:output_text|refusal|reasoning_text|reasoning_summary_text|function_call_arguments)\.delta"'
-).search
+_PIECES = frozenset(
+    f"response.{kind}.delta"
+    for kind in ("output_text", "refusal", "reasoning_text", "reasoning_summary_text", "function_call_arguments")
+)
 _END = frozenset({"response.completed", "response.incomplete"})
 
 
 class PassingStream(PassingEvents):
     """Reads usage, errors and the end on the way. What tells of a failure is taken out: the front says it."""
 
-    def _is_piece(self, event: bytes) -> bool:
-        return event.endswith(b"}") and _PIECE(event) is not None
-
-    def _read(self, event: bytes) -> bool:
+    def _passed(self, event: bytes) -> bytes:
         data = data_of(event)
+        if not data or self.finished:
+            return event
         try:
-            parsed = _decode_event(data) if data and not self.finished else _Event()
-        except msgspec.ValidationError:
-            return True  # not ours to judge: it passes as it came
+            parsed = _decode_event(data)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return self._unreadable()
+            return self._unread(event, data)
+        if parsed.type in _PIECES:
+            self.output_tokens += 1
+            return event
         if parsed.response is not None and parsed.response.usage is not None:
             self.usage = parsed.response.usage.normalised()
         if parsed.type in _END:
@@ -94,4 +92,4 @@ class PassingStream(PassingEvents):
             self.error = read_error_event(parsed.response.error if parsed.response is not None else _NULL)
         elif parsed.type == "error":
             self.error = read_error_event(parsed.error if bytes(parsed.error) != b"null" else Raw(data))
-        return self.error is None
+        return event
