@@ -87,7 +87,7 @@ class Answer:
         self.begun = True
         shown = [*headers, *self.headers, *_identity(self._front, self._request_id), *self._limits()]
         if self.dropped:
-            shown.append((b"x-lobby-dropped-params", ", ".join(self.dropped).encode("ascii", "backslashreplace")))
+            shown.append((b"x-lobby-dropped-params", ", ".join(self.dropped).encode()))
         await self._send({"type": "http.response.start", "status": 200, "headers": shown})
 
 

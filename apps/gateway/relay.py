@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import httpx
 
@@ -27,7 +27,6 @@ from apps.gateway.types import Outcome
 from apps.gateway.upstream import DISPATCHED, MAX_ANSWER_BYTES, MAX_ERROR_BYTES, Watch, chunks, read_all
 from apps.models.providers.base import (
     Adapter,
-    Prepared,
     ProviderError,
     Unreadable,
     UpstreamCall,
@@ -40,6 +39,9 @@ TRAILER_SECONDS = 1.0
 # What is held back of a stream before its answer proper begins. An upstream that repeats a long request there goes over
 # it: then what there is leaves, and the stream can no longer be had elsewhere.
 MAX_HELD_BYTES = 1024 * 1024
+# Of the names of parameters that an upstream cannot take: they may be the caller's own.
+MOST_NAMES = 30
+LONGEST_NAME = 100
 _TIMEOUTS = {
     "first_byte": "The upstream did not begin to answer in time.",
     "idle": "The upstream fell silent in the middle of its answer.",
@@ -113,14 +115,17 @@ class Relay:
         asked = options.strict if options is not None else None
         return self._principal.project.strict if asked is None else asked
 
-    def _prepare(self, adapter: Adapter, endpoint: EndpointFacts, call: UpstreamCall, attempt: Attempt) -> Prepared:
+    def _prepare(
+        self, adapter: Adapter, endpoint: EndpointFacts, call: UpstreamCall, attempt: Attempt
+    ) -> httpx.Request:
         try:
             prepared = adapter.prepare(endpoint.target, call, attempt_id=attempt.id)
         except Unreadable as error:
             raise InvalidRequest(error.message, param=error.param, code="invalid_value") from None
-        if (self._unsaid or prepared.dropped) and self._strict:
-            raise CannotSay((*self._unsaid, *prepared.dropped))
-        return prepared
+        attempt.dropped = _printable(prepared.dropped)
+        if (self._unsaid or attempt.dropped) and self._strict:
+            raise CannotSay((*self._unsaid, *attempt.dropped))
+        return prepared.request
 
     async def attempt(self, plan: Plan, candidate: Candidate) -> None:
         """Call one endpoint and relay its answer. Raises ``ProviderError``, after having settled."""
@@ -128,8 +133,7 @@ class Relay:
         adapter = self._runtime.adapters[endpoint.provider_kind]
         call = self._admission.call(plan, self._parsed, candidate.model)
         attempt = Attempt(candidate, endpoint.price_at(time.time()))
-        prepared = self._prepare(adapter, endpoint, call, attempt)
-        attempt.dropped = prepared.dropped
+        request = self._prepare(adapter, endpoint, call, attempt)
         leave = health.begin(endpoint.id)
         if leave is Leave.NO:
             blocked = health.blocked(endpoint.id)
@@ -139,7 +143,7 @@ class Relay:
         failure: ProviderError | None = None
         try:
             self._books.intend(attempt)
-            await self._call(attempt, adapter, call, prepared.request)
+            await self._call(attempt, adapter, call, request)
         except ProviderError as error:
             failure = error
             raise
@@ -294,6 +298,12 @@ class Relay:
             if message["type"] == "http.disconnect":
                 watch.client_left()
                 return
+
+
+def _printable(names: Sequence[str]) -> tuple[str, ...]:
+    """Fit for a header and a record, whatever a caller calls its fields and however many it sends."""
+    shown = tuple(ascii(name)[1:-1][:LONGEST_NAME] for name in names[:MOST_NAMES])
+    return shown if len(names) <= MOST_NAMES else (*shown, f"{len(names) - MOST_NAMES} more")
 
 
 async def _read_trailer(stream: AsyncIterator[bytes]) -> None:

@@ -221,3 +221,36 @@ def test_conflicting_framing_is_refused(world: World) -> None:
         )
         connection.settimeout(5)
         assert b" 400 " in connection.recv(1000).split(b"\r\n")[0]
+
+
+@pytest.mark.parametrize("name", ["a\r\nset-cookie: b=c", "é" * 3, "n" * 100_000])
+def test_no_name_of_a_field_makes_a_header_of_its_own(world: World, name: str) -> None:
+    """What a model's provider cannot take is named in a header: in one line, and one that clients can read."""
+    response = world.post(chat() | {"model": "fake-claude", name: 1, "more": 2})
+    assert response.status_code == 200, response.text
+    assert "set-cookie" not in response.headers
+    assert 0 < len(response.headers["x-lobby-dropped-params"]) < 4_000
+    why = request_line(world, response.headers["x-lobby-request-id"])["why"]
+    assert len(str(why["attempts"][0]["dropped"])) < 4_000
+
+
+def test_many_fields_make_no_long_header(world: World) -> None:
+    fields = {f"field_{number}": 1 for number in range(5_000)}
+    response = world.post(chat() | {"model": "fake-claude", **fields})
+    assert response.status_code == 200, response.text
+    assert "field_0" in response.headers["x-lobby-dropped-params"]
+    assert len(response.headers["x-lobby-dropped-params"]) < 4_000
+    strict = world.post(chat() | {"model": "fake-claude", "lobby": {"strict": True}, **fields})
+    assert strict.status_code == 400
+    assert len(strict.content) < 5_000
+
+
+def request_line(world: World, request_id: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
+
+    def written() -> bool:
+        found[:] = [line for line in world.spool_lines(request_id) if line["line"] == "request"]
+        return bool(found)
+
+    world.eventually(written, within=5)
+    return found[0]
