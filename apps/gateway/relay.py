@@ -43,6 +43,7 @@ MAX_HELD_BYTES = 1024 * 1024
 MOST_NAMES = 30
 LONGEST_NAME = 100
 _TIMEOUTS = {
+    "connect": "The upstream did not accept the connection in time.",
     "first_byte": "The upstream did not begin to answer in time.",
     "idle": "The upstream fell silent in the middle of its answer.",
     "total": "The upstream did not finish its answer in time.",
@@ -178,10 +179,9 @@ class Relay:
                 await self._relay_stream(attempt, adapter, call, response, watch)
             else:
                 watch.phase("idle", endpoint.idle_timeout)
-                answer = adapter.parse(
-                    endpoint.target, call, response.headers, await read_all(response, MAX_ANSWER_BYTES)
-                )
+                body = await read_all(response, MAX_ANSWER_BYTES, watch.touch)
                 watch.stop()
+                answer = adapter.parse(endpoint.target, call, response.headers, body)
                 attempt.measured = answer.usage
                 await self._claim(attempt)
                 attempt.answered = True
@@ -211,7 +211,8 @@ class Relay:
                 self._books.settle(attempt, Outcome.CANCELLED, status, used)
                 raise CallerLeft from None
             attempt.unread = watch.paused
-            timeout = ProviderError("timeout", _TIMEOUTS[watch.reason or "total"], phase=watch.reason or "total")
+            phase = (watch.reason or "total") if used is None else "connect"
+            timeout = ProviderError("timeout", _TIMEOUTS[phase], phase=phase)
             self._books.settle_failed(attempt, timeout, reached=response is not None)
             raise timeout from None
         except _LostRace:
@@ -271,12 +272,13 @@ class Relay:
             watch.touch()
         else:
             out = decoder.end()
-        watch.stop()
         if decoder.error is not None:
             if out and decoder.output_tokens:
                 await self._claim(attempt)
+                watch.pause()
                 await self._answer.stream(held + out)
             raise decoder.error
+        watch.stop()
         attempt.measured = decoder.usage
         if attempt.first_token_ms is None:
             await self._claim(attempt)

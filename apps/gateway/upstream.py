@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Literal
 
 import httpx
@@ -118,11 +118,14 @@ class UpstreamClient:
         await self._network.aclose()
 
 
-async def read_all(response: httpx.Response, limit: int) -> bytes:
-    """The whole body; ``ProviderError`` (malformed) beyond ``limit`` bytes, or when it breaks off."""
+async def read_all(response: httpx.Response, limit: int, touch: Callable[[], None] | None = None) -> bytes:
+    """The whole body; ``ProviderError`` (malformed) beyond ``limit`` bytes, or when it breaks off. ``touch`` is called
+    whenever some of it has come."""
     parts: list[bytes] = []
     size = 0
     async for chunk in chunks(response):
+        if touch is not None:
+            touch()
         size += len(chunk)
         if size > limit:
             raise ProviderError("malformed", f"The upstream's answer is larger than {limit:,} bytes.")

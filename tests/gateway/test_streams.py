@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import socketserver
+import threading
 import time
 from typing import Any
 
@@ -11,6 +13,7 @@ import httpx
 import openai
 import pytest
 
+from tests.fakes.blackhole import blackhole
 from tests.gateway.world import World, bearer, chat
 
 
@@ -191,8 +194,6 @@ def test_each_timeout_strikes_in_its_phase(
 
 
 def test_a_connect_timeout_is_a_504_that_charges_nothing(world: World) -> None:
-    from tests.fakes.blackhole import blackhole
-
     with blackhole() as url:
         model = world.model(base_url=url, connect_timeout_ms=300)
         response = world.post(chat() | {"model": model})
@@ -231,3 +232,55 @@ def test_a_refusal_as_the_first_event_of_a_stream_costs_nothing(world: World) ->
     assert response.status_code == 400
     line = settlement(world, response.headers["x-lobby-request-id"])
     assert (line["outcome"], tokens(line), line.get("cost_picousd", 0)) == ("invalid", (0, 0), 0)
+
+
+def test_a_plain_answer_that_keeps_coming_is_waited_for(world: World) -> None:
+    """Its time between two bytes is bounded, and not that of all of it: servers that think long send blanks."""
+    model = world.model(idle_timeout_ms=1_000)
+    response = world.post(chat("Hello [[split=60 drip_ms=250]]") | {"model": model})
+    assert response.status_code == 200, response.text
+    assert response.elapsed.total_seconds() > 1
+
+
+def test_what_was_not_sent_when_its_time_was_up_charges_nothing(world: World) -> None:
+    with blackhole() as url:
+        model = world.model(base_url=url, connect_timeout_ms=5_000, first_byte_timeout_ms=300)
+        response = world.post(chat() | {"model": model})
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "upstream_timeout_connect")
+    line = settlement(world, response.headers["x-lobby-request-id"])
+    assert (tokens(line), line.get("cost_picousd", 0)) == ((0, 0), 0)
+
+
+def test_a_caller_that_does_not_read_holds_up_no_settlement_of_a_stream_that_failed(world: World) -> None:
+    """The upstream fails while the caller's connection is full: then, too, the attempt's time is bounded."""
+    began = threading.Event()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            length = 0
+            while (line := self.rfile.readline()).strip():
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            self.rfile.read(length)
+            event = b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'
+            self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+            self.wfile.write(event % (b"x" * 8_000_000))
+            assert began.wait(20), "the caller has been sent none of it"
+            self.wfile.write(event % b"more" + b'data: {"error":{"message":"It broke."}}\n\n')
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        model = world.model(base_url=f"http://127.0.0.1:{server.server_address[1]}/v1", total_timeout_ms=3_000)
+        body = json.dumps(chat(stream=True) | {"model": model}).encode()
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {world.key}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", world.lobby.port)) as connection:
+            connection.sendall(head.encode() + body)
+            connection.settimeout(20)
+            received = connection.recv(4_096)
+            began.set()
+            line = settlement(world, received.split(b"x-lobby-request-id: ")[1][:32].decode())
+        server.shutdown()
+    assert line["outcome"] == "upstream_error"
