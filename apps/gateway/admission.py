@@ -161,16 +161,19 @@ async def admit(
     per_choice = max(_output_of(candidate.model, asked) for candidate in candidates)
     prices = [candidate.endpoint.price_at(now).terms for candidate in candidates]
     output = per_choice * request.choices
+    # Who names no maximum takes less than the model's: an answer of one token is the least worth asking for.
+    least = output if asked is not None else request.choices
+    dearest, cheapest = (max(price.bound(bound, each, parsed.units) for price in prices) for each in (output, least))
     ask = Ask(
         lease=request_id,
         now=now,
         limits=plan.limits if entry is None else tuple(each for each in plan.limits if each.metric == "tokens"),
         budgets=tuple(budget.window(now) for budget in plan.budgets),
         tokens=(bound + output) * copies,
-        cost=max(price.bound(bound, output, parsed.units) for price in prices) * copies,
-        # Who names no maximum takes less than the model's: an answer of one token is the least worth asking for.
-        minimum_tokens=(bound + (output if asked is not None else request.choices)) * copies,
-        token_cost=max(price.dearest_output for price in prices),
+        cost=dearest * copies,
+        minimum_tokens=(bound + least) * copies,
+        # What each token less saves whichever candidate serves: the dearest is not the same one at every length.
+        token_cost=(dearest - cheapest) // max(output - least, 1),
         lease_seconds=_lease_seconds(plan, candidates),
     )
     admission = Admission(ask, None, estimate, bound, per_choice, request.choices, copies)

@@ -45,9 +45,10 @@ for name, directive in endpoints.items():
         )
         upstream = "fake-chat"
     endpoint = {field: more.pop(field) for field in list(more) if field.endswith("_ms") or field == "region"}
-    price = more.pop("price", 150_000)
+    price = more.pop("price", 150_000)  # one for both, or (input, output)
+    reads, writes = price if isinstance(price, tuple) else (price, price)
     registry.create_endpoint(actor=actor, model=model, provider=provider, upstream_model=upstream, **endpoint)
-    registry.add_price(actor=actor, model=model, figures=Figures(input_picousd=price, output_picousd=price))
+    registry.add_price(actor=actor, model=model, figures=Figures(input_picousd=reads, output_picousd=writes))
     specs.append({"model": model, **more})
 route = gateway.create_route(actor=actor, tenant=None, slug=slug, name=slug, targets=specs, **facts)
 result = route.pk

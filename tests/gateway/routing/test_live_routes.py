@@ -240,6 +240,20 @@ def test_the_dearest_candidate_is_held(routed: RoutedWorld) -> None:
     assert held["cost_picousd"] == held["tokens"] * 1_000_000
 
 
+def test_an_answer_cut_to_a_budget_is_held_at_what_every_model_costs(routed: RoutedWorld) -> None:
+    """One model is dear to read by, the other to write by: a shorter answer saves nothing at the first."""
+    targets = {"reads": {"price": (1_000_000, 1)}, "writes": {"price": (1, 1_000_000)}}
+    slug = routed.route({"reads": "prompt_tokens=4000", "writes": ""}, targets=targets)
+    text = "x" * 4_000
+    held = routed.why(routed.ask(slug, text, key=routed.world.project(budget="1")))["held"]["cost_picousd"]
+    budget = held - 300 * 1_000_000
+    answer = routed.ask(slug, text, key=routed.world.project(budget=f"{budget / 10**12:.12f}"))
+    if answer.status_code == 200:
+        assert routed.line(answer.headers["x-lobby-request-id"])["cost_picousd"] <= budget
+    else:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "budget_exceeded")
+
+
 def test_a_models_own_limit_counts_what_it_serves_and_nothing_else(routed: RoutedWorld) -> None:
     slug = routed.route({"a": "", "b": ""})
     limits = [{"metric": "requests", "limit": 3, "window_seconds": 3_600, "model": f"{slug}-a"}]
