@@ -134,7 +134,7 @@ class Exchange:
             )
         self._books.units = self._parsed.estimated_units
         entry = None
-        if responses_memory.goes_on(self._parsed):
+        if not self._shadow_of and responses_memory.goes_on(self._parsed):  # a shadow has it from who it mirrors
             # What was said before is in the database: only for who is admitted.
             entry = await enter(self._runtime, plan, request_id=self._request_id, now=now)
             if entry is not None:

@@ -308,3 +308,22 @@ def test_a_shadow_that_fails_or_may_not_be_called_is_nobodys_trouble(routed: Rou
     without = routed.route({"real": "", "shadow": ""}, targets=shadow, shadow_percent=0)
     assert routed.ask(without).status_code == 200
     assert routed.served(without) == {"real": 1}
+
+
+def test_a_shadow_of_a_response_that_goes_on_is_asked_the_same(routed: RoutedWorld) -> None:
+    slug = routed.route({"real": "", "shadow": ""}, targets={"shadow": {"purpose": "shadow"}}, shadow_percent=100)
+    first = routed.world.post({"model": slug, "input": "My name is Ada."}, path="/responses")
+    assert first.status_code == 200, first.text
+    more = {"model": slug, "input": "Who am I?", "previous_response_id": first.json()["id"]}
+    assert routed.world.post(more, path="/responses").status_code == 200
+    sent: dict[str, list[str]] = {}
+
+    def mirrored() -> bool:
+        bodies = [each["body"] for each in routed.world.fake.requests() if "Who am I?" in each["body"]]
+        sent.clear()
+        for name in ("real", "shadow"):
+            sent[name] = [body for body in bodies if f"{slug}-{name}@" in body]
+        return all(sent.values())
+
+    routed.world.eventually(mirrored, within=10)
+    assert [body.count("My name is Ada.") for bodies in sent.values() for body in bodies] == [1, 1]
