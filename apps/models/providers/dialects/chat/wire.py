@@ -42,17 +42,21 @@ class ChatUsage(msgspec.Struct):
     completion_tokens_details: OutputDetails | None = None
 
     def normalised(self) -> Usage | None:
-        """None when the counts cannot be true."""
+        """None when nothing was told, or the counts cannot be true."""
+        if self.prompt_tokens is None and self.completion_tokens is None and self.total_tokens is None:
+            return None
         inputs, outputs = (
             self.prompt_tokens_details or InputDetails(),
             self.completion_tokens_details or OutputDetails(),
         )
-        asked, said, thought = _whole(self.prompt_tokens), self.completion_tokens or 0, outputs.reasoning_tokens or 0
-        if thought > 0 and self.total_tokens == (self.prompt_tokens or 0) + said + thought:
+        asked, said, thought = self.prompt_tokens, self.completion_tokens or 0, outputs.reasoning_tokens or 0
+        if asked is None:  # some servers tell the total alone, of embeddings above all
+            asked = (self.total_tokens or said) - said
+        elif thought > 0 and self.total_tokens == asked + said + thought:
             said += thought  # some servers, Gemini's among them, count thought beside the answer
         return checked(
             Usage(
-                input_tokens=asked,
+                input_tokens=_whole(asked),
                 output_tokens=_whole(said),
                 cached_tokens=_whole(inputs.cached_tokens),
                 cache_write_tokens=_whole(inputs.cache_write_tokens),

@@ -250,7 +250,10 @@ class TokenUsage(msgspec.Struct):
     cacheDetails: list[CacheDetail] | None = None
 
     def normalised(self) -> Usage | None:
-        """``inputTokens`` leaves out what the cache had or got. None when the counts cannot be true."""
+        """``inputTokens`` leaves out what the cache had or got. None when nothing was told, or the counts cannot be
+        true."""
+        if self.inputTokens is None and self.outputTokens is None:
+            return None
         read, wrote = max(self.cacheReadInputTokens or 0, 0), max(self.cacheWriteInputTokens or 0, 0)
         for_an_hour = sum(max(detail.inputTokens, 0) for detail in self.cacheDetails or [] if detail.ttl == "1h")
         return checked(

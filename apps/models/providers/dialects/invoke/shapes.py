@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Raw
 
 from apps.models.providers.base import Usage
-from apps.models.providers.dialects.chat.wire import checked
+from apps.models.providers.dialects.chat.wire import ChatUsage, Count, InputDetails, OutputDetails, checked
+from apps.models.providers.dialects.messages.wire import MessagesUsage
 
 Shape = Literal["messages", "titan_embedding", "cohere_embedding", "other"]
 
@@ -31,15 +32,13 @@ _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class _AnthropicUsage(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    # of OpenAI-shaped bodies
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    # of Nova-shaped bodies
+class _Usage(MessagesUsage):
+    """Of any shape: Anthropic's, OpenAI's and Nova's have no name in common."""
+
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
     inputTokens: int | None = None
     outputTokens: int | None = None
     cacheReadInputTokenCount: int | None = None
@@ -64,14 +63,14 @@ class Metrics(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    usage: _AnthropicUsage | None = None
+    usage: _Usage | None = None
 
 
 class Part(msgspec.Struct):
     """Of a body or of a stream's part, whatever its shape: what tells usage and the end."""
 
     type: str = ""
-    usage: _AnthropicUsage | None = None
+    usage: _Usage | None = None
     message: _Message | str | None = None
     inputTextTokenCount: int | None = None
     metrics: Metrics | None = msgspec.field(default=None, name="amazon-bedrock-invocationMetrics")
@@ -114,7 +113,8 @@ def usage_in(part: Part) -> Usage | None:
     if told is None:
         return counted(part.inputTextTokenCount, 0) if part.inputTextTokenCount is not None else None
     if told.prompt_tokens is not None:
-        return counted(told.prompt_tokens, told.completion_tokens or 0)
+        details = told.prompt_tokens_details, told.completion_tokens_details
+        return ChatUsage(told.prompt_tokens, told.completion_tokens, None, *details).normalised()
     if told.inputTokens is not None:
         return counted(
             told.inputTokens,
@@ -122,12 +122,7 @@ def usage_in(part: Part) -> Usage | None:
             told.cacheReadInputTokenCount or 0,
             told.cacheWriteInputTokenCount or 0,
         )
-    return counted(
-        told.input_tokens or 0,
-        told.output_tokens or 0,
-        told.cache_read_input_tokens or 0,
-        told.cache_creation_input_tokens or 0,
-    )
+    return told.normalised()
 
 
 def counted(inputs: int, outputs: int, read: int = 0, wrote: int = 0) -> Usage | None:

@@ -33,14 +33,14 @@ class PassingStream:
     """Passes whole messages on as they came. The service's own metrics come with the last one; where they do not, the
     model's own count stands."""
 
-    __slots__ = ("_ended", "_reader", "error", "finished", "output_tokens", "usage")
+    __slots__ = ("_ended", "_reader", "begun", "error", "finished", "output_tokens", "usage")
 
     media_type = ""
-    begun: Usage | None = None
 
     def __init__(self) -> None:
         self._reader = MessageReader()
         self._ended = False
+        self.begun: Usage | None = None
         self.usage: Usage | None = None
         self.finished = False
         self.output_tokens = 0
@@ -70,8 +70,10 @@ class PassingStream:
                 self.error = ProviderError("malformed", UNREADABLE, phase="stream")
             return
         told = part.metrics.normalised() if part.metrics is not None else usage_in(part)
-        if told is not None:
-            self.usage = _joined(self.usage, told, final=part.metrics is not None)
+        if part.type == "message_start":
+            self.begun = told  # no measure of a stream that breaks off, but for its input
+        elif told is not None:
+            self.usage = _joined(self.usage or self.begun, told, final=part.metrics is not None)
         if part.type not in _QUIET:
             self.output_tokens += 1
         self._ended = self._ended or part.type == "message_stop"
@@ -84,9 +86,13 @@ class PassingStream:
 
 
 def _joined(before: Usage | None, told: Usage, *, final: bool) -> Usage:
-    """The input is told at the beginning, the output at the end; the service's own metrics tell both."""
-    if before is None or final:
+    """The input is told at the beginning, the output at the end; the service's own metrics tell both, but not for how
+    long the cache keeps what was written to it."""
+    if before is None:
         return told
+    if final:
+        for_an_hour = min(before.cache_write_1h_tokens, told.cache_write_tokens)
+        return dataclasses.replace(told, cache_write_1h_tokens=for_an_hour)
     return dataclasses.replace(
         told if told.input_tokens else before, output_tokens=max(before.output_tokens, told.output_tokens)
     )

@@ -63,7 +63,9 @@ class MessagesUsage(msgspec.Struct):
         )
 
     def normalised(self) -> Usage | None:
-        """None when the counts cannot be true."""
+        """None when nothing was told, or the counts cannot be true."""
+        if self.input_tokens is None and self.output_tokens is None:
+            return None
         creation = self.cache_creation or _CacheCreation()
         details = self.output_tokens_details or _OutputDetails()
         read, written = max(self.cache_read_input_tokens or 0, 0), max(self.cache_creation_input_tokens or 0, 0)

@@ -27,7 +27,9 @@ class ResponsesUsage(msgspec.Struct):
     output_tokens_details: OutputDetails | None = None
 
     def normalised(self) -> Usage | None:
-        """None when the counts cannot be true."""
+        """None when nothing was told, or the counts cannot be true."""
+        if self.input_tokens is None and self.output_tokens is None:
+            return None
         inputs = self.input_tokens_details or InputDetails()
         outputs = self.output_tokens_details or OutputDetails()
         return checked(
