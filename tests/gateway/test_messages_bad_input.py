@@ -170,3 +170,11 @@ def test_a_count_holds_nothing() -> None:
     front = CountTokensFront()
     body = {"model": "m", "messages": message()["messages"]}
     assert front.bounds(front.parse(Arrived("", {}, json.dumps(body).encode()))) == (0, 0)
+
+
+def test_a_header_that_no_upstream_can_be_shown_is_named(world: World) -> None:
+    before = world.claude.count()
+    headers = {"anthropic-version": b"2023-06-01\xe9"}
+    response = world.post(message(model="fake-claude"), path="/messages", headers=headers)
+    assert refusal(response) == (400, "invalid_request_error", "invalid_header", "anthropic-version")
+    assert world.claude.count() == before

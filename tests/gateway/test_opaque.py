@@ -226,3 +226,11 @@ def test_what_an_upstream_fell_silent_over_is_estimated_from_the_request(
     line = settled(served, response.headers["x-lobby-request-id"])
     assert (line["status"], line["units"]) == ("estimated", units)
     assert line["cost_picousd"] == units * MODELS[body["model"]][2]
+
+
+def test_a_form_whose_type_is_no_ascii_is_refused(served: World) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=é".encode("latin-1")}
+    body = '--é\r\ncontent-disposition: form-data; name="model"\r\n\r\nlistener\r\n'.encode("latin-1")
+    body += b'--\xe9\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nsound\r\n--\xe9--\r\n'
+    response = served.post(body, path="/audio/transcriptions", headers=headers)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_form")

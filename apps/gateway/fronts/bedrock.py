@@ -20,7 +20,7 @@ from apps.gateway.errors import GatewayError, InvalidRequest
 from apps.gateway.fronts.base import JSON, Arrived, Front, Header, Options, Parsed, PromptReference
 from apps.gateway.fronts.messages import MessagesFront
 from apps.gateway.fronts.openai import TOKENS_PER_IMAGE, TOKENS_PER_NAMED_FILE, USUAL_TOKENS_PER_IMAGE
-from apps.gateway.fronts.parsing import parse_json
+from apps.gateway.fronts.parsing import parse_json, shown_headers
 from apps.models.providers.aws import eventstream
 from apps.models.providers.base import Operation
 from apps.models.providers.dialects.converse import wire
@@ -184,12 +184,7 @@ class InvokeFront(AwsErrors):
         else:
             bounds = len(content), max(1, len(content) // 4)
         request = BedrockRequest("invoke", model, streams, maximum(fields), body.lobby, bounds=bounds)
-        headers = {
-            name.decode(): arrived.headers[name].decode("latin-1")
-            for name in _PASSED_HEADERS
-            if name in arrived.headers
-        }
-        return Parsed(request, fields, content=content, headers=headers)
+        return Parsed(request, fields, content=content, headers=shown_headers(arrived, _PASSED_HEADERS))
 
     def bounds(self, parsed: Parsed) -> tuple[int, int]:
         assert isinstance(parsed.request, BedrockRequest)

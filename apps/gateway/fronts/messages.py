@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from apps.gateway.errors import GatewayError, InvalidRequest
 from apps.gateway.fronts.base import JSON, Arrived, Header, Options, Parsed, PromptReference
 from apps.gateway.fronts.openai import TOKENS_PER_IMAGE, TOKENS_PER_NAMED_FILE, USUAL_TOKENS_PER_IMAGE, Positive
-from apps.gateway.fronts.parsing import parse_json
+from apps.gateway.fronts.parsing import parse_json, shown_headers
 from apps.models.providers.base import Operation
 
 # Of the caller's, what a Messages API upstream is shown.
@@ -220,7 +220,7 @@ class MessagesFront(AnthropicErrors):
             for name in ("messages", "max_tokens"):
                 if getattr(request, name) is UNSET:
                     raise InvalidRequest(f"'{name}' is missing.", param=name, code="missing_field")
-        return Parsed(request, fields, headers=_headers(arrived))
+        return Parsed(request, fields, headers=shown_headers(arrived, _PASSED_HEADERS))
 
     def bounds(self, parsed: Parsed) -> tuple[int, int]:
         assert isinstance(parsed.request, MessagesRequest)
@@ -235,15 +235,10 @@ class CountTokensFront(AnthropicErrors):
 
     def parse(self, arrived: Arrived) -> Parsed:
         request, fields = parse_json(_decode_count, arrived.body)
-        return Parsed(request, fields, headers=_headers(arrived))
+        return Parsed(request, fields, headers=shown_headers(arrived, _PASSED_HEADERS))
 
     def bounds(self, parsed: Parsed) -> tuple[int, int]:
         return 0, 0
-
-
-def _headers(arrived: Arrived) -> dict[str, str]:
-    found = ((name, arrived.headers.get(name)) for name in _PASSED_HEADERS)
-    return {name.decode(): value.decode("latin-1") for name, value in found if value}
 
 
 def estimated_count(parsed: Parsed) -> bytes:

@@ -150,6 +150,8 @@ class TranscriptionsFront(OpenAIErrors):
     def parse(self, arrived: Arrived) -> Parsed:
         content_type = arrived.headers.get(b"content-type", b"").decode("latin-1")
         body = arrived.body
+        if not content_type.isascii():
+            raise InvalidRequest("The form's Content-Type holds a character outside ASCII.", code="invalid_form")
         try:
             parts = read_form(content_type, body)
         except MalformedForm as error:

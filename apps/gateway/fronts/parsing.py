@@ -7,14 +7,14 @@ know and names the one that is wrong; once into raw top-level fields, which pass
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from apps.gateway.errors import InvalidRequest
-from apps.gateway.fronts.base import Options
+from apps.gateway.fronts.base import Arrived, Options
 
 MAX_DEPTH_MESSAGE = "The body is nested too deeply."
 
@@ -44,6 +44,21 @@ def parse_json(decode: Callable[[bytes], T], body: bytes, at: str = "") -> tuple
         raise InvalidRequest("The body is not valid UTF-8.", code="invalid_json") from None
     except RecursionError:
         raise InvalidRequest(MAX_DEPTH_MESSAGE, code="invalid_json") from None
+
+
+def shown_headers(arrived: Arrived, names: Iterable[bytes]) -> dict[str, str]:
+    """Those of the caller's headers that an upstream is shown. Raises ``InvalidRequest`` for one that is no ASCII."""
+    shown = {}
+    for name in names:
+        if value := arrived.headers.get(name):
+            if not value.isascii():
+                raise InvalidRequest(
+                    f"The header '{name.decode()}' holds a character outside ASCII.",
+                    param=name.decode(),
+                    code="invalid_header",
+                )
+            shown[name.decode()] = value.decode()
+    return shown
 
 
 def _invalid(text: str, at: str = "") -> InvalidRequest:
