@@ -177,7 +177,18 @@ class LimitFacts:
 class BudgetFacts:
     """A budget and the calendar period it is in; the period is worked out again when it ends."""
 
-    __slots__ = ("_window", "amount", "api_key_id", "hard", "id", "period", "project_id", "rule", "tenant")
+    __slots__ = (
+        "_begins_at",
+        "_window",
+        "amount",
+        "api_key_id",
+        "hard",
+        "id",
+        "period",
+        "project_id",
+        "rule",
+        "tenant",
+    )
 
     def __init__(
         self,
@@ -199,14 +210,15 @@ class BudgetFacts:
         self.amount = amount
         self.hard = hard
         self.rule = rule
+        self._begins_at = 0.0
         self._window: BudgetWindow | None = None
 
     def window(self, now: float) -> BudgetWindow:
         window = self._window
-        if window is None or now >= window.ends_at:
+        if window is None or not self._begins_at <= now < window.ends_at:
             start, end = self.bounds(now)
             window = BudgetWindow(f"budget:{self.id}:{start:%Y%m%d}", self.amount, self.hard, end.timestamp())
-            self._window = window
+            self._window, self._begins_at = window, start.timestamp()
         return window
 
     def bounds(self, now: float) -> tuple[datetime, datetime]:

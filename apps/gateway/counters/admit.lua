@@ -159,8 +159,11 @@ for i = 1, budgets do
 end
 
 local stored = redis.call('GET', KEYS[2])
+if stored == 'settled' then
+  return {'settled'} -- heard late: whoever asked gave up, and gave back what it did not know to have
+end
 local again = false
-if stored and stored ~= 'settled' then
+if stored then
   local lease = cmsgpack.unpack(stored)
   if lease[5] == 1 then
     again = true

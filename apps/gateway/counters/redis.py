@@ -130,6 +130,8 @@ class RedisCounters:
                 count = len(ask.limits)
                 key = ask.limits[index].key if index < count else ask.budgets[index - count].key
                 return Denied(key, float(reply[2]), int(reply[3]), bool(reply[4]))
+            case b"settled":
+                raise CountersUnavailable(f"The lease {ask.lease} was settled before it was asked for.")
             case _:
                 return Unseeded(tuple(ask.budgets[int(number) - 1].key for number in reply[1:]))
 

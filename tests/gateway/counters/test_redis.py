@@ -246,3 +246,14 @@ async def test_a_cancellation_is_heard_wherever_it_comes(desk: Desk, redis_serve
         await asyncio.wait([task], timeout=5)
         assert task.cancelled(), turns
     await board.aclose()
+
+
+async def test_an_ask_that_is_heard_after_its_settlement_takes_nothing(desk: Desk) -> None:
+    """Of two connections the later one may be heard first: who gave up has given back what is asked for here."""
+    budget = await desk.seeded("late", 100)
+    ask = desk.ask(Limit("late", "concurrency", 1), budgets=(budget,), tokens=5, cost=60)
+    await desk.settle(ask)
+    with pytest.raises(CountersUnavailable, match="settled"):
+        await desk.admit(ask)
+    assert await desk.spent("late") == (0, 0)
+    await desk.admitted(desk.ask(Limit("late", "concurrency", 1), budgets=(budget,), cost=60))
