@@ -27,19 +27,16 @@ from apps.gateway.errors import (
 from apps.gateway.fronts.base import Request
 from apps.gateway.ledger.errors import SpoolError
 from apps.gateway.ledger.lines import Intent, RequestLine, Settlement
-from apps.gateway.ledger.pricing import cost_picousd
+from apps.gateway.ledger.pricing import FREE_OPERATIONS, cost_picousd
 from apps.gateway.ledger.progress import NO_SLOT
 from apps.gateway.prompts import Served
 from apps.gateway.routing.plans import Candidate, Plan
 from apps.gateway.snapshot import EndpointFacts, ModelFacts, PriceFacts, Principal
 from apps.gateway.types import Outcome, UsageStatus
-from apps.models.providers.base import Operation, ProviderError, StreamDecoder, Usage
+from apps.models.providers.base import ProviderError, StreamDecoder, Usage
 
 if TYPE_CHECKING:
     from apps.gateway.runtime import Runtime
-
-# What no provider charges for, a price per request included.
-FREE_OPERATIONS: frozenset[Operation] = frozenset({"count_tokens"})
 
 _encode = msgspec.json.Encoder().encode
 # Ids need to be unique, not secret: a generator seeded once from the system's is quicker than a system call each.
@@ -174,6 +171,7 @@ class Books:
             operation=self._request.operation,
             streamed=self._request.streams,
             input_tokens=self.estimate,
+            units=self.units,
         )
         try:
             self._runtime.spool.append(_encode(line) + b"\n")

@@ -34,7 +34,7 @@ from apps.gateway.ledger.calendar import DayBuckets
 from apps.gateway.ledger.errors import DatabaseUnavailable, SpoolBusy
 from apps.gateway.ledger.files import SegmentName
 from apps.gateway.ledger.lines import MOST_PICOUSD, Intent, Settlement
-from apps.gateway.ledger.pricing import FREE, PriceTerms, cost_picousd
+from apps.gateway.ledger.pricing import FREE, FREE_OPERATIONS, PriceTerms, cost_picousd
 from apps.gateway.ledger.progress import Progress, read_progress
 from apps.gateway.ledger.quarantine import Quarantine
 from apps.gateway.ledger.reader import BadLine, Piece, SegmentReader, StoredLine, StoredRequestLine, parse
@@ -467,8 +467,9 @@ def _interrupted(intent: Intent, seen: Progress | None, terms: dict[int, PriceTe
         streamed=intent.streamed,
         input_tokens=seen.input_tokens if seen is not None and seen.input_tokens else intent.input_tokens,
         output_tokens=seen.output_tokens if seen is not None else 0,
+        units=intent.units,
     )
-    price = terms.get(intent.price_id, FREE)
+    price = FREE if intent.operation in FREE_OPERATIONS else terms.get(intent.price_id, FREE)
     if intent.price_id and intent.price_id not in terms:
         log.error("price_of_interrupted_attempt_missing", attempt_id=intent.attempt_id, price_id=intent.price_id)
     return msgspec.structs.replace(line, cost_picousd=min(cost_picousd(price, line), MOST_PICOUSD))

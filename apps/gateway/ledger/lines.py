@@ -36,7 +36,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Intent(Line, frozen=True, kw_only=True, omit_defaults=True, tag="intent", tag_field="line"):
-    """An attempt is about to be dispatched. ``input_tokens`` is our estimate; it stands if nothing better comes."""
+    """An attempt is about to be dispatched. ``input_tokens`` and ``units`` are our estimates; they stand if nothing
+    better comes."""
 
     attempt_id: Id
     model_id: RowId
@@ -46,6 +47,7 @@ class Intent(Line, frozen=True, kw_only=True, omit_defaults=True, tag="intent", 
     operation: str = ""
     streamed: bool = False
     input_tokens: Tokens = 0
+    units: Tokens = 0
 
 
 class Settlement(Line, frozen=True, kw_only=True, omit_defaults=True, tag="settlement", tag_field="line"):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+# What no provider charges for, a price per request included.
+FREE_OPERATIONS: Final = frozenset({"count_tokens"})
 
 
 class PriceRow(Protocol):

@@ -436,3 +436,20 @@ def test_a_key_knows_to_the_minute_when_it_was_last_used(spool: Path) -> None:
     assert used_at(2, began + 30_000) == first  # within the minute: not worth a write
     assert used_at(3, began + 90_000) == datetime.fromtimestamp((began + 90_000) / 1000, UTC)
     assert used_at(4, began) != first  # a late line does not turn it back
+
+
+def test_an_interrupted_attempt_is_charged_by_the_piece_and_what_is_free_is_not(spool: Path) -> None:
+    model = Model.objects.create(slug="painter", name="Painter", kind="image")
+    price = Price.objects.create(
+        model=model,
+        effective_from=datetime(2020, 1, 1, tzinfo=UTC),
+        unit="image",
+        unit_picousd=7,
+        request_picousd=1_000,
+    )
+    facts: dict[str, Any] = {"price_id": price.pk, "input_tokens": 0}
+    drawn = intent(1, operation="images.generations", units=3, **facts)
+    counted = intent(2, operation="count_tokens", **facts)
+    dead_segment(spool, encoded(drawn, counted))
+    drain_once(spool)
+    assert [(row["units"], row["cost_picousd"]) for row in books.records()] == [(3, 1_021), (0, 0)]
