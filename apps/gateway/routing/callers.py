@@ -25,6 +25,7 @@ MOST_TAGS: Final = 32
 # Where a body that names no conversation is still known to go on one.
 _CONVERSATION_FIELDS: Final = ("prompt_cache_key", "conversation", "user")
 _INPUT_FIELDS: Final = ("messages", "input")
+_TOOL_FIELDS: Final = ("tools", "functions", "toolConfig")
 # An image's part in any of the dialects; a text that only looks like one costs nobody more than a target.
 _IMAGE: Final = re.compile(rb'"image_url"|"input_image"|"type"\s*:\s*"image"|"image"\s*:\s*\{')
 
@@ -48,7 +49,7 @@ def facts_of(
         max_tokens=request.max_output or 0,
         stream=request.streams,
         has_images=any(_IMAGE.search(fields[name]) for name in _INPUT_FIELDS if name in fields),
-        has_tools=any(fields.get(name) not in (None, b"null", b"[]") for name in ("tools", "functions", "toolConfig")),
+        has_tools=any(bytes(fields.get(name, b"[]")) not in (b"null", b"[]") for name in _TOOL_FIELDS),
         operation=request.operation,
         tenant=principal.tenant.slug,
         project=principal.project.slug,
