@@ -54,3 +54,13 @@ def test_a_file_that_is_only_named_may_fill_a_context() -> None:
 def test_the_larger_of_two_maxima_is_the_bound() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "max_completion_tokens": 1, "max_tokens": 900}
     assert ChatFront().parse(Arrived("", {}, json.dumps(body).encode())).request.max_output == 900
+
+
+@pytest.mark.parametrize("name", ["documents", "prediction"])
+def test_what_else_may_become_input_or_output_is_bounded_by_its_bytes(name: str) -> None:
+    """Servers that speak like OpenAI take more fields into the prompt than its API has."""
+    assert bounds(**{name: {"content": "x" * 9_000}})[0] >= 9_000
+
+
+def test_settings_are_no_input() -> None:
+    assert bounds(metadata={"case": "x" * 9_000}, logit_bias={str(n): 1 for n in range(900)})[0] < 200

@@ -139,6 +139,10 @@ class EmbeddingRequest(msgspec.Struct):
 _decode_chat = msgspec.json.Decoder(ChatRequest).decode
 _decode_embedding = msgspec.json.Decoder(EmbeddingRequest).decode
 
+# What does not come before the model, of the fields that we know. A prediction is charged where it does not come true.
+_NO_INPUT = frozenset({*ChatRequest.__struct_fields__, *EmbeddingRequest.__struct_fields__}) - {
+    *("messages", "tools", "functions", "response_format", "prediction", "input", "prompt")
+}
 _image_url = re.compile(rb'"image_url"\s*:\s*(?:\{[^{}]*?"url"\s*:\s*)?"')
 
 
@@ -186,12 +190,12 @@ def input_bounds(fields: dict[str, Raw]) -> tuple[int, int]:
     """(upper bound, estimate) of the input's tokens.
 
     A byte-level tokenizer makes at most one token of a byte, and the JSON around a message is longer than the tokens
-    that frame it: so the bytes are a bound that holds for every model. Four bytes a token is the usual estimate.
+    that frame it: so the bytes are a bound that holds for every model. Four bytes a token is the usual estimate. A
+    field that the API does not have may be one that a server puts before its model.
     """
     size = bound = estimate = 0
-    for name in ("messages", "tools", "functions", "response_format", "input", "prompt"):
-        raw = fields.get(name)
-        if raw is None:
+    for name, raw in fields.items():
+        if name in _NO_INPUT:
             continue
         data = bytes(raw)
         size += len(data)
