@@ -77,7 +77,7 @@ def read(method: str, raw_path: bytes, query: bytes, headers: Mapping[bytes, byt
         (
             method.upper(),
             quote(raw_path or b"/", safe="/~"),
-            "&".join(sorted(_pair(pair) for pair in query.decode("latin-1").split("&") if pair)),
+            "&".join(map("=".join, sorted(map(_pair, filter(None, query.decode("latin-1").split("&")))))),
             *(f"{name}:{_value(headers, name)}" for name in names),
             "",
             match["headers"],
@@ -109,9 +109,10 @@ def _check_date(at: str, day: str, now: float) -> None:
         )
 
 
-def _pair(pair: str) -> str:
+def _pair(pair: str) -> tuple[str, str]:
+    """By which the query is ordered: its name first, whatever the character that follows it."""
     name, _, value = pair.partition("=")
-    return f"{name}={value}"
+    return name, value
 
 
 def _value(headers: Mapping[bytes, bytes], name: str) -> str:

@@ -126,3 +126,8 @@ def test_the_pair_of_a_key_is_derived_and_its_id_leads_back() -> None:
     )
     for foreign in ("", "AKIAIOSFODNN7EXAMPLE", access_key_id.lower(), access_key_id + "X", "LOBBY0" + "é" * 10):
         assert apikeys.prefix_of(foreign) is None
+
+
+def test_the_query_is_ordered_by_its_names() -> None:
+    url = URL + "?a-b=1&a=2&a=1"
+    assert checks(signed(url), url)

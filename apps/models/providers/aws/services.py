@@ -51,7 +51,8 @@ class AwsService:
             if len(self._prepared) >= MAX_PREPARED:
                 self._prepared.clear()
             prepared = self._prepared[key] = self._prepare(*key)
-        content_type = call.content_type if operation == call.operation else "application/json"
+        passes = operation == call.operation  # else its headers speak of another dialect
+        content_type = call.content_type if passes else "application/json"
         own = {name for name, _ in prepared.headers}
         return httpx.Request(
             "POST",
@@ -59,7 +60,7 @@ class AwsService:
             headers=[
                 *prepared.headers,
                 ("content-type", content_type),
-                *((name, value) for name, value in call.headers.items() if name not in own),
+                *((name, value) for name, value in call.headers.items() if passes and name not in own),
                 *prepared.sign("POST", str(prepared.url), prepared.host, content_type, body),
                 (ATTEMPT_HEADER, attempt_id),
             ],
