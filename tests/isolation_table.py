@@ -566,6 +566,7 @@ PAGES: dict[str, Row] = {
     "evaluation:upload-import": page(UPLOAD, POST=to(PROMPT_WRITERS, {"part_0": "input:claim"})),
     "evaluation:upload-cancel": page(UPLOAD, POST=PROMPT_WRITERS),
     "evaluation:inbox": page(GET=MEMBERS),
+    "evaluation:inbox-failed": page(POST=Act(RATERS, lambda world, which: {}, audited=False)),
     "evaluation:inbox-decide": page(
         POST=Act(
             PROMPT_WRITERS,

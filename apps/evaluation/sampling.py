@@ -62,7 +62,7 @@ def draw(monitor: Monitor, since: datetime, until: datetime, version: int | None
 
 
 def _contents(monitor: Monitor) -> QuerySet[RequestContent]:
-    rows = RequestContent.objects.for_tenant(monitor.tenant).filter(project__content_percent__gt=0)
+    rows = RequestContent.objects.for_tenant(monitor.tenant).filter(project__content_percent__gt=0, error="")
     if monitor.prompt_id is None:
         return rows.filter(model_slug=monitor.model)
     return rows.filter(prompt_id=monitor.prompt_id, label=monitor.label, environment=monitor.environment)

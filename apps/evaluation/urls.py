@@ -54,6 +54,7 @@ urlpatterns = [
     path(_one + "uploads/<int:pk>/import/", uploads.upload_import, name="upload-import"),
     path(_one + "uploads/<int:pk>/cancel/", uploads.upload_cancel, name="upload-cancel"),
     path("inbox/", inbox.inbox_list, name="inbox"),
+    path("inbox/failed/", inbox.inbox_failed, name="inbox-failed"),
     path("inbox/decide/", inbox.inbox_decide, name="inbox-decide"),
     path("inbox/<int:pk>/", inbox.inbox_item, name="inbox-item"),
     path("evaluations/", runs.run_list, name="run-list"),

@@ -103,7 +103,7 @@ def recorder(
 
 
 class Recorder:
-    """Takes one request's answer as it leaves, and has both written once it is whole."""
+    """Takes one request's answer as it leaves, and has both written once it is whole, or the request with its error."""
 
     __slots__ = ("_facts", "_parts", "_size")
 
@@ -126,27 +126,32 @@ class Recorder:
         """The stream has ended."""
         self._hand_over(call, streamed=True)
 
-    def _hand_over(self, call: UpstreamCall, *, streamed: bool) -> None:
+    def failed(self, call: UpstreamCall, code: str) -> None:
+        """The caller was told ``code``; what may have left before is no answer."""
+        self._parts, self._size = [], 0
+        self._hand_over(call, error=code)
+
+    def _hand_over(self, call: UpstreamCall, *, streamed: bool = False, error: str = "") -> None:
         if self._size > MOST_BYTES:
             return
         if not _room.acquire(blocking=False):
             metrics.contents_lost.labels("busy").inc()
             return
-        _threads.submit(_keep, self._facts, call, b"".join(self._parts), streamed)
+        _threads.submit(_keep, self._facts, call, b"".join(self._parts), streamed, error)
 
 
-def _keep(facts: ContentFacts, call: UpstreamCall, answered: bytes, streamed: bool) -> None:
+def _keep(facts: ContentFacts, call: UpstreamCall, answered: bytes, streamed: bool, error: str) -> None:
     close_old_connections()  # a thread of a pool keeps its connection, dead or not
     try:
-        answer = _answer(call.operation, answered, streamed=streamed)
+        answer = Said("assistant", "") if error else _answer(call.operation, answered, streamed=streamed)
         if answer is not None:
-            keep_content(facts, _messages(call.conversation()), answer)
-    except (Unreadable, ProviderError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            keep_content(facts, _messages(call.conversation()), answer, error)
+    except (Unreadable, ProviderError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as unreadable:
         metrics.contents_lost.labels("unreadable").inc()
-        log.info("content_unreadable", request_id=facts.request_id, error=type(error).__name__)
-    except DatabaseError as error:
+        log.info("content_unreadable", request_id=facts.request_id, error=type(unreadable).__name__)
+    except DatabaseError as away:
         metrics.contents_lost.labels("database").inc()
-        log.warning("content_not_kept", request_id=facts.request_id, error=type(error).__name__)
+        log.warning("content_not_kept", request_id=facts.request_id, error=type(away).__name__)
     finally:
         close_old_connections()
         _room.release()

@@ -90,6 +90,7 @@ class Exchange:
         self._shadow_of = shadow_of
         self._plan = plan
         self._admission: Admission
+        self._recorder: content_log.Recorder | None = None
         self._relay: Relay
         self._books = Books(runtime, principal, request, request_id=request_id, started=started)
         self._books.shadow_of = shadow_of
@@ -121,6 +122,9 @@ class Exchange:
     async def _fail(self, error: GatewayError) -> None:
         await self._books.close(_outcome_of(error), error.status, error.code, error)
         await self._answer.error(error)
+        if self._recorder is not None and self._books.plan is not None and isinstance(error, UpstreamFailed):
+            call = self._admission.call(self._books.plan, self._parsed, self._books.plan.model)
+            self._recorder.failed(call, error.code)
 
     async def _serve(self) -> None:
         now = time.time()
@@ -170,6 +174,10 @@ class Exchange:
         )
         self._books.admission = admission
         self._answer.admitted = admission.admitted
+        if not self._shadow_of:
+            self._recorder = content_log.recorder(
+                self._principal, self._parsed, plan.slug, self._books.prompt, self._request_id
+            )
         self._relay = Relay(
             self._runtime,
             self._principal,
@@ -178,16 +186,13 @@ class Exchange:
             self._books,
             self._answer,
             self._receive,
-            None if self._shadow_of else self._recorder(plan),
+            self._recorder,
         )
         if estimates:
             await self._estimate()
         else:
             self._mirror(plan)
             await self._route(plan, selection, asking)
-
-    def _recorder(self, plan: Plan) -> content_log.Recorder | None:
-        return content_log.recorder(self._principal, self._parsed, plan.slug, self._books.prompt, self._request_id)
 
     def _mirror(self, plan: Plan) -> None:
         """Send the request to the route's shadow, too, if it is in the sample. It is a request of its own, with its own

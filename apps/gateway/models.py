@@ -256,7 +256,8 @@ class RequestLog(models.Model):
 
 
 class RequestContent(models.Model):
-    """What a sampled request said and was answered, redacted before it was written; until its tenant's retention.
+    """What a sampled request said and was answered, redacted before it was written; until its tenant's retention. One
+    that failed at the provider has an ``error`` in the place of an answer.
 
     ``model_slug`` is what the caller named: a model or a route. ``messages`` are ``{"role", "content"}`` in plain text.
     """
@@ -274,6 +275,7 @@ class RequestContent(models.Model):
     answer = models.TextField(blank=True)
     tool_calls = models.JSONField(default=list, blank=True)
     finish_reason = models.CharField(max_length=40, blank=True)
+    error = models.CharField(max_length=40, blank=True, help_text="The code that its caller was told.")
     redactions = models.JSONField(default=list, blank=True, help_text="What was replaced, by kind.")
 
     objects = TenantScopedManager(view="request.view", project="project_id")
@@ -281,6 +283,7 @@ class RequestContent(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["request_id"], name="content_request_unique")]
         indexes = [
+            models.Index(fields=["tenant", "at"], name="content_failed", condition=~models.Q(error="")),
             models.Index(fields=["tenant", "at"], name="content_tenant_at"),
             models.Index(fields=["prompt", "at"], name="content_prompt_at", condition=models.Q(prompt__isnull=False)),
         ]

@@ -99,6 +99,27 @@ def test_what_is_declined_is_not_kept(world: World, key: str) -> None:
     assert [kept(world, each) for each in declined] == [[], [], [], []]
 
 
+@pytest.mark.parametrize("fault", ["fail=500", "fail=malformed_json", "fail=close_mid at=3"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_that_failed_at_the_provider_is_kept_with_its_code(
+    world: World, key: str, fault: str, stream: bool
+) -> None:
+    asked = [{"role": "user", "content": f"{ASKED} [[chunks=9 {fault}]]"}]
+    row = kept_row(world, response := world.post(chat(messages=asked, stream=stream), key=key))
+    assert response.status_code == (200 if stream and "500" not in fault else 502)
+    assert "ada@" not in row["messages"][0]["content"]
+    assert (row["answer"], row["tool_calls"]) == ("", [])
+    assert row["error"] in response.text
+
+
+def test_a_callers_own_mistake_is_no_sample(world: World, key: str) -> None:
+    mistaken = [chat(model="no-such"), chat(messages=[]), chat(temperature="hot")]
+    asked = [world.post(each, key=key) for each in mistaken]
+    kept_row(world, world.post(chat(), key=key))
+    assert {each.status_code for each in asked} <= {400, 404}
+    assert not any(kept(world, each.headers["x-lobby-request-id"]) for each in asked)
+
+
 def test_lobbys_own_calls_are_no_samples(world: World, key: str) -> None:
     token = world.shell.run(
         """

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from apps.evaluation.models import InboxItem
 from apps.evaluation.types import InboxStatus, Source
+from apps.gateway.models import RequestContent
 from apps.tenants.access import Actor
 from apps.tenants.errors import NotFound
 from apps.tenants.models import Tenant
@@ -44,6 +45,14 @@ def clusters_of(actor: Actor, tenant: Tenant) -> list[tuple[str, int]]:
 def inbox_prompts(actor: Actor, tenant: Tenant) -> list[tuple[str, str]]:
     rows = InboxItem.objects.for_actor(actor).filter(tenant=tenant, prompt__isnull=False)
     return list(rows.order_by("prompt__name").values_list("prompt__slug", "prompt__name").distinct()[:100])
+
+
+def failed_requests_for(actor: Actor, tenant: Tenant) -> QuerySet[RequestContent]:
+    """Sampled requests that failed at their provider and were never offered, of projects whose requests the actor may
+    see. Newest first."""
+    offered = InboxItem.objects.for_tenant(tenant).filter(source=Source.REQUEST, source_ref=OuterRef("request_id"))
+    rows = RequestContent.objects.for_actor(actor).filter(tenant=tenant, project__content_percent__gt=0)
+    return rows.exclude(error="").filter(~Exists(offered)).order_by("-at", "-pk")
 
 
 def get_item_for(actor: Actor, tenant: Tenant, pk: int) -> InboxItem:

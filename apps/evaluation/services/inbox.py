@@ -13,6 +13,7 @@ from apps.evaluation.content import Content, checked, clean_content, clean_label
 from apps.evaluation.errors import ExampleInvalid
 from apps.evaluation.models import Dataset, Evaluation, Example, InboxItem
 from apps.evaluation.selectors.datasets import duplicates_of, leak_check_of
+from apps.evaluation.selectors.inbox import failed_requests_for
 from apps.evaluation.selectors.monitors import check_of
 from apps.evaluation.selectors.runs import ItemQuery, is_failing, items_of
 from apps.evaluation.services.datasets import open_for_changes
@@ -93,6 +94,27 @@ def offer_failing_samples(*, actor: Actor, run: Evaluation) -> int:
         )
     enqueue(SORT_TASK, run.tenant_id)
     return len(failing)
+
+
+@transaction.atomic
+def offer_failed_requests(*, actor: Actor, tenant: Tenant) -> int:
+    """What the gateway kept of requests that failed, each with the code that its caller was told. How many there were;
+    no more than MOST_AT_ONCE, the newest, go at once.
+
+    Raises Conflict where there are none that were not offered before.
+    """
+    require(actor, "dataset.offer", tenant, what="offer something for a dataset")
+    failed = failed_requests_for(actor, tenant)[:MOST_AT_ONCE]
+    if not failed:
+        raise Conflict("No failed request waits to be brought in.", code="nothing_failed")
+    prompts = Prompt.objects.for_tenant(tenant).in_bulk({each.prompt_id for each in failed if each.prompt_id})
+    for each in failed:
+        words = [each.error.replace("_", " ")]
+        asked = {"messages": each.messages}
+        prompt = prompts.get(each.prompt_id)
+        _offered(actor, tenant, Source.REQUEST, each.request_id, asked, "", None, words, "", prompt)
+    enqueue(SORT_TASK, tenant.pk)
+    return len(failed)
 
 
 def _offered(

@@ -13,7 +13,7 @@ from apps.evaluation.selectors import datasets, inbox
 from apps.evaluation.selectors.inbox import InboxQuery
 from apps.evaluation.types import InboxStatus, Source, Split
 from apps.tenants.access import can, require
-from apps.tenants.errors import DomainError, Invalid
+from apps.tenants.errors import Conflict, DomainError, Invalid
 from apps.tenants.views.requests import Here, page_of, tenant_page
 
 MOST_DATASETS = 200
@@ -39,6 +39,8 @@ def inbox_list(request: HttpRequest, here: Here) -> HttpResponse:
         "datasets": _datasets(here),
         "splits": Split.choices,
         "may_edit": can(here.actor, "dataset.edit", here.tenant),
+        "failed": inbox.failed_requests_for(here.actor, here.tenant).count(),
+        "may_offer": can(here.actor, "dataset.offer", here.tenant),
         "selects": [
             {"name": "status", "label": "Open", "options": InboxStatus.choices[1:], "value": asked["status"]},
             {"name": "source", "label": "From anywhere", "options": Source.choices, "value": query.source},
@@ -52,6 +54,18 @@ def inbox_list(request: HttpRequest, here: Here) -> HttpResponse:
         ],
     }
     return render(request, "evaluation/inbox_list.html", context)
+
+
+@require_POST
+@tenant_page
+def inbox_failed(request: HttpRequest, here: Here) -> HttpResponse:
+    """Bring in what the gateway kept of requests that failed."""
+    try:
+        offered = services.offer_failed_requests(actor=here.actor, tenant=here.tenant)
+        messages.success(request, f"{_counted(offered)} brought in. Say what the answers should have been.")
+    except Conflict as error:
+        messages.info(request, str(error))
+    return redirect("evaluation:inbox")
 
 
 @require_http_methods(["GET", "POST"])

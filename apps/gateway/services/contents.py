@@ -46,8 +46,11 @@ class Said:
     finish_reason: str = ""
 
 
-def keep_content(facts: ContentFacts, messages: Sequence[Said], answer: Said) -> RequestContent:
-    """Personal data is replaced in all of its texts alike. A request is kept once, however often it is offered."""
+def keep_content(facts: ContentFacts, messages: Sequence[Said], answer: Said, error: str = "") -> RequestContent:
+    """Personal data is replaced in all of its texts alike. A request is kept once, however often it is offered.
+
+    ``error`` is the code of a request that failed; its answer is empty.
+    """
     redactor = Redactor()
     row, _ = RequestContent.objects.unscoped(WHY).get_or_create(
         request_id=facts.request_id,
@@ -64,6 +67,7 @@ def keep_content(facts: ContentFacts, messages: Sequence[Said], answer: Said) ->
             "answer": _clean(redactor, answer.text),
             "tool_calls": [{name: _clean(redactor, text) for name, text in call.items()} for call in answer.tool_calls],
             "finish_reason": answer.finish_reason[:40],
+            "error": error[:40],
             "redactions": redactor.found,
         },
     )

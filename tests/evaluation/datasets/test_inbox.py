@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from apps.evaluation.models import InboxItem
-from apps.evaluation.services import offer_to_inbox
-from apps.tenants.errors import Invalid, NotFound
+from apps.evaluation.services import offer_failed_requests, offer_to_inbox
+from apps.gateway.services.contents import ContentFacts, Said, keep_content
+from apps.tenants.errors import Conflict, Invalid, NotFound
+from apps.tenants.services import update_project
 from tests.cast import Cast
 
 ASKED: dict[str, Any] = {
@@ -62,6 +65,33 @@ def test_what_cannot_be_an_example_is_refused(cast: Cast, wrong: dict[str, Any])
 def test_to_the_outsider_there_is_no_such_tenant(cast: Cast) -> None:
     with pytest.raises(NotFound):
         offer(cast, "outsider")
+
+
+def test_failed_requests_are_brought_in_once_by_who_may_read_requests(cast: Cast) -> None:
+    update_project(actor=cast.actor("owner"), project=cast.triage, content_percent=10)
+    for number, error in enumerate(["upstream_timeout_idle", "", "content_policy"]):
+        facts = ContentFacts(f"{number:032x}", timezone.now(), cast.claims.pk, cast.triage.pk, "prod", "fake-chat")
+        keep_content(facts, [Said("user", f"Question {number}")], Said("assistant", "" if error else "Yes."), error)
+    client = Client()
+    client.force_login(cast["developer"])
+    assert "2 sampled requests failed" in client.get("/inbox/").content.decode()
+    client.post("/inbox/failed/")
+    page = client.get("/inbox/").content.decode()
+    assert "upstream timeout idle" in page
+    assert "sampled request" not in page
+    rows = InboxItem.objects.for_tenant(cast.claims).order_by("source_ref")
+    assert [(row.input["messages"][0]["content"], row.output, row.reasons, row.source) for row in rows] == [
+        ("Question 0", "", ["upstream timeout idle"], "request"),
+        ("Question 2", "", ["content policy"], "request"),
+    ]
+    with pytest.raises(Conflict):
+        offer_failed_requests(actor=cast.actor("developer"), tenant=cast.claims)
+    rows.delete()
+    with pytest.raises(Conflict):
+        offer_failed_requests(actor=cast.actor("viewer"), tenant=cast.claims)
+    with pytest.raises(NotFound):
+        offer_failed_requests(actor=cast.actor("outsider"), tenant=cast.claims)
+    assert not InboxItem.objects.unscoped("test").exists()
 
 
 def test_an_application_offers_what_failed_there(cast: Cast) -> None:
