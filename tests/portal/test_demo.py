@@ -14,16 +14,19 @@ from tests.portal.test_supervisor import Start, start  # noqa: F401  a fixture
 
 def prepared(lobby: LiveLobby) -> dict[str, object]:
     """What ``manage.py prepare`` says it made and found."""
-    events = [json.loads(line) for line in lobby.manage("prepare").splitlines()]
+    return facts_in(lobby.manage("prepare"))
+
+
+def facts_in(said: str) -> dict[str, object]:
+    events = [json.loads(line) for line in said.splitlines()]
     facts: dict[str, object] = {}
     for event in events:
         facts |= event.get("facts", {})
     return facts
 
 
-def test_two_months_of_usage_reach_the_ledger_exactly(live_lobby: LobbyFactory) -> None:
-    lobby = live_lobby(start=False)
-    prepared(lobby)
+def test_two_months_of_usage_reach_the_ledger_exactly(demo_lobby: LiveLobby) -> None:
+    lobby = demo_lobby
     lines = [
         json.loads(line) for file in lobby.data_dir.glob("spool/*.jsonl") for line in file.read_text().splitlines()
     ]
@@ -54,22 +57,18 @@ def test_two_months_of_usage_reach_the_ledger_exactly(live_lobby: LobbyFactory) 
     assert counted["days"] >= 60
 
 
-def test_preparing_again_changes_nothing_and_prints_the_same_key(live_lobby: LobbyFactory) -> None:
-    lobby = live_lobby(start=False)
-    first, second = prepared(lobby), prepared(lobby)
-    assert first == second
-    key = lobby.data_dir / "secrets" / "demo_api_key"
-    assert key.read_text() == first["api_key"]
-    assert stat.S_IMODE(key.stat().st_mode) == 0o600
-
-
-def test_a_revoked_demonstration_key_is_replaced(live_lobby: LobbyFactory) -> None:
-    lobby = live_lobby(start=False)
-    key = str(prepared(lobby)["api_key"])
+def test_preparing_again_changes_nothing_but_a_revoked_key(demo_lobby: LiveLobby) -> None:
+    lobby = demo_lobby
+    first = facts_in((lobby.data_dir / "prepared.json").read_text())
+    assert prepared(lobby) == first
+    kept = lobby.data_dir / "secrets" / "demo_api_key"
+    key = str(first["api_key"])
+    assert kept.read_text() == key
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     lobby.manage("apikey", "revoke", key.split("_")[1])
     replaced = str(prepared(lobby)["api_key"])
     assert replaced != key
-    assert prepared(lobby)["api_key"] == replaced
+    assert prepared(lobby)["api_key"] == kept.read_text() == replaced
 
 
 def test_production_has_no_demonstration(live_lobby: LobbyFactory) -> None:
@@ -80,8 +79,8 @@ def test_production_has_no_demonstration(live_lobby: LobbyFactory) -> None:
     assert count.strip() == "0"
 
 
-def test_the_banners_line_streams_an_answer(start: Start) -> None:  # noqa: F811
-    lobby = start(DEMO="true").ready()
+def test_the_banners_line_streams_an_answer(start: Start, demo_lobby: LiveLobby) -> None:  # noqa: F811
+    lobby = start(demo_lobby.data_dir, DEMO="true").ready()
     lines = lobby.lines
     first = next(number for number, line in enumerate(lines) if line.startswith("curl -N "))
     pasted = "\n".join(lines[first : first + 3])
@@ -97,7 +96,7 @@ def test_the_banners_line_streams_an_answer(start: Start) -> None:  # noqa: F811
     assert lobby.wait_end() == 0
     # A provider that never answers takes neither the logins nor the key from the next start's banner.
     with blackhole() as url:
-        again = start(DEMO="true", OPENAI_API_KEY="sk-nobody", OPENAI_BASE_URL=url).ready()
+        again = start(demo_lobby.data_dir, DEMO="true", OPENAI_API_KEY="sk-nobody", OPENAI_BASE_URL=url).ready()
         banner = again.output
         for part in ("priya@lobby.example", "Password", *(line.strip() for line in pasted.split("\n")[1:])):
             assert part in banner
