@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from lobby.api import Api, Failed
-from lobby.gates import FIRST_PAUSE, LONGEST_PAUSE
+from lobby.waiting import until
 
 LIVE = ("queued", "running")
 
@@ -30,14 +29,14 @@ def compare(
         for run in runs.values():  # nobody pays for what decides nothing
             api.post("evaluations", run["id"], "cancel", body={})
         raise
-    deadline = time.monotonic() + wait_seconds
-    pause = FIRST_PAUSE
-    while made["status"] == "waiting" and time.monotonic() < deadline:
-        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
-        pause = min(LONGEST_PAUSE, pause * 1.5)
-        made = api.get("comparisons", made["id"])
-        if made["status"] == "waiting":
+
+    def look() -> dict[str, Any]:
+        found: dict[str, Any] = api.get("comparisons", made["id"])
+        if found["status"] == "waiting":
             _still_on(api, runs)
+        return found
+
+    made = until(lambda found: found["status"] != "waiting", made, look, wait_seconds)
     return decision_of(made, tenant, model, against)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from lobby.api import Api, Failed
+from lobby.waiting import until
 
-WAIT_SECONDS = 0.5
 OVER = ("done", "failed", "cancelled")
 
 
@@ -83,15 +83,18 @@ def _until(
     api: Api, tenant: str, dataset: str, upload: dict[str, Any], wanted: tuple[str, ...], *, quiet: bool
 ) -> dict[str, Any]:
     shows = not quiet and sys.stderr.isatty()
-    while upload["status"] not in wanted:
-        time.sleep(WAIT_SECONDS)
-        upload = api.get("datasets", tenant, dataset, "uploads", upload["id"])
+
+    def look() -> dict[str, Any]:
+        found: dict[str, Any] = api.get("datasets", tenant, dataset, "uploads", upload["id"])
         if shows:
-            done = upload["bytes_read"] / max(upload["size"], 1)
-            if upload["rows_total"]:
-                done = upload["rows_read"] / upload["rows_total"]
-            sys.stderr.write(f"\r{done:4.0%}  {upload['rows_read']:,} rows, {upload['rows_refused']:,} refused ")
+            done = found["bytes_read"] / max(found["size"], 1)
+            if found["rows_total"]:
+                done = found["rows_read"] / found["rows_total"]
+            sys.stderr.write(f"\r{done:4.0%}  {found['rows_read']:,} rows, {found['rows_refused']:,} refused ")
             sys.stderr.flush()
+        return found
+
+    over = until(lambda found: found["status"] in wanted, upload, look, math.inf)
     if shows:
         sys.stderr.write("\n")
-    return upload
+    return over

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from lobby.api import Api, Failed
+from lobby.waiting import until
 
 PASSED, WORSE, INCONCLUSIVE = 0, 1, 3
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 
 
 def run(
@@ -38,13 +37,9 @@ def run(
 
 def wait(api: Api, decision: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Until the decision is made, or ``seconds`` are over: then it is returned as it is."""
-    deadline = time.monotonic() + seconds
-    pause = FIRST_PAUSE
-    while decision["status"] == "running" and time.monotonic() < deadline:
-        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
-        pause = min(LONGEST_PAUSE, pause * 1.5)
-        decision = api.get("gates", decision["id"])
-    return decision
+    return until(
+        lambda found: found["status"] != "running", decision, lambda: api.get("gates", decision["id"]), seconds
+    )
 
 
 def newest(api: Api, tenant: str, prompt: str, version: int) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from lobby.api import Api, Failed
-from lobby.gates import FIRST_PAUSE, LONGEST_PAUSE
 from lobby.reports import plain
+from lobby.waiting import until
 
 PASSED, EXCEEDED, NO_VERDICT = 0, 1, 3
 SEVERITIES = ("critical", "high", "medium", "low")
@@ -17,13 +16,9 @@ LIVE = ("queued", "running")
 def run(api: Api, plan: dict[str, Any], wait_seconds: float) -> dict[str, Any]:
     """Start a run and wait for its report: ``{"run": …, "report": …}``. Raises ``Failed`` where it ends badly."""
     started = api.post("red-team", body=plan)
-    deadline = time.monotonic() + wait_seconds
-    pause = FIRST_PAUSE
-    found = started
-    while found["status"] in LIVE and time.monotonic() < deadline:
-        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
-        pause = min(LONGEST_PAUSE, pause * 1.5)
-        found = api.get("evaluations", started["id"])
+    found = until(
+        lambda found: found["status"] not in LIVE, started, lambda: api.get("evaluations", started["id"]), wait_seconds
+    )
     if found["status"] in LIVE:
         raise Failed(f"The run {found['id']} is still going on: read its report in Lobby.", code="timeout")
     if found["status"] != "done":

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from lobby.api import Api, Failed
-from lobby.gates import FIRST_PAUSE, LONGEST_PAUSE
+from lobby.waiting import until
 
 
 def run(api: Api, plan: dict[str, Any], wait_seconds: float) -> dict[str, Any]:
     """Start a sweep and wait until none of its runs goes on. Raises ``Failed`` where one has not ended well."""
-    found: dict[str, Any] = api.post("evaluations", "sweeps", body=plan)
-    deadline = time.monotonic() + wait_seconds
-    pause = FIRST_PAUSE
-    while found["is_live"] and not _waits_for_somebody(found) and time.monotonic() < deadline:
-        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
-        pause = min(LONGEST_PAUSE, pause * 1.5)
-        found = api.get("evaluations", "sweeps", found["id"])
+    started = api.post("evaluations", "sweeps", body=plan)
+    found = until(
+        lambda found: not found["is_live"] or _waits_for_somebody(found),
+        started,
+        lambda: api.get("evaluations", "sweeps", started["id"]),
+        wait_seconds,
+    )
     for row in found["rows"]:
         if row["run"]["status"] != "done":
             why = row["run"]["error"] or "see its page"
