@@ -19,7 +19,6 @@ from apps.tenants.addresses import is_within
 from apps.tenants.oidc.tokens import ALGORITHMS, identity
 from apps.tenants.types import Scope
 
-KEY_HEADERS = (b"authorization", b"x-api-key", b"api-key")
 CLOCK_SKEW_SECONDS = 30
 
 _MISSING = "No API key. Send 'Authorization: Bearer <key>' with a key from the portal's Keys page."

@@ -27,8 +27,6 @@ LIMIT_CODES = frozenset({"rate_limit_exceeded", "request_over_limit"})
 BUDGET_CODES = frozenset({"budget_exceeded"})
 ROUTE_CODES = frozenset({"no_endpoint", "endpoints_unhealthy", "residency"})
 COUNTER_CODES = frozenset({"counters_unavailable", "unavailable"})
-LEDGER_CODES = frozenset({"ledger_unavailable"})
-_REFUSED_BEFORE_THE_LIMITS = MODEL_CODES | ROUTE_CODES
 
 HEADLINES = {
     Outcome.OK: "Answered",

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from statistics import median
 from typing import Any
 
 from django.db.models import Avg, Count, Q, QuerySet, Sum
-from django.utils import timezone
 
 from apps.gateway.models import Granularity, RequestLog, UsageRecord, UsageRollup
 from apps.gateway.types import Outcome
@@ -21,7 +18,7 @@ from apps.models.providers.base import USAGE_KINDS
 from apps.prompts.models import Prompt
 from apps.tenants.access import Actor
 from apps.tenants.errors import Invalid, NotFound
-from apps.tenants.models import ApiKey, Budget, Project, Tenant, User
+from apps.tenants.models import ApiKey, Project, Tenant, User
 
 _SUMMED = (
     "requests",
@@ -36,8 +33,6 @@ _SUMMED = (
 SPEED_WINDOW = 10_000
 SPEED_SAMPLES = 500
 FEWEST_SAMPLES = 5
-PAGE = 50
-MOST_PER_PAGE = 500
 WHY_NAMES = "names of what the actor's own rows point to"
 
 
@@ -176,18 +171,6 @@ def usage_series(
     return [UsagePoint(row["bucket"], row[field], labels[row[field]], _sums(row)) for row in found]
 
 
-def spent_in(budget: Budget, start: datetime, end: datetime) -> int:
-    """Picodollars that count against a budget in a period of its tenant's calendar, from the tenant's own days."""
-    rows = UsageRollup.objects.for_tenant(budget.tenant).filter(
-        granularity=Granularity.DAY, bucket__gte=start, bucket__lt=end
-    )
-    if budget.project_id:
-        rows = rows.filter(project_id=budget.project_id)
-    if budget.api_key_id:
-        rows = rows.filter(api_key_id=budget.api_key_id)
-    return int(rows.aggregate(total=Sum("cost_picousd"))["total"] or 0)
-
-
 @dataclass(frozen=True, slots=True)
 class RequestFilters:
     """What to show of the request log; empty means any."""
@@ -204,14 +187,6 @@ class RequestFilters:
     request_id: str = ""  # or its beginning
     since: datetime | None = None
     until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RequestPage:
-    """Newest first; ``next_cursor`` is empty on the last page."""
-
-    rows: list[RequestLog]
-    next_cursor: str
 
 
 def requests_for(actor: Actor, filters: RequestFilters = RequestFilters()) -> QuerySet[RequestLog]:
@@ -233,29 +208,6 @@ def requests_for(actor: Actor, filters: RequestFilters = RequestFilters()) -> Qu
         "at__lt": filters.until,
     }
     return rows.filter(**{name: value for name, value in wanted.items() if value is not None}).order_by("-at", "-pk")
-
-
-def requests_page(
-    actor: Actor,
-    filters: RequestFilters = RequestFilters(),
-    cursor: str = "",
-    *,
-    size: int = PAGE,
-) -> RequestPage:
-    """One page, from where ``cursor`` (of the page before) ended: it costs the same however far it is.
-
-    Raises ``Invalid``.
-    """
-    rows = requests_for(actor, filters)
-    if cursor:
-        at, pk = _read_cursor(cursor)
-        rows = rows.filter(Q(at__lt=at) | Q(at=at, pk__lt=pk))
-    size = max(1, min(size, MOST_PER_PAGE))
-    page = list(rows[: size + 1])
-    if len(page) <= size:
-        return RequestPage(page, "")
-    last = page[size - 1]
-    return RequestPage(page[:size], _write_cursor(last.at, last.pk))
 
 
 def newest_request_id(actor: Actor, tenant: Tenant) -> str:
@@ -425,17 +377,3 @@ def _labels(group_by: str, keys: Iterable[Any]) -> dict[Any, str]:
         case GroupBy.USER:
             named = {user.pk: str(user) for user in User.objects.filter(pk__in=ids)}
     return {key: named.get(key, f"#{key}" if key else "none") for key in keys}
-
-
-def _write_cursor(at: datetime, pk: int) -> str:
-    return base64.urlsafe_b64encode(f"{at.astimezone(UTC).isoformat()}~{pk}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, int]:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        at, _, pk = text.partition("~")
-        moment = datetime.fromisoformat(at)
-        return (moment if timezone.is_aware(moment) else moment.replace(tzinfo=UTC)), int(pk)
-    except (ValueError, binascii.Error):
-        raise Invalid("The cursor is malformed. Start again without it.", field="cursor") from None

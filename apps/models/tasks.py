@@ -6,8 +6,6 @@ from celery import shared_task
 
 from apps.models import discovery
 
-DISCOVER_EVERY_SECONDS = 60
-
 
 @shared_task(name="registry.discover", ignore_result=True)
 def discover() -> None:

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
-NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
