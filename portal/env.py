@@ -175,6 +175,12 @@ def mail_config(url: str) -> dict[str, Any]:
     }
 
 
+# A host that is gone says nothing, and a thread would wait for it for a quarter of an hour: the one that reads the
+# control plane would hear of no revocation, long after another host has taken the database over. In seconds, and
+# (``tcp_user_timeout``) milliseconds.
+_DEAD_PEER = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
+
+
 def database_config(url: str) -> dict[str, Any]:
     """Django's ``DATABASES`` entry for ``sqlite:///path`` or ``postgres://user:password@host:port/name?option=…``."""
     parts = urlsplit(url)
@@ -209,5 +215,5 @@ def database_config(url: str) -> dict[str, Any]:
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5, **dict(parse_qsl(parts.query))},
+        "OPTIONS": {"connect_timeout": 5, **_DEAD_PEER, **dict(parse_qsl(parts.query))},
     }

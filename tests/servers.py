@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -214,6 +215,22 @@ class PostgresServer(Server):
         if done.returncode != 0:
             shutil.rmtree(self.directory)
             raise RuntimeError(f"initdb failed: {done.stderr}")
+
+    def freeze(self) -> None:
+        super().freeze()
+        self._signal_backends(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_backends(signal.SIGCONT)
+        super().thaw()
+
+    def _signal_backends(self, number: signal.Signals) -> None:
+        """Each is the leader of a group of its own."""
+        if self.process is not None:
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+            for child in children.read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(child), number)
 
     def command(self) -> list[str]:
         options = {

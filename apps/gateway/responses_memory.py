@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import msgspec
 import structlog
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import Error as DatabaseError
 from msgspec import Raw
 
+from apps.gateway import database
 from apps.gateway.errors import InvalidRequest, Unavailable
 from apps.gateway.fronts.base import Parsed
 from apps.gateway.fronts.responses import ResponsesRequest, input_items, with_input
@@ -21,11 +18,6 @@ from apps.gateway.services import stored_responses
 from apps.gateway.snapshot import Principal
 
 log = structlog.get_logger(__name__)
-
-# The database may hang: an answer does not wait longer for it.
-PATIENCE_SECONDS = 5.0
-# Threads of their own: those of a database that hangs must not be the ones that look up where the upstreams are.
-_threads = ThreadPoolExecutor(4, thread_name_prefix="stored-responses")
 
 T = TypeVar("T")
 
@@ -86,9 +78,8 @@ async def forget(principal: Principal, response_id: str) -> None:
 
 async def _asked(act: Callable[[Principal, str], T], principal: Principal, response_id: str) -> T:
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return await sync_to_async(act, thread_sensitive=False, executor=_threads)(principal, response_id)
-    except (DatabaseError, TimeoutError):
+        return await database.ask(act, principal, response_id)
+    except database.DatabaseAway:
         raise Unavailable(
             "What was said before cannot be read right now. Try again in a moment.", retry_after=2.0
         ) from None
@@ -116,11 +107,9 @@ async def keep(principal: Principal, parsed: Parsed, answered: bytes) -> None:
     try:
         response = _decode(body)
         items = [*input_items(parsed), *response.output]
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            remember = sync_to_async(stored_responses.remember, thread_sensitive=False, executor=_threads)
-            await remember(principal, response.id, items, body)
-    except (DatabaseError, TimeoutError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        log.warning("response_not_kept", error=type(error).__name__)
+        await database.ask(stored_responses.remember, principal, response.id, items, body)
+    except (database.DatabaseAway, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        log.warning("response_not_kept", error=repr(error.__cause__ or error)[:200])
 
 
 def response_of(answered: bytes, *, streamed: bool) -> bytes | None:

@@ -16,8 +16,8 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
-from apps.gateway import metrics
-from apps.gateway.budget_seeds import budget_spent
+from apps.gateway import database, metrics
+from apps.gateway.budget_seeds import read_spent
 from apps.gateway.counters.base import Ask, Counters
 from apps.gateway.counters.memory import MemoryCounters
 from apps.gateway.ending import end
@@ -31,7 +31,7 @@ from apps.gateway.routing.health_keeper import HealthKeeper
 from apps.gateway.routing.plans import Plan
 from apps.gateway.routing.shared_health import make_board
 from apps.gateway.signing_keys import IssuerKeys
-from apps.gateway.snapshot import BudgetFacts, Snapshot
+from apps.gateway.snapshot import Snapshot
 from apps.gateway.snapshot_loader import load_snapshot
 from apps.gateway.snapshot_prompts import PromptFacts, VersionFacts, pinned_version, read_version
 from apps.gateway.upstream import UpstreamClient
@@ -97,28 +97,6 @@ def _make_counters() -> Counters:
     )
 
 
-def _read_spent(budgets: list[BudgetFacts], now: float) -> dict[str, tuple[int, float]]:
-    """The spend of each budget's period, with its end, by the window's key. Runs in a thread."""
-    close_old_connections()  # a thread of the pool keeps its connection, dead or not
-    try:
-        return {
-            budget.window(now).key: (
-                budget_spent(
-                    tenant_id=budget.tenant.id,
-                    project_id=budget.project_id,
-                    api_key_id=budget.api_key_id,
-                    since=budget.bounds(now)[0],
-                    spool_dir=settings.SPOOL_DIR,
-                    wait_seconds=SEED_WAIT_SECONDS,
-                ),
-                budget.window(now).ends_at,
-            )
-            for budget in budgets
-        }
-    finally:
-        close_old_connections()
-
-
 class Runtime:
     """One per process, made when the server starts (``start``) and ended when it has drained (``stop``)."""
 
@@ -143,6 +121,7 @@ class Runtime:
         self._denials = TokenBucket(rate=DENIALS_LOGGED_PER_SECOND, burst=DENIALS_LOGGED_PER_SECOND)
         self._waiting: deque[bytes] = deque()
         self._seeding = asyncio.Lock()
+        self._seeded = False
         self._tasks: list[asyncio.Task[None]] = []
         self._shadows: set[asyncio.Task[None]] = set()
 
@@ -250,17 +229,21 @@ class Runtime:
     async def seed_budgets(self, plan: Plan, keys: tuple[str, ...]) -> None:
         """Tell the counters what the ledger says was spent. Raises ``Unavailable`` while the ledger cannot be read."""
         now = time.time()
-        async with self._seeding:  # one at a time: of many requests that find a budget unknown, the first one reads
-            known = await self.counters.spent(keys)
-            wanted = [budget for budget in plan.budgets if budget.window(now).key in keys]
-            wanted = [budget for budget in wanted if budget.window(now).key not in known]
-            try:
-                spent = await sync_to_async(_read_spent, thread_sensitive=False)(wanted, now)
-            except DatabaseError:
-                raise Unavailable(
-                    "What was spent so far cannot be read right now. Try again in a moment.", retry_after=2.0
-                ) from None
-            await self.counters.seed(spent)
+        try:
+            # One at a time: of many requests that find a budget unknown, the first one reads.
+            async with asyncio.timeout(database.PATIENCE_SECONDS), self._seeding:
+                known = await self.counters.spent(keys)
+                windows = {budget.window(now).key: budget for budget in plan.budgets}
+                wanted = [budget for key, budget in windows.items() if key in keys and key not in known]
+                # What the process before this one left is waited for once.
+                wait = 0.0 if self._seeded else SEED_WAIT_SECONDS
+                spent = await database.ask(read_spent, wanted, now, settings.SPOOL_DIR, wait)
+                self._seeded = True
+                await self.counters.seed(spent)
+        except (database.DatabaseAway, TimeoutError):
+            raise Unavailable(
+                "What was spent so far cannot be read right now. Try again in a moment.", retry_after=2.0
+            ) from None
 
     async def pinned_version(self, prompt: PromptFacts, number: int) -> VersionFacts | None:
         """A version that no label points to: read once, then kept. Raises ``Unavailable``."""
@@ -268,8 +251,8 @@ class Runtime:
         if known is not None:
             return known
         try:
-            return await sync_to_async(read_version, thread_sensitive=False)(prompt.id, number)
-        except DatabaseError:
+            return await database.ask(read_version, prompt.id, number)
+        except database.DatabaseAway:
             raise Unavailable(
                 "The prompt's version cannot be read right now. Try again in a moment.", retry_after=2.0
             ) from None

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from django.db import close_old_connections
 from django.db.models import Max
 
 from apps.prompts.models import Prompt, PromptVersion, Release, ReleaseShare
@@ -74,14 +73,7 @@ def read_prompts() -> dict[tuple[int, str], PromptFacts]:
 
 def read_version(prompt_id: int, number: int) -> VersionFacts | None:
     """One that was pinned. Runs in a thread."""
-    known = _pinned.get((prompt_id, number))
-    if known is not None:
-        return known
-    close_old_connections()  # a thread of the pool keeps its connection, dead or not
-    try:
-        row = PromptVersion.objects.unscoped(WHY).filter(prompt_id=prompt_id, number=number).first()
-    finally:
-        close_old_connections()
+    row = PromptVersion.objects.unscoped(WHY).filter(prompt_id=prompt_id, number=number).first()
     if row is None:
         return None
     if len(_pinned) >= MAX_PINNED:

@@ -15,8 +15,7 @@ from apps.gateway.snapshot import Principal
 from apps.tenants.models import Project, Tenant
 from tests.gateway.routing.making import principal
 
-# Committed for real: the module closes its thread's connection after each call.
-pytestmark = [pytest.mark.backends, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.backends, pytest.mark.django_db]
 
 
 def test_an_id_that_no_database_can_hold_is_a_missing_one() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db.utils import ConnectionHandler
 
 from portal.env import Env, database_config, load_dotenv, mail_config
+from tests.servers import PostgresServer
 
 
 def test_a_missing_variable_is_named() -> None:
@@ -134,3 +138,20 @@ def test_a_missing_dotenv_is_no_error(tmp_path: Path) -> None:
     environ: dict[str, Any] = {}
     load_dotenv(tmp_path / "none", environ)
     assert environ == {}
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db
+def test_a_database_whose_host_is_gone_is_given_up_within_half_a_minute(session_postgres: PostgresServer) -> None:
+    database = ConnectionHandler({"default": database_config(session_postgres.url())})["default"]
+    database.ensure_connection()
+    try:
+        with socket.socket(fileno=os.dup(database.connection.fileno())) as connected:
+            options = {
+                name: connected.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+                for name in ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+            }
+            assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    finally:
+        database.close()
+    assert options == {"TCP_USER_TIMEOUT": 20_000, "TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}

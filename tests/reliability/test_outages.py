@@ -69,6 +69,46 @@ async def test_a_gateway_that_starts_without_its_database_is_ready_when_it_comes
     read_books(world).check()
 
 
+_PROMPT = """
+from apps.prompts import services as prompts
+acme = Tenant.objects.unscoped("test").get(slug="acme")
+prompt = prompts.create_prompt(actor=actor, tenant=acme, slug="greeting", name="Greeting")
+for text in versions:
+    content = {"messages": [{"role": "user", "content": text}], "model": "fake-chat"}
+    prompts.save_version(actor=actor, prompt=prompt, content=content)
+prompts.release_versions(actor=actor, prompt=prompt, environment="dev", label="live", weights={1: 100})
+"""
+
+
+async def test_a_database_that_hangs_is_waited_for_within_bounds_and_in_nobody_elses_way(
+    new_world: WorldFactory, postgres_server: PostgresServer
+) -> None:
+    world = new_world("servers", {"LOBBY_PROVIDER_FAKE": "sk-fake"})
+    world.credential = {"credential_source": "environment", "credential_env": "LOBBY_PROVIDER_FAKE"}
+    world.shell.run(_PROMPT, versions=[f"Hello {number}" for number in range(41)])
+    budgeted = [world.project(budget="1") for _ in range(5)]
+    live = Call(world.key, {"prompt": {"id": "greeting"}})
+    world.eventually(lambda: world.post(live.body).status_code == 200, within=10)
+    # Not known in the process: a version that no label means, and what a budget has spent.
+    needy = [Call(world.key, {"prompt": {"id": "greeting", "version": 2 + number}}) for number in range(40)]
+    needy += [Call(key, chat("Hello")) for key in budgeted]
+    other = f"http://localhost:{world.fake.url.rpartition(':')[2]}"
+    elsewhere = world.model(base_url=other)  # to which no connection is open yet: its address is looked up first
+    await asyncio.to_thread(postgres_server.freeze)
+    try:
+        waiting = asyncio.create_task(at_once(world.lobby.port, needy))
+        await asyncio.sleep(0.5)
+        seen = await asyncio.wait_for(one(world.lobby.port, Call(world.key, chat() | {"model": elsewhere})), 5)
+        assert seen.status == 200, seen.error
+        refused = await asyncio.wait_for(waiting, 10)
+        assert statuses(refused) == {503: len(needy)}, [each.error for each in refused][:3]
+        assert all(int(each.headers["retry-after"]) >= 1 for each in refused)
+    finally:
+        await asyncio.to_thread(postgres_server.thaw)
+    await recovered(world, needy[-1])
+    await recovered(world, needy[0])
+
+
 async def recovered(world: World, call: Call) -> None:
     """Served again within a few seconds."""
     caller = Caller(world.lobby.port)

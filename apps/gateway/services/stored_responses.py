@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import msgspec
-from django.db import close_old_connections
 from django.db.models import QuerySet
 from django.utils import timezone
 from msgspec import Raw
@@ -42,33 +41,25 @@ def read(principal: Principal, response_id: str) -> bytes | None:
 
 def remember(principal: Principal, response_id: str, items: list[Raw], body: bytes) -> None:
     """Keep a response as long as its tenant keeps anything; not at all where that is zero days."""
-    close_old_connections()
-    try:
-        days = Tenant.objects.unscoped(WHY).values_list("retention_days", flat=True).get(pk=principal.tenant.id)
-        if not days:
-            return
-        StoredResponse.objects.unscoped(WHY).update_or_create(
-            project_id=principal.project.id,
-            response_id=response_id[:200],
-            defaults={
-                "tenant_id": principal.tenant.id,
-                "items": _encode(items).decode(),
-                "body": body.decode(),
-                "expires_at": timezone.now() + timedelta(days=min(days, MOST_DAYS)),
-            },
-        )
-    finally:
-        close_old_connections()
+    days = Tenant.objects.unscoped(WHY).values_list("retention_days", flat=True).get(pk=principal.tenant.id)
+    if not days:
+        return
+    StoredResponse.objects.unscoped(WHY).update_or_create(
+        project_id=principal.project.id,
+        response_id=response_id[:200],
+        defaults={
+            "tenant_id": principal.tenant.id,
+            "items": _encode(items).decode(),
+            "body": body.decode(),
+            "expires_at": timezone.now() + timedelta(days=min(days, MOST_DAYS)),
+        },
+    )
 
 
 def forget(principal: Principal, response_id: str) -> bool:
     """Whether there was such a response."""
-    close_old_connections()
-    try:
-        deleted, _ = _rows(principal, response_id).delete()
-        return bool(deleted)
-    finally:
-        close_old_connections()
+    deleted, _ = _rows(principal, response_id).delete()
+    return bool(deleted)
 
 
 def delete_expired_responses(now: datetime) -> int:
@@ -84,11 +75,7 @@ def delete_expired_responses(now: datetime) -> int:
 
 
 def _find(principal: Principal, response_id: str) -> StoredResponse | None:
-    close_old_connections()  # a thread of the pool keeps its connection, dead or not
-    try:
-        return _rows(principal, response_id).filter(expires_at__gt=timezone.now()).first()
-    finally:
-        close_old_connections()
+    return _rows(principal, response_id).filter(expires_at__gt=timezone.now()).first()
 
 
 def _rows(principal: Principal, response_id: str) -> QuerySet[StoredResponse]:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.gateway import selectors
-from apps.gateway.budget_seeds import budget_spent
+from apps.gateway.budget_seeds import read_spent
 from apps.gateway.ledger.drain import drain_once
 from apps.gateway.ledger.lines import AnyLine
 from apps.gateway.selectors import RequestFilters
+from apps.gateway.snapshot import BudgetFacts, RuleFacts
 from apps.models.models import Model
 from apps.tenants.access import Actor
 from apps.tenants.errors import Invalid, NotFound
 from apps.tenants.models import ApiKey, Membership, Project, Tenant, User
 from apps.tenants.types import PlatformRole, Role
 from tests.gateway.ledger.books import dead_segment, encoded, request, settlement
+from tests.gateway.routing.making import TENANT
 
 pytestmark = [pytest.mark.backends, pytest.mark.django_db]
 START = datetime(2026, 3, 28, 20, 0, tzinfo=UTC)  # the night of a change of the clock in Berlin
@@ -186,19 +189,26 @@ def test_speed_is_the_median_of_the_newest(used: Cast) -> None:
 
 
 def test_what_a_budget_has_spent_is_its_own_days(used: Cast, tmp_path: Path) -> None:
-    """As the counters are seeded with."""
+    """As the counters are seeded with, of a month that begins on 1 March and of the days in it."""
+    berlin = replace(TENANT, id=used.retail.pk, zone=ZoneInfo("Europe/Berlin"))
 
-    def spent(since: datetime, project_id: int = 0, api_key_id: int = 0) -> int:
-        return budget_spent(
-            tenant_id=used.retail.pk,
+    def spent(period: str, at: datetime, project_id: int = 0, api_key_id: int = 0) -> int:
+        budget = BudgetFacts(
+            id=1,
+            tenant=berlin,
             project_id=project_id,
             api_key_id=api_key_id,
-            since=since,
-            spool_dir=tmp_path / "empty",
-            wait_seconds=0,
+            period=period,
+            amount=1,
+            hard=True,
+            rule=RuleFacts("", ""),
         )
+        [(amount, ends_at)] = read_spent([budget], at.timestamp(), tmp_path / "empty", 0).values()
+        assert ends_at > at.timestamp()
+        return amount
 
-    whole = WHOLE[0]
-    assert spent(whole) == spent(whole, used.other.pk) + spent(whole, used.shop.pk, used.key.pk)
-    assert spent(whole) == 1 + 10 + 100 + 93 * 7
-    assert spent(datetime(2026, 3, 29, 22, tzinfo=UTC)) == 44 * 7
+    last = datetime(2026, 3, 30, 12, tzinfo=UTC)
+    assert spent("month", last) == 1 + 10 + 100 + 93 * 7
+    parts = spent("month", last, used.other.pk), spent("month", last, used.shop.pk, used.key.pk)
+    assert spent("month", last) == sum(parts)
+    assert spent("day", last) == 44 * 7
