@@ -56,6 +56,7 @@ class Attempt:
         "arm",
         "decoder",
         "dropped",
+        "duration_ms",
         "endpoint",
         "first_token_ms",
         "hedged",
@@ -80,6 +81,7 @@ class Attempt:
         self.measured: Usage | None = None  # as the upstream told in the end
         self.price = price
         self.started = time.monotonic()
+        self.duration_ms = 0  # once it is settled
         self.first_token_ms: int | None = None
         self.decoder: StreamDecoder | None = None
         self.slot = NO_SLOT
@@ -217,7 +219,7 @@ class Books:
         cost = 0 if self._request.operation in FREE_OPERATIONS else cost_picousd(attempt.price.terms, usage)
         principal, plan = self._principal, self.plan
         assert plan is not None
-        duration = _since(attempt.started)
+        duration = attempt.duration_ms = _since(attempt.started)
         line = Settlement(
             request_id=self._request_id,
             at=int(time.time() * 1000) - duration,

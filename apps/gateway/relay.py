@@ -152,9 +152,14 @@ class Relay:
             if failure is not None and not attempt.unread:
                 health.failed(endpoint.id, leave, failure)
             elif attempt.answered:
-                ms = int((time.monotonic() - attempt.started) * 1000)
                 tokens = attempt.measured.output_tokens if attempt.measured is not None else 0
-                health.ok(endpoint.id, leave, ms=ms, first_ms=attempt.first_token_ms, output_tokens=tokens)
+                health.ok(
+                    endpoint.id,
+                    leave,
+                    ms=attempt.duration_ms,
+                    first_ms=attempt.first_token_ms,
+                    output_tokens=tokens,
+                )
             else:
                 health.left(endpoint.id, leave)
 

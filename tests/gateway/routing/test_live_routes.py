@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import statistics
+import threading
 import time
 from typing import Any
 
@@ -327,3 +329,40 @@ def test_a_shadow_of_a_response_that_goes_on_is_asked_the_same(routed: RoutedWor
 
     routed.world.eventually(mirrored, within=10)
     assert [body.count("My name is Ada.") for bodies in sent.values() for body in bodies] == [1, 1]
+
+
+def test_an_endpoint_is_as_quick_as_its_answer_whatever_comes_after_it(routed: RoutedWorld) -> None:
+    """A server that leaves its connection open behind the answer's end is no slower for it."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            length = 0
+            while (line := self.rfile.readline()).strip():
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            self.rfile.read(length)
+            self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+            self.wfile.write(b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n')
+            self.wfile.write(b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}\n\n')
+            self.wfile.write(b"data: [DONE]\n\n")
+            self.rfile.read(1)  # until the gateway hangs up
+
+    world = routed.world
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        model = world.model(base_url=f"http://127.0.0.1:{server.server_address[1]}/v1")
+        answer = routed.ask(model, stream=True)
+        assert "Hi" in answer.text
+        request_id = answer.headers["x-lobby-request-id"]
+        [endpoint_id] = [line["endpoint_id"] for line in world.spool_lines(request_id) if line["line"] == "intent"]
+        found: list[dict[str, Any]] = []
+
+        def published() -> bool:
+            for path in (world.lobby.data_dir / "health").glob("*.json"):
+                reports = json.loads(path.read_bytes())["endpoints"]
+                found[:] = [each for each in reports if each["id"] == endpoint_id and each.get("duration_ms")]
+            return bool(found)
+
+        world.eventually(published, within=10)
+        server.shutdown()
+    assert found[0]["duration_ms"][0] < 800
