@@ -95,13 +95,34 @@ def _by_key(parts: tuple[str, str], snapshot: Snapshot, client: str, now: float)
 
 
 def _usable(facts: KeyFacts, client: str, now: float) -> Principal:
+    _check_in_force(facts, now)
+    _check_use(facts, client)
+    return facts.principal
+
+
+def check_still(principal: Principal, snapshot: Snapshot, now: float) -> None:
+    """Of a caller who was let in before: whether its key, its member, its project and its tenant still may call.
+
+    Raises ``Unauthenticated`` or ``Forbidden``, in the words that a new call of it would be told.
+    """
+    if principal.key_prefix:
+        facts = snapshot.keys.get(principal.key_prefix)
+        if facts is None:
+            raise Unauthenticated("This API key is no more. Make a new one on the portal's Keys page.")
+        _check_in_force(facts, now)
+        check_active(facts.principal)
+        return
+    user = snapshot.users.get(principal.user_id)
+    if user is None or all(project.id != principal.project.id for project in user.projects):
+        raise Forbidden("You may no longer call models in this project, or it is not in service.", code="access_ended")
+
+
+def _check_in_force(facts: KeyFacts, now: float) -> None:
     if facts.revoked:
         raise Unauthenticated("This API key was revoked. Make a new one on the portal's Keys page.", code="key_revoked")
     if facts.expires_at is not None and facts.expires_at <= now:
         expired = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(facts.expires_at))
         raise Unauthenticated(f"This API key expired on {expired}. Make a new one in the portal.", code="key_expired")
-    _check_use(facts, client)
-    return facts.principal
 
 
 def _check_use(facts: KeyFacts, client: str) -> None:

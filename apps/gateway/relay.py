@@ -170,7 +170,10 @@ class Relay:
         watch = Watch(endpoint.total_timeout)
         response: httpx.Response | None = None
         # A plain answer is had, and paid for, as a whole: only a stream ends when its caller leaves.
-        watcher = asyncio.ensure_future(self._watch_caller(watch)) if call.stream else None
+        watcher = None
+        if call.stream:
+            watcher = asyncio.ensure_future(self._watch_caller(watch))
+            runtime.streams[watch] = self._principal
         try:
             watch.phase("first_byte", endpoint.first_byte_timeout)
             response = await runtime.client.send(
@@ -212,9 +215,9 @@ class Relay:
             if not watch.caught():
                 self._books.settle(attempt, Outcome.INTERRUPTED, 0, used)
                 raise
-            if watch.reason == "client":
+            if watch.reason in ("client", "access"):
                 self._books.settle(attempt, Outcome.CANCELLED, status, used)
-                raise CallerLeft from None
+                raise watch.refusal or CallerLeft from None
             attempt.unread = watch.paused
             phase = (watch.reason or "total") if used is None else "connect"
             timeout = ProviderError("timeout", _TIMEOUTS[phase], phase=phase)
@@ -229,6 +232,7 @@ class Relay:
             raise
         finally:
             watch.stop()
+            runtime.streams.pop(watch, None)
             if watcher is not None:
                 watcher.cancel()
             runtime.progress.release(attempt.slot)

@@ -17,11 +17,12 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
 from apps.gateway import database, metrics
+from apps.gateway.auth import check_still
 from apps.gateway.budget_seeds import read_spent
 from apps.gateway.counters.base import Ask, Counters
 from apps.gateway.counters.memory import MemoryCounters
 from apps.gateway.ending import end
-from apps.gateway.errors import Unavailable
+from apps.gateway.errors import GatewayError, Unavailable
 from apps.gateway.ledger.errors import SpoolError
 from apps.gateway.ledger.progress import ProgressTable
 from apps.gateway.ledger.spool import Spool
@@ -31,10 +32,10 @@ from apps.gateway.routing.health_keeper import HealthKeeper
 from apps.gateway.routing.plans import Plan
 from apps.gateway.routing.shared_health import make_board
 from apps.gateway.signing_keys import IssuerKeys
-from apps.gateway.snapshot import Snapshot
+from apps.gateway.snapshot import Principal, Snapshot
 from apps.gateway.snapshot_loader import load_snapshot
 from apps.gateway.snapshot_prompts import PromptFacts, VersionFacts, pinned_version, read_version
-from apps.gateway.upstream import UpstreamClient
+from apps.gateway.upstream import UpstreamClient, Watch
 from apps.models.cloud_credentials import CLOUD
 from apps.models.providers.adapters import make_adapters
 from apps.models.providers.sandbox import SandboxTransport
@@ -57,6 +58,7 @@ DENIALS_LOGGED_PER_SECOND = 50.0
 # still leaves an interrupted record.
 MAX_WAITING = 100_000
 SEED_WAIT_SECONDS = 3.0
+ACCESS_SECONDS = 1.0
 
 
 class TokenBucket:
@@ -124,6 +126,7 @@ class Runtime:
         self._seeded = False
         self._tasks: list[asyncio.Task[None]] = []
         self._shadows: set[asyncio.Task[None]] = set()
+        self.streams: dict[Watch, Principal] = {}  # those under way, and whose they are
 
     @property
     def snapshot(self) -> Snapshot:
@@ -148,6 +151,7 @@ class Runtime:
         self._tasks = [
             asyncio.create_task(self.load.watch()),
             asyncio.create_task(self._retry_settlements()),
+            asyncio.create_task(self._end_streams()),
             asyncio.create_task(self._keeper.run(lambda: self._snapshot)),
         ]
 
@@ -223,6 +227,17 @@ class Runtime:
                 connection.close()
             return False
         return True
+
+    async def _end_streams(self) -> None:
+        """Those whose callers may not call any more, within a second or so of its being known here."""
+        while True:
+            await asyncio.sleep(ACCESS_SECONDS)
+            now = time.time()
+            for watch, principal in tuple(self.streams.items()):
+                try:
+                    check_still(principal, self.snapshot, now)
+                except GatewayError as refusal:
+                    watch.access_ended(refusal)
 
     # Counters.
 

@@ -53,7 +53,8 @@ class ProjectFacts:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls: a project, by one of its keys or by a member. ``models`` is None when nothing narrows them.
+    """Who calls: a project, by one of its keys or by a member. ``models`` is None when nothing narrows them;
+    ``key_prefix`` is the key's.
 
     ``by_lobby``: the call is one of Lobby's own, a job's or the playground's, and no sample of how the project is used.
     """
@@ -63,6 +64,7 @@ class Principal:
     user_id: int = 0
     models: frozenset[str] | None = None
     label: str = ""
+    key_prefix: str = ""
     by_lobby: bool = False
 
     @property

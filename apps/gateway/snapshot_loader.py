@@ -146,6 +146,7 @@ def _keys(projects: dict[int, ProjectFacts]) -> dict[str, KeyFacts]:
                 api_key_id=key.pk,
                 models=frozenset(key.allowed_models) or None,
                 label=f"{key.name} ({key.prefix})",
+                key_prefix=key.prefix,
             ),
             digest=key.secret_hmac,
             scopes=frozenset(key.scopes),

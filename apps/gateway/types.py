@@ -18,7 +18,7 @@ class Outcome(models.TextChoices):
     """How a request ended for its caller."""
 
     OK = "ok", "OK"
-    DENIED = "denied", "Denied"  # a rule of ours refused it; no upstream was called
+    DENIED = "denied", "Denied"  # a rule of ours refused it, before an upstream was called or in the midst of a stream
     INVALID = "invalid", "Invalid"  # the caller's own mistake
     UPSTREAM_ERROR = "upstream_error", "Upstream error"
     CANCELLED = "cancelled", "Cancelled"  # the caller left

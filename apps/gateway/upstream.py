@@ -8,6 +8,7 @@ from typing import Literal
 
 import httpx
 
+from apps.gateway.errors import GatewayError
 from apps.gateway.transport import DISPATCHED, Transport
 from apps.models.errors import UrlRefused
 from apps.models.providers.base import ProviderError
@@ -22,14 +23,14 @@ Phase = Literal["first_byte", "idle", "total"]
 
 
 class Watch:
-    """Ends the task it was made in when an upstream is too slow or the caller has left.
+    """Ends the task it was made in when an upstream is too slow, the caller has left, or may not call any more.
 
     The limits are those of the phase it is in (``first_byte``, then ``idle``) and of the whole attempt (``total``).
     ``touch`` per chunk costs one attribute: the timer looks at it when it fires, and arms itself again. While the
     caller is being written to (``pause``) the upstream is not to blame, and only ``total`` counts.
     """
 
-    __slots__ = ("_ends", "_handle", "_limit", "_loop", "_phase", "_since", "_stopped", "_task", "reason")
+    __slots__ = ("_ends", "_handle", "_limit", "_loop", "_phase", "_since", "_stopped", "_task", "reason", "refusal")
 
     def __init__(self, total: float) -> None:
         self._loop = asyncio.get_running_loop()
@@ -42,7 +43,8 @@ class Watch:
         self._limit = total
         self._handle: asyncio.TimerHandle | None = None
         self._stopped = False
-        self.reason: Phase | Literal["client"] | None = None
+        self.reason: Phase | Literal["client", "access"] | None = None
+        self.refusal: GatewayError | None = None  # why the caller may not call any more
 
     def phase(self, phase: Phase, limit: float) -> None:
         self._phase = phase
@@ -62,6 +64,10 @@ class Watch:
 
     def client_left(self) -> None:
         self._fire("client")
+
+    def access_ended(self, refusal: GatewayError) -> None:
+        self.refusal = refusal
+        self._fire("access")
 
     def stop(self) -> None:
         """The attempt has ended: neither the clock nor a caller who leaves disturbs what is still to be done."""
@@ -91,7 +97,7 @@ class Watch:
         else:
             self._arm(min(min(self._since, now) + self._limit, self._ends))  # while paused: look again a limit from now
 
-    def _fire(self, reason: Phase | Literal["client"]) -> None:
+    def _fire(self, reason: Phase | Literal["client", "access"]) -> None:
         if self.reason is None and not self._stopped:
             self.reason = reason
             self._task.cancel()
