@@ -31,3 +31,9 @@ class Channel(filesystem.Channel):
 
 class Transport(filesystem.Transport):
     Channel = Channel
+
+    # kombu's stubs know neither the timeout nor that the interval is set.
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # type: ignore[override]
+        """A worker looks only between two of these whether it is to stop; it asks for two seconds each."""
+        interval: float = self.polling_interval  # type: ignore[assignment]
+        super().drain_events(connection, timeout=min(timeout or interval, interval))

@@ -179,7 +179,7 @@ if CELERY_BROKER_URL.startswith("filesystem"):
         "data_folder_out": str(_queue / "messages"),
         "control_folder": str(_queue / "control"),
         "store_processed": False,
-        "polling_interval": 0.5,
+        "polling_interval": 0.2,
     }
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_ACCEPT_CONTENT = ["json"]

@@ -161,6 +161,9 @@ class LiveLobby:
     def stop_process(self, name: str) -> int:
         """SIGTERM, and wait; SIGKILL when it has not ended in time. Its exit status."""
         self.signal(name, signal.SIGTERM)
+        return self._ended(name)
+
+    def _ended(self, name: str) -> int:
         try:
             status = self.wait(name)
             if "Timeout (0:" in (said := self.output(name)):  # faulthandler's words
@@ -171,10 +174,14 @@ class LiveLobby:
             raise AssertionError(f"{name} did not stop within {STOPS_WITHIN:.0f} s of SIGTERM.") from None
 
     def stop(self) -> None:
-        """Stop whatever runs: the web first, so that the drainer can take its last lines."""
-        for name in sorted(self.processes, key=["web", "worker", "drainer"].index):
-            if self.running(name):
-                self.stop_process(name)
+        """Stop whatever runs: the drainer last, so that it can take the web's last lines."""
+        running = [name for name in ("worker", "web") if self.running(name)]
+        for name in running:
+            self.signal(name, signal.SIGTERM)
+        for name in running:
+            self._ended(name)
+        if self.running("drainer"):
+            self.stop_process("drainer")
 
 
 class LobbyFactory:
