@@ -139,6 +139,8 @@ LIMIT, LIMIT_PK = _by("id", "limit", 999_999), _by("pk", "limit", 999_999)
 BUDGET, BUDGET_PK = _by("id", "budget", 999_999), _by("pk", "budget", 999_999)
 GRANT = _by("id", "grant", 999_999)
 ROUTE, ROUTE_PK = _by("id", "route", 999_999), _by("pk", "route", 999_999)
+REVISION = Target(lambda world, which: {**ROUTE.arguments(world, which), "number": 1})
+REVISION_PK = Target(lambda world, which: {**ROUTE_PK.arguments(world, which), "number": 1})
 PROMPT = Target(
     lambda world, which: {"tenant": _tenant(which), "prompt": _pick(which, "sorting", "weighing", "weighing")}
 )
@@ -306,6 +308,9 @@ API: dict[str, Row] = {
     "api:route-detail": api(
         ROUTE, GET=READERS, PATCH=to(ADMINS_AND_ENGINEERS, {"name": "Other"}), DELETE=ADMINS_AND_ENGINEERS
     ),
+    "api:route-revision-list": api(ROUTE, GET=READERS, POST=to(ADMINS_AND_ENGINEERS, {"strategy": "latency"})),
+    "api:route-revision-detail": api(REVISION, GET=READERS),
+    "api:route-revision-put": api(REVISION, POST=to(ADMINS_AND_ENGINEERS, {"reason": "It was better."})),
 }
 
 _RUN_SERVICE = frozenset({"developer", "scientist", "owner", "service_admin"})
@@ -677,6 +682,7 @@ PAGES: dict[str, Row] = {
         GET=ADMINS_AND_ENGINEERS,
         POST=to(ADMINS_AND_ENGINEERS, {"name": "Other", "strategy": "cost", "shadow_percent": "0"}),
     ),
+    "gateway:route-revision-put": page(REVISION_PK, POST=ADMINS_AND_ENGINEERS),
     "gateway:route-simulate": page(ROUTE_PK, POST=Act(BUILDERS_AND_STAFF, audited=False)),
     "gateway:health": page(GET=STAFF),
     "gateway:route-delete": page(ROUTE_PK, POST=ADMINS_AND_ENGINEERS),

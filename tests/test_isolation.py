@@ -206,9 +206,11 @@ def _furnish(
         actor=actor, tenant=tenant, project=project, amount_picousd=10**12, thresholds=[50]
     ).pk
     kinds["grant"] = registry.grant_access(actor=OPERATOR, tenant=tenant, project=project, model=model).pk
-    kinds["route"] = gateway.create_route(
+    route = gateway.create_route(
         actor=OPERATOR, tenant=tenant, slug=f"route-{word}", name=f"Route {word}", description=word
-    ).pk
+    )
+    gateway.update_route(actor=OPERATOR, route=route, strategy="weighted", message=f"Said {word}")
+    kinds["route"] = route.pk
     kinds["audit"] = AuditEntry.objects.for_tenant(tenant).order_by("-sequence")[0].sequence
     kinds["request"] = ("a" if word == "own" else "b") * 32
     now = timezone.now() - timedelta(hours=1)

@@ -38,7 +38,7 @@ from apps.evaluation.models import (
     SignOff,
     Upload,
 )
-from apps.gateway.models import RequestLog, Route, RouteTarget, UsageRollup
+from apps.gateway.models import RequestLog, Route, RouteRevision, RouteTarget, UsageRollup
 from apps.models.models import AccessGrant, Endpoint, Model, Price, Provider
 from apps.playground.models import Answer, Conversation, Feedback, SavedExample, Turn, Vote
 from apps.prompts.models import Prompt, PromptVersion, Publication, Release, ReleaseShare
@@ -222,6 +222,29 @@ def routes_of_tenant(cast: Cast, count: int) -> None:
             for route, endpoint in zip(Route.objects.for_tenant(cast.claims), Endpoint.objects.all(), strict=False)
         ]
     )
+
+
+def revised(cast: Cast) -> Route:
+    found = Route.objects.for_tenant(cast.claims).filter(slug="revised").first()
+    return found or Route.objects.create(tenant=cast.claims, slug="revised", name="Revised")
+
+
+def revisions_of_route(cast: Cast, count: int) -> None:
+    """Of one route that is still there with the 300."""
+    route = revised(cast)
+    people = users(count)
+    RouteRevision.objects.unscoped("test").filter(route=route).delete()
+    target = {
+        "to": "A", "model": "a", "endpoint": None, "purpose": "normal",
+        "position": 0, "weight": 1, "condition": "", "arm": "",
+    }  # fmt: skip
+    rows = [
+        RouteRevision(
+            route=route, number=n + 1, strategy="priority", sticky=False, author=people[n], targets=[target] * (n % 40)
+        )
+        for n in range(count)
+    ]
+    RouteRevision.objects.bulk_create(rows)
 
 
 def conversations(cast: Cast, count: int) -> None:
@@ -506,6 +529,8 @@ LISTS: dict[str, Builder] = {
     "api:usage-series": usage,
     "api:request-list": requests,
     "api:route-list": routes_of_tenant,
+    "api:route-revision-list": revisions_of_route,
+    "gateway:route-detail": revisions_of_route,
     "tenants:key-list": keys,
     "tenants:project-list": projects,
     "tenants:member-list": members,
@@ -573,6 +598,8 @@ def test_a_list_costs_the_same_with_3_and_300_rows(cast: Cast, name: str, part: 
         arguments = {"tenant": "claims", "dataset": "d0"}
     if name in {"api:monitor-check-list", "evaluation:monitor-detail"}:
         arguments = {"tenant": "claims", "monitor": "first"}
+    if name in {"api:route-revision-list", "gateway:route-detail"}:
+        arguments = {"id" if name.startswith("api:") else "pk": str(revised(cast).pk)}
     if name.endswith(":sweep-detail"):
         arguments = {"id": "sweep"} if name.startswith("api:") else {"sweep": "sweep"}
     if name == "evaluation:red-team-report":
@@ -612,7 +639,7 @@ def _forget(cast: Cast) -> None:
         Prompt.objects.unscoped("test"),
         Conversation.objects.unscoped("test"),
         SavedExample.objects.unscoped("test"),
-        Route.objects.unscoped("test"),
+        Route.objects.unscoped("test").exclude(slug="revised"),
         UsageRollup.objects.unscoped("test"),
         RequestLog.objects.unscoped("test"),
         Price.objects.all(),

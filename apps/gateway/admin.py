@@ -13,7 +13,9 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from apps.gateway import services
-from apps.gateway.models import RequestLog, Route, RouteTarget, UsageRecord, UsageRollup
+from apps.gateway.models import RequestLog, Route, RouteRevision, RouteTarget, UsageRecord, UsageRollup
+from apps.gateway.routing.sharing import COLUMNS
+from apps.gateway.types import Guard
 from apps.tenants.access import Actor
 from apps.tenants.admin_base import LobbyModelAdmin, ReadOnlyAdmin, counted, usd
 
@@ -59,9 +61,9 @@ class _RoutingAdmin(LobbyModelAdmin[Any]):
 @admin.register(Route)
 class RouteAdmin(_RoutingAdmin):
     list_display: ClassVar[list[str]] = [
-        "slug", "name", "tenant", "strategy", "sticky", "hedge_after_ms", "shadow_percent", "is_enabled",
+        "slug", "name", "tenant", "strategy", "sticky", "hedge_after_ms", "shadow_percent", "is_enabled", "guard",
     ]  # fmt: skip
-    list_filter: ClassVar[list[str]] = ["strategy", "is_enabled", "tenant"]
+    list_filter: ClassVar[list[str]] = ["strategy", "is_enabled", "guard", "tenant"]
     list_select_related: ClassVar[list[str]] = ["tenant"]
     search_fields: ClassVar[list[str]] = ["slug", "name", "tenant__slug"]
     autocomplete_fields: ClassVar[list[str]] = ["tenant"]
@@ -74,16 +76,42 @@ class RouteAdmin(_RoutingAdmin):
         return ["tenant", "slug", *self._facts]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ["tenant", "slug"] if obj else []
+        if obj is None:
+            return []
+        # How a guarded route shares its requests is proposed on its page.
+        return ["tenant", "slug"] if obj.guard == Guard.NONE else ["tenant", "slug", *COLUMNS]
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Its revisions go with it, though nobody deletes them by themselves."""
+        objects, counts, needed, protected = super().get_deleted_objects(objs, request)
+        return objects, counts, needed - {RouteRevision._meta.verbose_name}, protected
 
     def create(self, actor: Actor, form: Any) -> Route:
         return services.create_route(actor=actor, **form.cleaned_data)
 
     def update(self, actor: Actor, row: Route, form: Any) -> Route:
-        return services.update_route(actor=actor, route=row, **form.cleaned_data)
+        return services.update_route(actor=actor, route=row, **form.cleaned_data).route
 
     def remove(self, actor: Actor, row: Route) -> None:
         services.delete_route(actor=actor, route=row)
+
+
+@admin.register(RouteRevision)
+class RouteRevisionAdmin(ReadOnlyAdmin[RouteRevision]):
+    """What a route was told to do, one after the other. Put in force on the route's page."""
+
+    view_action = "registry.view"
+    list_display: ClassVar[list[str]] = [
+        "route",
+        "number",
+        "strategy",
+        "message",
+        "author",
+        "created_at",
+        "in_force_at",
+    ]
+    list_select_related: ClassVar[list[str]] = ["route", "author"]
+    search_fields: ClassVar[list[str]] = ["route__slug", "route__name", "message"]
 
 
 @admin.register(RouteTarget)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -12,7 +11,16 @@ from apps.gateway import services
 from apps.gateway.models import Route
 from apps.gateway.routing import selectors
 from apps.gateway.routing.simulation import simulate
-from apps.gateway.serializers import NewRoute, RouteChanges, RouteOut, Simulation, SimulationOut
+from apps.gateway.serializers import (
+    NewRevision,
+    NewRoute,
+    Putting,
+    RevisionOut,
+    RouteChanges,
+    RouteOut,
+    Simulation,
+    SimulationOut,
+)
 from apps.gateway.services import TargetSpec
 from apps.gateway.types import Strategy
 from apps.models import selectors as registry
@@ -31,6 +39,11 @@ class RouteFilters(Filters):
     tenant = TextFilter("tenant__slug")
     strategy = ChoiceFilter(choices=Strategy.choices)
     is_enabled = FlagFilter()
+
+
+class RevisionFilters(Filters):
+    orderings = ("number",)
+    default_ordering = "-number"
 
 
 class _RouteView(ApiView):
@@ -91,22 +104,75 @@ class RouteDetail(_RouteView):
         request=RouteChanges,
         response=RouteOut,
         errors=NOT_FOUND | CONFLICT,
-        description="In force within a second, without a restart. `targets` replaces all of them.",
+        description="In force within a second, without a restart. `targets` replaces all of them. A guarded route's"
+        " targets and strategy are `proposed`, and in force once its gate has let them through.",
     )
     def patch(self, request: Request, id: int) -> Response:
         row = selectors.get_route_for(self.actor, id)
         body = self.body(RouteChanges)
-        targets = self.targets(body)
-        with transaction.atomic():
-            row = services.update_route(actor=self.actor, route=row, **body)
-            if targets is not None:
-                services.set_targets(actor=self.actor, route=row, targets=targets)
+        services.update_route(actor=self.actor, route=row, targets=self.targets(body), **body)
         return self.route(row)
 
     @operation("delete-route", "Delete a route", tag=ROUTES, status=204, errors=NOT_FOUND)
     def delete(self, request: Request, id: int) -> Response:
         services.delete_route(actor=self.actor, route=selectors.get_route_for(self.actor, id))
         return no_content()
+
+
+class RevisionList(_RouteView):
+    @operation(
+        "list-route-revisions",
+        "List a route's revisions",
+        tag=ROUTES,
+        response=RevisionOut,
+        filters=RevisionFilters,
+        paged=True,
+        errors=NOT_FOUND,
+        description="What it was told to do, one after the other.",
+    )
+    def get(self, request: Request, id: int) -> Response:
+        return self.page(selectors.revisions_for(self.actor, id), RevisionOut, RevisionFilters)
+
+    @operation(
+        "save-route-revision",
+        "Save a route's revision",
+        tag=ROUTES,
+        request=NewRevision,
+        response=RevisionOut,
+        status=201,
+        errors=NOT_FOUND | CONFLICT,
+        description="In force at once, or proposed where the route is guarded; `state` tells. Where a revision says the"
+        " very same, it is that one.",
+    )
+    def post(self, request: Request, id: int) -> Response:
+        row = selectors.get_route_for(self.actor, id)
+        body = self.body(NewRevision)
+        saved = services.update_route(actor=self.actor, route=row, targets=self.targets(body), **body)
+        revision = saved.proposed or saved.route.revision
+        assert revision is not None
+        return self.shown(RevisionOut, selectors.get_revision_for(self.actor, id, revision.number), 201)
+
+
+class RevisionDetail(ApiView):
+    @operation("get-route-revision", "Get a route's revision", tag=ROUTES, response=RevisionOut, errors=NOT_FOUND)
+    def get(self, request: Request, id: int, number: int) -> Response:
+        return self.shown(RevisionOut, selectors.get_revision_for(self.actor, id, number))
+
+
+class RevisionPutting(ApiView):
+    @operation(
+        "put-route-revision-in-force",
+        "Put a revision in force",
+        tag=ROUTES,
+        request=Putting,
+        response=RevisionOut,
+        errors=NOT_FOUND | CONFLICT,
+        description="Within a second. Of a guarded route one that was in force before: others are for its gate.",
+    )
+    def post(self, request: Request, id: int, number: int) -> Response:
+        revision = selectors.get_revision_for(self.actor, id, number)
+        services.put_in_force(actor=self.actor, revision=revision, **self.body(Putting))
+        return self.shown(RevisionOut, selectors.get_revision_for(self.actor, id, number))
 
 
 class RouteSimulation(ApiView):

@@ -11,5 +11,12 @@ urlpatterns = [
     path("requests/<str:id>", api.RequestDetail.as_view(), name="request-detail"),
     path("routes", api_routes.RouteList.as_view(), name="route-list"),
     path("routes/<int:id>", api_routes.RouteDetail.as_view(), name="route-detail"),
+    path("routes/<int:id>/revisions", api_routes.RevisionList.as_view(), name="route-revision-list"),
+    path("routes/<int:id>/revisions/<int:number>", api_routes.RevisionDetail.as_view(), name="route-revision-detail"),
+    path(
+        "routes/<int:id>/revisions/<int:number>/in-force",
+        api_routes.RevisionPutting.as_view(),
+        name="route-revision-put",
+    ),
     path("routes/<int:id>/simulate", api_routes.RouteSimulation.as_view(), name="route-simulate"),
 ]

@@ -370,6 +370,8 @@ def _decided(plan: Plan, selection: Selection, asking: Asking) -> dict[str, Any]
     assert plan.route is not None
     route = plan.route
     facts: dict[str, Any] = {"slug": route.slug, "name": route.name, "strategy": route.strategy.value}
+    if route.revision:
+        facts["revision"] = route.revision
     if route.sticky:
         facts["sticky"] = True
     if selection.arm:

@@ -11,7 +11,8 @@ from django.http import QueryDict
 
 from apps.gateway.models import Route, RouteTarget
 from apps.gateway.services import TargetSpec
-from apps.gateway.services.routes import HEAVIEST, LONGEST_HEDGE_MS, SHORTEST_HEDGE_MS, clean_condition
+from apps.gateway.services.routes import LONGEST_HEDGE_MS, SHORTEST_HEDGE_MS
+from apps.gateway.services.targets import HEAVIEST, clean_condition
 from apps.gateway.types import Purpose, Strategy
 from apps.models.models import Endpoint, Model
 from apps.tenants.errors import DomainError
@@ -49,6 +50,12 @@ class RouteForm(forms.Form):
         help_text="Of its requests, so many also go to the shadow target. Its answers are never used.",
     )
     is_enabled = forms.BooleanField(label="In use", required=False, initial=True)
+    message = forms.CharField(
+        label="What changed, and why",
+        max_length=300,
+        required=False,
+        help_text="Stays with the revision in the route's history.",
+    )
 
     def __init__(self, data: Any = None, *, route: Route | None = None, scopes: list[tuple[str, str]]) -> None:
         initial = {} if route is None else {name: getattr(route, name) for name in _FACTS}
@@ -56,7 +63,9 @@ class RouteForm(forms.Form):
         self.fields["scope"].choices = scopes  # type: ignore[attr-defined]
         if route is not None:
             del self.fields["slug"], self.fields["scope"]
-        elif len(scopes) == 1:
+            return
+        del self.fields["message"]
+        if len(scopes) == 1:
             self.fields["scope"].widget = forms.HiddenInput()
             self.fields["scope"].initial = scopes[0][0]
 

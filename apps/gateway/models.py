@@ -10,9 +10,9 @@ from typing import Any
 
 from django.db import models
 
-from apps.gateway.types import Outcome, Purpose, Strategy, UsageStatus
+from apps.gateway.types import Guard, Outcome, Purpose, RevisionState, Strategy, UsageStatus
 from apps.models.models import Endpoint, Model
-from apps.tenants.models import Tenant
+from apps.tenants.models import Tenant, User
 from apps.tenants.scoping import TenantScopedManager
 
 
@@ -36,6 +36,25 @@ class Route(models.Model):
         default=0, help_text="Of its requests, how many go to the shadow target, too."
     )
     is_enabled = models.BooleanField(default=True)
+    guard = models.CharField(
+        max_length=10, choices=Guard.choices, default=Guard.NONE, help_text="Set by its evaluation plan."
+    )
+    revision = models.ForeignKey(
+        "RouteRevision",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="That is in force.",
+    )
+    proposed = models.ForeignKey(
+        "RouteRevision",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="The newest that waits to be in force.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     # The platform's routes are nobody's tenant's: the selectors add them.
@@ -85,6 +104,62 @@ class RouteTarget(models.Model):
 
     def __str__(self) -> str:
         return str(self.endpoint or self.model)
+
+
+class RouteRevision(models.Model):
+    """How a route shared its requests, as somebody saved it; it never changes. The route's own columns and targets are
+    those of the one in force. A guarded route's can be called by name: ``slug@3``."""
+
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    strategy = models.CharField(max_length=20, choices=Strategy.choices)
+    sticky = models.BooleanField()
+    hedge_after_ms = models.PositiveIntegerField(null=True, blank=True)
+    targets = models.JSONField(default=list, blank=True, help_text="Sharing.targets, in the order of positions.")
+    parent = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="What was in force when it was saved.",
+    )
+    message = models.CharField(max_length=300, blank=True, help_text="What changed, and why.")
+    author = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    author_label = models.CharField(max_length=254, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    in_force_at = models.DateTimeField(null=True, blank=True, help_text="When it last came in force; empty: never yet.")
+
+    objects = TenantScopedManager(view="route.view", tenant="route__tenant_id")
+
+    class Meta:
+        ordering = ["route", "-number"]
+        constraints = [models.UniqueConstraint(fields=["route", "number"], name="route_revision_number")]
+
+    def __str__(self) -> str:
+        return f"revision {self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("A revision never changes: save a new one.")
+        super().save(*args, **kwargs)
+
+    @property
+    def author_name(self) -> str:
+        return str(self.author) if self.author_id and self.author else self.author_label
+
+    @property
+    def called(self) -> str:
+        """Its name in calls."""
+        return f"{self.route.slug}@{self.number}"
+
+    @property
+    def state(self) -> RevisionState:
+        if self.pk == self.route.revision_id:
+            return RevisionState.IN_FORCE
+        if self.pk == self.route.proposed_id:
+            return RevisionState.PROPOSED
+        return RevisionState.DROPPED if self.in_force_at is None else RevisionState.PAST
 
 
 def _reference(to: str, **options: Any) -> Any:

@@ -10,8 +10,9 @@ from rest_framework import serializers
 from apps.gateway.routing.conditions import MAX_LENGTH
 from apps.gateway.routing.selectors import model_of
 from apps.gateway.selectors import attempts_of
-from apps.gateway.services.routes import HEAVIEST, LAST_POSITION, LONGEST_HEDGE_MS, SHORTEST_HEDGE_MS
-from apps.gateway.types import Outcome, Purpose, Strategy, UsageStatus
+from apps.gateway.services.routes import LONGEST_HEDGE_MS, SHORTEST_HEDGE_MS
+from apps.gateway.services.targets import HEAVIEST, LAST_POSITION
+from apps.gateway.types import Guard, Outcome, Purpose, RevisionState, Strategy, UsageStatus
 from apps.tenants.rest.fields import Choice, Flag, Input, Moment, Output, Text, UsdOut, Whole
 from apps.tenants.serializers import PROJECT
 
@@ -166,7 +167,16 @@ class RouteOut(Output):
     shadow_percent = serializers.IntegerField()
     is_enabled = serializers.BooleanField()
     targets = serializers.SerializerMethodField(help_text="Null: the platform's, whose staff alone see them.")
+    guard = serializers.ChoiceField(Guard.choices, help_text="What a change of its targets has to pass.")
+    revision = serializers.SerializerMethodField(help_text="The number of the one in force.")
+    proposed = serializers.SerializerMethodField(help_text="Of the newest that waits to be in force; null: none.")
     created_at = Moment()
+
+    def get_revision(self, row: Any) -> int | None:
+        return None if row.revision is None else row.revision.number
+
+    def get_proposed(self, row: Any) -> int | None:
+        return None if row.proposed is None else row.proposed.number
 
     def get_tenant(self, row: Any) -> str | None:
         return None if row.tenant is None else str(row.tenant.slug)
@@ -197,6 +207,56 @@ class RouteChanges(Input):
     shadow_percent = Whole(min_value=0, max_value=100, required=False)
     is_enabled = Flag(required=False)
     targets = NewTarget(many=True, required=False, help_text="In the place of those there are.")
+    message = Text(max_length=300, allow_blank=True, required=False, help_text="What changed, and why.")
+
+
+class TermsOut(Output):
+    """A target of a revision, as it was."""
+
+    to = serializers.CharField(help_text="What it was called.")
+    model = serializers.CharField(help_text="The name of the model that it serves.")
+    endpoint = serializers.IntegerField(allow_null=True, help_text="Null: all of the model's.")
+    purpose = serializers.ChoiceField(Purpose.choices)
+    position = serializers.IntegerField()
+    weight = serializers.IntegerField()
+    condition = serializers.CharField()
+    arm = serializers.CharField()
+
+
+class RevisionOut(Output):
+    """How a route shares its requests. It never changes."""
+
+    number = serializers.IntegerField()
+    state = serializers.ChoiceField(RevisionState.choices)
+    called = serializers.CharField(help_text="What to put in `model` to call it, while the route is guarded.")
+    strategy = serializers.ChoiceField(Strategy.choices)
+    sticky = serializers.BooleanField()
+    hedge_after_ms = serializers.IntegerField(allow_null=True)
+    targets = TermsOut(many=True)
+    after = serializers.SerializerMethodField(help_text="The number of the one that was in force when it was saved.")
+    message = serializers.CharField()
+    author = serializers.CharField(source="author_name")
+    created_at = Moment()
+    in_force_at = Moment(allow_null=True, help_text="When it last came in force; null: never yet.")
+
+    def get_after(self, row: Any) -> int | None:
+        return None if row.parent is None else row.parent.number
+
+
+class NewRevision(Input):
+    """What is left out is as in the one in force."""
+
+    targets = NewTarget(many=True, required=False)
+    strategy = Choice(Strategy.choices, required=False)
+    sticky = Flag(required=False)
+    hedge_after_ms = Whole(
+        min_value=SHORTEST_HEDGE_MS, max_value=LONGEST_HEDGE_MS, allow_null=True, required=False, help_text="Null: off."
+    )
+    message = Text(max_length=300, allow_blank=True, required=False, help_text="What changed, and why.")
+
+
+class Putting(Input):
+    reason = Text(max_length=500, allow_blank=True, required=False)
 
 
 class Simulation(Input):

@@ -255,6 +255,8 @@ class Snapshot:
     limits: dict[int, tuple[LimitFacts, ...]] = field(repr=False)  # by tenant id
     budgets: dict[int, tuple[BudgetFacts, ...]] = field(repr=False)  # by tenant id
     routes: dict[tuple[int, str], RouteFacts] = field(default_factory=dict, repr=False)  # by tenant (0: none) and slug
+    # Guarded routes' revisions, by tenant and name (slug@3): to be called, but in no list.
+    revisions: dict[tuple[int, str], RouteFacts] = field(default_factory=dict, repr=False)
     projects: dict[int, ProjectFacts] = field(default_factory=dict, repr=False)
     prompts: dict[tuple[int, str], PromptFacts] = field(default_factory=dict, repr=False)  # by tenant id and slug
     _plans: dict[tuple[int, int, int, str], Plan] = field(default_factory=dict, repr=False)

@@ -16,7 +16,8 @@ from apps.gateway.models import Route, RouteTarget
 from apps.gateway.routing.conditions import Check, ConditionError, compile_condition
 from apps.gateway.routing.facts import RequestFacts
 from apps.gateway.routing.plans import RouteFacts, TargetFacts
-from apps.gateway.routing.selectors import model_of
+from apps.gateway.routing.selectors import callable_revisions, model_of
+from apps.gateway.routing.sharing import Sharing
 from apps.gateway.snapshot import (
     BudgetFacts,
     EndpointFacts,
@@ -86,6 +87,7 @@ def _read(version: int) -> Snapshot:
         budgets=_budgets(tenants),
         prompts=read_prompts(),
         routes=_routes(),
+        revisions=_revisions(),
         projects=projects,
     )
 
@@ -267,9 +269,41 @@ def _routes() -> dict[tuple[int, str], RouteFacts]:
             hedge_after=None if route.hedge_after_ms is None else route.hedge_after_ms / 1000,
             shadow_share=route.shadow_percent / 100,
             targets=tuple(targets[route.pk]),
+            revision=0 if route.revision is None else route.revision.number,
         )
-        for route in Route.objects.unscoped(WHY).filter(is_enabled=True)
+        for route in Route.objects.unscoped(WHY).filter(is_enabled=True).select_related("revision")
     }
+
+
+def _revisions() -> dict[tuple[int, str], RouteFacts]:
+    found = {}
+    for row in callable_revisions(WHY):
+        sharing, route = Sharing.of_revision(row), row.route
+        found[route.tenant_id or 0, row.called] = RouteFacts(
+            id=route.pk,
+            slug=route.slug,
+            name=route.name,
+            tenant_id=route.tenant_id or 0,
+            strategy=Strategy(sharing.strategy),
+            sticky=sharing.sticky,
+            hedge_after=None if sharing.hedge_after_ms is None else sharing.hedge_after_ms / 1000,
+            shadow_share=0.0,  # what is tried out is mirrored nowhere
+            targets=tuple(
+                TargetFacts(
+                    id=number,
+                    model=each.model,
+                    endpoint_id=each.endpoint or 0,
+                    purpose=Purpose(each.purpose),
+                    position=each.position,
+                    weight=each.weight,
+                    condition=_condition(each.condition),
+                    arm=each.arm,
+                )
+                for number, each in enumerate(sharing.targets, 1)
+            ),
+            revision=row.number,
+        )
+    return found
 
 
 @lru_cache(maxsize=4096)

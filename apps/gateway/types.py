@@ -45,6 +45,21 @@ class Strategy(models.TextChoices):
         return False
 
 
+class Guard(models.TextChoices):
+    """What stands between a change of a route's targets and their being in force."""
+
+    NONE = "none", "Nothing: changes are in force at once"
+    ADVICE = "advice", "Changes are proposed; people put them in force"
+    GATE = "gate", "Changes are proposed; their gate puts them in force"
+
+
+class RevisionState(models.TextChoices):
+    IN_FORCE = "in_force", "In force"
+    PROPOSED = "proposed", "Proposed"
+    PAST = "past", "Was in force"
+    DROPPED = "dropped", "Never in force"
+
+
 class Purpose(models.TextChoices):
     """What a route's target is for."""
 

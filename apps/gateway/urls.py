@@ -15,6 +15,7 @@ urlpatterns = [
     path("routes/<int:pk>/", routes.route_detail, name="route-detail"),
     path("routes/<int:pk>/edit/", routes.route_edit, name="route-edit"),
     path("routes/<int:pk>/simulate/", routes.route_simulate, name="route-simulate"),
+    path("routes/<int:pk>/revisions/<int:number>/in-force/", routes.revision_put, name="route-revision-put"),
     path("routes/<int:pk>/delete/", routes.route_delete, name="route-delete"),
     path("requests/", requests.request_list, name="request-list"),
     path("requests/<str:request_id>/", requests.request_detail, name="request-detail"),

@@ -78,6 +78,7 @@ STATES: Mapping[str, State] = {
             "better",
             "done",
             "calm",
+            "in_force",
         ),
         State("ok", "circle-check"),
     ),
@@ -121,7 +122,7 @@ STATES: Mapping[str, State] = {
         State("danger", "circle-x"),
     ),
     **dict.fromkeys(
-        ("revoked", "expired", "retired", "offboarded", "inactive", "disabled", "ended", "new"),
+        ("revoked", "expired", "retired", "offboarded", "inactive", "disabled", "ended", "new", "dropped"),
         State("muted", "circle-slash"),
     ),
 }

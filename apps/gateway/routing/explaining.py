@@ -28,6 +28,8 @@ def route_words(why: Mapping[str, Any], candidates: Sequence[str]) -> tuple[str,
     if not candidates:
         title = f"Route {route['slug']} found nobody to ask"
     notes = []
+    if isinstance(route.get("revision"), int):
+        notes.append(f"By its revision {route['revision']}.")
     if route.get("arm"):
         notes.append(f"Arm {route['arm']} of its comparison.")
     if route.get("sticky"):

@@ -55,6 +55,7 @@ class RouteFacts:
     hedge_after: float | None  # seconds
     shadow_share: float  # 0 to 1
     targets: tuple[TargetFacts, ...]
+    revision: int = 0  # its number; 0 where none is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,10 @@ class Plan:
 def make_plan(snapshot: Snapshot, principal: Principal, slug: str) -> Plan:
     """Raises ``ModelNotFound``, alike for what is unknown and what is forbidden."""
     route = snapshot.routes.get((principal.tenant.id, slug)) or snapshot.routes.get((0, slug))
+    if route is None:
+        route = snapshot.revisions.get((principal.tenant.id, slug))
     if route is not None:
-        return _RoutePlan(snapshot, principal, route).make()
+        return _RoutePlan(snapshot, principal, route, slug).make()
     model = snapshot.models.get(slug)
     if model is None or (principal.models is not None and slug not in principal.models):
         raise not_found(slug)
@@ -201,9 +204,10 @@ def _is_capped(covering: Iterable[LimitFacts], budgets: Iterable[BudgetFacts]) -
 
 
 class _RoutePlan:
-    """The making of one route's plan."""
+    """The making of one route's plan. ``called`` is its slug, or a revision's name: limits and keys name the slug."""
 
-    def __init__(self, snapshot: Snapshot, principal: Principal, route: RouteFacts) -> None:
+    def __init__(self, snapshot: Snapshot, principal: Principal, route: RouteFacts, called: str) -> None:
+        self._called = called
         self._snapshot = snapshot
         self._principal = principal
         self._route = route
@@ -261,7 +265,7 @@ class _RoutePlan:
             for purpose, rows in found.items()
         }
         return Plan(
-            slug=route.slug,
+            slug=self._called,
             model=model,
             grant_ends_at=None,  # each candidate has its own
             licence_accepted=True,
@@ -290,7 +294,7 @@ class _RoutePlan:
                 return model
         if self._unlicensed is not None:
             raise licence_not_accepted(self._principal.tenant, self._unlicensed)
-        raise not_found(self._route.slug)
+        raise not_found(self._called)
 
 
 def not_found(slug: str) -> ModelNotFound:

@@ -6,16 +6,17 @@ condition may name another tenant.
 
 from __future__ import annotations
 
-from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 
-from apps.gateway.models import Route, RouteTarget
-from apps.gateway.types import Purpose
+from apps.gateway.models import Route, RouteRevision, RouteTarget
+from apps.gateway.types import Guard, Purpose
 from apps.models.models import Model
 from apps.tenants.access import Actor, can
 from apps.tenants.errors import NotFound
 from apps.tenants.models import Tenant
 
 WHY = "the platform's own routes"
+CALLABLE_REVISIONS = 20  # of one guarded route, besides the one in force
 
 
 def routes_for(actor: Actor) -> QuerySet[Route]:
@@ -34,7 +35,8 @@ def routes_for(actor: Actor) -> QuerySet[Route]:
     else:
         targets = targets.filter(route__tenant__isnull=False)
     rows = rows.annotate(shows_targets=ExpressionWrapper(shows, output_field=BooleanField()))
-    return rows.select_related("tenant").prefetch_related(Prefetch("targets", queryset=targets))
+    rows = rows.select_related("tenant", "revision", "proposed")
+    return rows.prefetch_related(Prefetch("targets", queryset=targets))
 
 
 def callable_routes_for(actor: Actor, tenant: Tenant, models: QuerySet[Model]) -> list[Route]:
@@ -51,6 +53,50 @@ def callable_routes_for(actor: Actor, tenant: Tenant, models: QuerySet[Model]) -
     for route in rows.order_by(F("tenant").asc(nulls_last=True), "slug"):
         named.setdefault(route.slug, route)
     return sorted(named.values(), key=lambda route: route.name.lower())
+
+
+def revisions_of(route: Route) -> QuerySet[RouteRevision]:
+    """Newest first. ``route`` was reached for the actor, who may read its targets."""
+    rows = RouteRevision.objects.unscoped("of a route reached for the actor").filter(route=route)
+    return rows.select_related("route", "author", "parent").order_by("-number")
+
+
+def revisions_for(actor: Actor, pk: int) -> QuerySet[RouteRevision]:
+    """None of a route whose targets are not for the actor to know."""
+    route = get_route_for(actor, pk)
+    return revisions_of(route) if _shows(route) else revisions_of(route).none()
+
+
+def get_revision_for(actor: Actor, pk: int, number: int) -> RouteRevision:
+    """Of a route whose targets the actor may read."""
+    route = get_route_for(actor, pk)
+    revision = revisions_of(route).filter(number=min(number, 2**31 - 1)).first() if _shows(route) else None
+    if revision is None:
+        raise NotFound(f"{route.name} has no revision {number}.")
+    revision.route = route
+    return revision
+
+
+def callable_revisions(why: str) -> QuerySet[RouteRevision]:
+    """Guarded routes' revisions that the gateway knows by name: the one in force, and the newest."""
+    newest = RouteRevision.objects.unscoped(why).filter(route=OuterRef("route")).order_by("-number").values("number")
+    rows = RouteRevision.objects.unscoped(why).select_related("route")
+    rows = rows.filter(route__is_enabled=True, route__tenant__isnull=False).exclude(route__guard=Guard.NONE)
+    rows = rows.annotate(newest=Subquery(newest[:1]))
+    return rows.filter(Q(pk=F("route__revision")) | Q(number__gt=F("newest") - CALLABLE_REVISIONS))
+
+
+def callable_revision(tenant: Tenant, called: str) -> RouteRevision | None:
+    """By its name in calls, such as ``claims-default@3``."""
+    slug, _, number = called.rpartition("@")
+    if not slug or not (number.isascii() and number.isdigit()) or len(number) > 9:
+        return None
+    rows = callable_revisions("of the tenant that calls").filter(route__tenant=tenant, route__slug=slug)
+    return rows.filter(number=int(number)).first()
+
+
+def _shows(route: Route) -> bool:
+    return bool(route.shows_targets)  # type: ignore[attr-defined]
 
 
 def get_route_for(actor: Actor, pk: int) -> Route:

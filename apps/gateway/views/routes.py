@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -15,23 +14,25 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.gateway import services
 from apps.gateway.forms import RouteForm, TargetRow, rows_of, with_blanks
-from apps.gateway.models import Route, RouteTarget
+from apps.gateway.models import Route, RouteRevision, RouteTarget
 from apps.gateway.routing import selectors
 from apps.gateway.routing.facts import FACTS
 from apps.gateway.routing.health_selectors import health_on_route
+from apps.gateway.routing.sharing import Sharing
 from apps.gateway.routing.simulation import simulate
 from apps.gateway.services import TargetSpec
-from apps.gateway.types import Purpose, Strategy
+from apps.gateway.types import Guard, Purpose, RevisionState, Strategy
 from apps.gateway.views.health import EndpointLine, lines_of
 from apps.models import selectors as registry
 from apps.models.models import Endpoint, Model
 from apps.tenants.access import can, require
-from apps.tenants.errors import Conflict, DomainError
+from apps.tenants.errors import Conflict, DomainError, Invalid
 from apps.tenants.models import Tenant
 from apps.tenants.snippets import chat_snippets
 from apps.tenants.views.requests import Here, page_of, sorted_by, tenant_page
 
 ORDERS = {"name": "name", "slug": "slug", "created": "created_at"}
+SHOWN_REVISIONS = 30
 MANY_CHOICES = 5  # from then on one searches
 PLATFORM, OWN = "platform", "tenant"
 STRATEGIES = {
@@ -42,6 +43,19 @@ STRATEGIES = {
     Strategy.COST: "The cheapest for this request.",
     Strategy.CONDITIONS: "Those whose condition holds, in order; then those without one.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRevision:
+    """``may_put``: that it be in force is for the reader to say."""
+
+    revision: RouteRevision
+    sharing: Sharing
+    may_put: bool
+
+    @property
+    def strategy(self) -> str:
+        return Strategy(self.sharing.strategy).label
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,7 @@ def route_detail(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
         "others": [target for target in targets if target.purpose != Purpose.NORMAL],
         "shows_targets": route.shows_targets,  # type: ignore[attr-defined]
         "may_manage": _may_manage(here, route),
+        "revisions": _history(here, route),
         "tabs": chat_snippets(base_url=settings.GATEWAY_PUBLIC_URL, key="$LOBBY_API_KEY", model=route.slug),
     }
     return render(request, "gateway/route_detail.html", context)
@@ -128,13 +143,24 @@ def route_edit(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
         specs = _specs(here, route.tenant, rows)
         if specs is not None:
             try:
-                with transaction.atomic():
-                    services.update_route(actor=here.actor, route=route, **form.facts())
-                    services.set_targets(actor=here.actor, route=route, targets=specs)
+                saved = services.update_route(
+                    actor=here.actor,
+                    route=route,
+                    targets=specs,
+                    message=form.cleaned_data["message"],
+                    **form.facts(),
+                )
             except DomainError as error:
                 _refuse(form, error)
             else:
-                messages.success(request, f"{route.slug} is changed, in force within a second.")
+                if saved.proposed is None:
+                    messages.success(request, f"{route.slug} is changed, in force within a second.")
+                else:
+                    messages.success(
+                        request,
+                        f"Revision {saved.proposed.number} is proposed. {route.slug} answers as before until it is in"
+                        " force.",
+                    )
                 return redirect("gateway:route-detail", route.pk)
     return _form_page(request, here, form, rows, route)
 
@@ -144,9 +170,28 @@ def route_edit(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
 def route_delete(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
     route = selectors.get_route_for(here.actor, pk)
     _require_manage(here, route)
-    services.delete_route(actor=here.actor, route=route)
+    try:
+        services.delete_route(actor=here.actor, route=route)
+    except Conflict as error:
+        messages.error(request, f"{error} {error.remedy}".strip())
+        return redirect("gateway:route-detail", route.pk)
     messages.success(request, f"{route.slug} is deleted. Whoever calls it is told that there is no such model.")
     return redirect("gateway:route-list")
+
+
+@require_POST
+@tenant_page
+def revision_put(request: HttpRequest, here: Here, pk: int, number: int) -> HttpResponse:
+    """Puts a revision in force: again, or for the first time."""
+    revision = selectors.get_revision_for(here.actor, pk, number)
+    _require_manage(here, revision.route)
+    try:
+        services.put_in_force(actor=here.actor, revision=revision, reason=request.POST.get("reason", ""))
+    except (Conflict, Invalid) as error:
+        messages.error(request, f"{error} {error.remedy}".strip())
+    else:
+        messages.success(request, f"Revision {number} is in force within a second.")
+    return redirect("gateway:route-detail", pk)
 
 
 @require_POST
@@ -176,6 +221,19 @@ def route_simulate(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
         except Conflict as error:
             context["refusal"] = str(error)
     return render(request, "gateway/_route_simulation.html", context)
+
+
+def _history(here: Here, route: Route) -> list[ShownRevision]:
+    if not route.shows_targets:  # type: ignore[attr-defined]
+        return []
+    manages = _may_manage(here, route)
+    shown = []
+    for revision in selectors.revisions_of(route)[:SHOWN_REVISIONS]:
+        revision.route = route
+        by_hand = route.guard != Guard.GATE or revision.in_force_at is not None
+        may_put = manages and by_hand and revision.state != RevisionState.IN_FORCE
+        shown.append(ShownRevision(revision, Sharing.of_revision(revision), may_put))
+    return shown
 
 
 def _count(text: str) -> int:
