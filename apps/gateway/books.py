@@ -30,6 +30,7 @@ from apps.gateway.ledger.lines import Intent, RequestLine, Settlement
 from apps.gateway.ledger.pricing import FREE_OPERATIONS, cost_picousd
 from apps.gateway.ledger.progress import NO_SLOT
 from apps.gateway.prompts import Served
+from apps.gateway.routing.health import Leave
 from apps.gateway.routing.plans import Candidate, Plan
 from apps.gateway.snapshot import EndpointFacts, ModelFacts, PriceFacts, Principal
 from apps.gateway.types import Outcome, UsageStatus
@@ -61,6 +62,7 @@ class Attempt:
         "first_token_ms",
         "hedged",
         "id",
+        "leave",
         "measured",
         "model",
         "price",
@@ -78,6 +80,7 @@ class Attempt:
         self.arm = candidate.arm
         self.hedged = False  # another attempt answered first
         self.answered = False
+        self.leave = Leave.NO
         self.measured: Usage | None = None  # as the upstream told in the end
         self.price = price
         self.started = time.monotonic()

@@ -135,8 +135,8 @@ class Relay:
         call = self._admission.call(plan, self._parsed, candidate.model)
         attempt = Attempt(candidate, endpoint.price_at(time.time()))
         request = self._prepare(adapter, endpoint, call, attempt)
-        leave = health.begin(endpoint.id)
-        if leave is Leave.NO:
+        attempt.leave = health.begin(endpoint.id)
+        if attempt.leave is Leave.NO:
             blocked = health.blocked(endpoint.id)
             raise NotNow(blocked.reason if blocked is not None else "it was not to be asked just then")
         self.tried.add(endpoint.id)
@@ -150,18 +150,18 @@ class Relay:
             raise
         finally:
             if failure is not None and not attempt.unread:
-                health.failed(endpoint.id, leave, failure)
+                health.failed(endpoint.id, attempt.leave, failure)
             elif attempt.answered:
                 tokens = attempt.measured.output_tokens if attempt.measured is not None else 0
                 health.ok(
                     endpoint.id,
-                    leave,
+                    attempt.leave,
                     ms=attempt.duration_ms,
                     first_ms=attempt.first_token_ms,
                     output_tokens=tokens,
                 )
             else:
-                health.left(endpoint.id, leave)
+                health.left(endpoint.id, attempt.leave)
 
     async def _call(
         self, attempt: Attempt, adapter: Adapter, call: UpstreamCall, upstream_request: httpx.Request
@@ -272,6 +272,7 @@ class Relay:
             if attempt.first_token_ms is None:
                 await self._claim(attempt)
                 self._books.first_byte(attempt)
+                attempt.leave = runtime.health.begun(attempt.endpoint.id, attempt.leave)
                 watch.phase("idle", attempt.endpoint.idle_timeout)
             watch.pause()
             if self._recorder is not None:

@@ -2,9 +2,9 @@
 
 A breaker opens after ``failures`` failures in a row, when half of the last twenty calls failed, or at once when a
 connection timed out: a region that swallows packets costs one caller one timeout, not each of them. While it is open
-nothing is sent. After ``seconds`` it is half-open: one call goes out as a probe, and closes or reopens it. A 429 closes
-the door for as long as ``Retry-After`` says, and is no failure. What a caller did wrong (400, 404, 413, 422) never
-counts, whoever it was.
+nothing is sent. After ``seconds`` it is half-open: one call goes out as a probe, and closes or reopens it; where that
+takes longer than ``seconds``, another. A 429 closes the door for as long as ``Retry-After`` says, and is no failure.
+What a caller did wrong (400, 404, 413, 422) never counts, whoever it was.
 
 Times are monotonic seconds of ``clock``. No I/O is done here; ``shared_health.py`` carries the state between processes.
 """
@@ -86,7 +86,7 @@ class EndpointHealth:
         "open_reason",
         "open_until",
         "opened_at",
-        "probing",
+        "probing_until",
         "recent",
         "requests",
         "soft_until",
@@ -107,7 +107,7 @@ class EndpointHealth:
         self.told = False  # opened on another process's word, which is not passed on
         self.open_reason = ""
         self.unreachable = False  # opened because no connection came about
-        self.probing = False
+        self.probing_until = 0.0  # a probe is under way, and is waited for so long
         self.connecting = False  # a bare connection is being tried
         self.may_probe = True  # False while another process is to send the probe
         self.cool_until = self.soft_until = 0.0
@@ -176,7 +176,7 @@ class Health:
             left = health.open_until - now
             return Blocked(f"its circuit breaker is open: {health.open_reason}", left)
         # What could not be reached is tried without a caller: whether it can be now, a bare connection is finding out.
-        if health.probing or not health.may_probe or (health.unreachable and health.connecting):
+        if now < health.probing_until or not health.may_probe or (health.unreachable and health.connecting):
             return Blocked("its circuit breaker waits for the outcome of a probe", self.seconds)
         return None
 
@@ -193,13 +193,23 @@ class Health:
             if self.blocked(endpoint_id) is not None:
                 return Leave.NO
             if health.open_until is not None:
-                health.probing = True
+                health.probing_until = self.clock() + self.seconds
                 leave = Leave.PROBE
         health.in_flight += 1
         health.used_at = self.clock()
         return leave
 
-    # After it.
+    # After it, or in its midst.
+
+    def begun(self, endpoint_id: int, leave: Leave) -> Leave:
+        """A stream has begun to answer: a probe has found its endpoint alive, however long the rest takes. The leave by
+        which the call goes on.
+        """
+        if leave is Leave.PROBE:
+            health = self.of(endpoint_id)
+            health.probing_until = 0.0
+            self._close(health)
+        return Leave.YES
 
     def ok(self, endpoint_id: int, leave: Leave, *, ms: int, first_ms: int | None, output_tokens: int) -> None:
         health = self._end(endpoint_id, leave)
@@ -241,7 +251,8 @@ class Health:
         health.last_error = _WORDS.get(error.kind, error.kind)
         health.recent.append(False)
         timed_out = error.kind == "timeout" and error.phase == "connect"
-        if leave is Leave.PROBE or timed_out or self._is_too_much(health):
+        probed = leave is Leave.PROBE and health.open_until is not None  # else another one has closed it meanwhile
+        if probed or timed_out or self._is_too_much(health):
             self._open(health, now, unreachable=error.kind == "unreachable" or timed_out)
 
     def left(self, endpoint_id: int, leave: Leave) -> None:
@@ -296,7 +307,7 @@ class Health:
     def close_as_told(self, endpoint_id: int) -> None:
         """Another process's probe has succeeded."""
         health = self.of(endpoint_id)
-        if health.open_until is not None and not health.probing:
+        if health.open_until is not None and self.clock() >= health.probing_until:
             self._close(health, told=True)
 
     # For ordering.
@@ -328,7 +339,7 @@ class Health:
         health.in_flight = max(health.in_flight - 1, 0)
         health.requests += 1
         if leave is Leave.PROBE:
-            health.probing = False
+            health.probing_until = 0.0
         return health
 
     def _is_too_much(self, health: EndpointHealth) -> bool:

@@ -86,6 +86,37 @@ def test_a_probe_whose_caller_leaves_frees_the_place(health: Health, clock: Cloc
     assert health.begin(ENDPOINT) is Leave.PROBE
 
 
+def test_a_probe_that_takes_long_does_not_keep_the_others_away(health: Health, clock: Clock) -> None:
+    """A long answer that comes in one piece tells nothing until its end: then one more is let out an interval."""
+    for _ in range(5):
+        fail(health)
+    clock.now += 5
+    first = health.begin(ENDPOINT)
+    assert first is Leave.PROBE
+    clock.now += 4.9
+    assert health.begin(ENDPOINT) is Leave.NO
+    clock.now += 0.1
+    second = health.begin(ENDPOINT)
+    assert second is Leave.PROBE
+    assert health.begin(ENDPOINT) is Leave.NO
+    health.ok(ENDPOINT, second, ms=5, first_ms=None, output_tokens=1)
+    assert state(health) == State.CLOSED
+    health.failed(ENDPOINT, first, ProviderError("overloaded", "No"))
+    assert state(health) == State.CLOSED, "one failure among others by now"
+
+
+def test_a_stream_that_has_begun_has_probed(health: Health, clock: Clock) -> None:
+    for _ in range(5):
+        fail(health)
+    clock.now += 5
+    leave = health.begun(ENDPOINT, health.begin(ENDPOINT))
+    assert leave is Leave.YES
+    assert state(health) == State.CLOSED
+    assert succeed(health) is Leave.YES
+    health.failed(ENDPOINT, leave, ProviderError("disconnected", "No"))
+    assert state(health) == State.CLOSED
+
+
 def test_a_connect_timeout_opens_it_at_once(health: Health) -> None:
     fail(health, "timeout", phase="connect")
     assert state(health) == State.OPEN

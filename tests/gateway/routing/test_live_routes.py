@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.gateway.routing.live import RoutedWorld
-from tests.gateway.world import bearer
+from tests.gateway.world import bearer, chat
 
 
 def test_a_route_is_called_like_a_model_and_tells_why(routed: RoutedWorld) -> None:
@@ -83,6 +83,30 @@ def test_after_output_there_is_no_second_attempt(routed: RoutedWorld) -> None:
     slug = routed.route({"bad": "chunks=9 fail=close_mid at=3 each", "good": ""})
     assert "error" in routed.ask(slug, stream=True).text
     assert routed.served(slug) == {"bad": 1}
+
+
+def test_a_stream_that_probes_lets_others_go_on_once_it_has_begun(routed: RoutedWorld) -> None:
+    """However long the probe's own answer takes, the breaker is closed by its beginning."""
+    slug = routed.route({"only": "fail=503 first=5 key=long-probe"})
+    for _ in range(5):
+        routed.ask(slug)
+    body = {**chat("Hello [[chunks=400 delay_ms=20]]", stream=True), "model": slug}
+    url = routed.world.lobby.base_url + "/chat/completions"
+    deadline, refused = time.monotonic() + 10, 0
+    while True:
+        with httpx.stream("POST", url, json=body, headers=bearer(routed.world.key), timeout=30) as probe:
+            if probe.status_code != 200:
+                assert json.loads(probe.read())["error"]["code"] == "endpoints_unhealthy"
+                assert time.monotonic() < deadline, "the breaker never let a probe out"
+                refused += 1
+                continue
+            lines = probe.iter_lines()
+            while '"content":"w3' not in next(lines):
+                continue
+            other = routed.ask(slug)
+            break
+    assert refused, "the breaker was never open"
+    assert other.status_code == 200, other.text
 
 
 def test_a_callers_mistake_is_not_retried_and_opens_no_breaker(routed: RoutedWorld) -> None:
