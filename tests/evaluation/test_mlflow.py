@@ -80,37 +80,8 @@ def had(world: RunsWorld, url: str, runs: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def test_runs_that_end_while_the_server_is_down_are_logged_once_when_it_is_back(
-    runs_world: RunsWorld, session_mlflow: MlflowServer
-) -> None:
-    """A sweep over models, nested under one run. The server is killed, and goes once more before Lobby knows."""
-    world = runs_world
-    other = world.world.model()
-    session_mlflow.kill()
-    try:
-        runs = swept(world, "while-away", models=["fake-chat", other], parameters={"temperature": [0, 1]})
-        assert len(runs) == 4
-        assert log(world, session_mlflow.url) == []
-        waiting = "result = [run_named(run).mlflow_status for run in wanted]"
-        assert world.run(waiting, wanted=runs) == ["pending"] * 4
-    finally:
-        session_mlflow.start()
-    logged: list[str] = []
-    while more := log(world, session_mlflow.url):  # other tests' runs wait, too
-        logged += more
-    assert sorted(set(logged) & set(runs)) == sorted(runs)
-    assert len(logged) == len(set(logged))
-    rows = had(world, session_mlflow.url, runs)
-    assert sorted(row["run"] for row in rows) == sorted(runs), "each once"
-    assert len({row["parent"] for row in rows}) == 1
-    assert {row["experiment"] for row in rows} == {"acme: model fake-chat"}
-    assert sorted(row["model"] for row in rows) == sorted(["fake-chat", other] * 2)
-    assert "/evaluations/sweeps/" in rows[0]["parent_name"]
-    before = {row["run"]: row for row in rows}
-    for run in runs:
-        means = {slug: summary["mean"] for slug, summary in world.facts(run)["metrics"].items()}
-        assert {slug: before[run]["metrics"][slug] for slug in means} == means
-    # It went away before Lobby knew that all had arrived: the same is logged over itself.
+def again(world: RunsWorld, runs: list[str]) -> None:
+    """As if nobody had noted that these were logged."""
     world.run(
         """
 rows = Evaluation.objects.unscoped("test").filter(public_id__in=wanted)
@@ -118,9 +89,46 @@ rows.update(mlflow_status="pending", mlflow_claimed_at=None)
 """,
         wanted=runs,
     )
-    session_mlflow.restart()
+
+
+def test_runs_that_end_while_the_server_is_down_are_logged_once_when_it_is_back(
+    runs_world: RunsWorld, session_mlflow: MlflowServer
+) -> None:
+    """A sweep over models, nested under one run. The server is killed; once more before Lobby knows that it has all."""
+    world = runs_world
+    other = world.world.model()
+    earlier = swept(world, "before-it-went")
+    while log(world, session_mlflow.url):  # other tests' runs wait, too
+        pass
+    (before,) = had(world, session_mlflow.url, earlier)
+    session_mlflow.kill()
+    try:
+        runs = swept(world, "while-away", models=["fake-chat", other], parameters={"temperature": [0, 1]})
+        assert len(runs) == 4
+        assert log(world, session_mlflow.url) == []
+        waiting = "result = [run_named(run).mlflow_status for run in wanted]"
+        assert world.run(waiting, wanted=runs) == ["pending"] * 4
+        # It went away before Lobby knew that the earlier one had arrived: the same is logged over itself.
+        again(world, earlier)
+    finally:
+        session_mlflow.start()
+    logged = log(world, session_mlflow.url)
+    assert sorted(logged) == sorted(runs + earlier)
+    assert had(world, session_mlflow.url, earlier) == [before]
+    rows = had(world, session_mlflow.url, runs)
+    assert sorted(row["run"] for row in rows) == sorted(runs), "each once"
+    assert len({row["parent"] for row in rows}) == 1
+    assert {row["experiment"] for row in rows} == {"acme: model fake-chat"}
+    assert sorted(row["model"] for row in rows) == sorted(["fake-chat", other] * 2)
+    assert "/evaluations/sweeps/" in rows[0]["parent_name"]
+    by_run = {row["run"]: row for row in rows}
+    for run in runs:
+        means = {slug: summary["mean"] for slug, summary in world.facts(run)["metrics"].items()}
+        assert {slug: by_run[run]["metrics"][slug] for slug in means} == means
+    # The same once all of a sweep had arrived.
+    again(world, runs)
     assert sorted(log(world, session_mlflow.url)) == sorted(runs)
-    assert {row["run"]: row for row in had(world, session_mlflow.url, runs)} == before
+    assert {row["run"]: row for row in had(world, session_mlflow.url, runs)} == by_run
 
 
 def test_what_was_half_logged_when_the_server_went_is_made_whole(
@@ -174,13 +182,7 @@ result = [run.public_id for run in start_sweep(actor=ada, plans=plans)]
     assert sorted(log(world, session_mlflow.url)) == sorted(sweep)
     assert log(world, session_mlflow.url) == []
     # A worker that was killed after it had logged begins again: the same runs, not others.
-    world.run(
-        """
-rows = Evaluation.objects.unscoped("test").filter(public_id=run)
-rows.update(mlflow_status="pending", mlflow_claimed_at=None)
-""",
-        run=sweep[0],
-    )
+    again(world, sweep[:1])
     assert log(world, session_mlflow.url) == [sweep[0]]
     seen: dict[str, Any] = world.run(
         """
