@@ -149,7 +149,8 @@ def test_a_caller_of_converse_that_leaves_is_charged_for_what_came(world: World,
     if line["status"] == "measured":  # the stream had come to its end by then
         assert tokens(line) == (sent.prompt_tokens, 20)
     else:
-        assert (line["outcome"], sent.outcome) == ("cancelled", "client_disconnected")
+        assert line["outcome"] == "cancelled"
+        assert sent.outcome == "client_disconnected" or (chunks_read == 20 and sent.outcome == "completed")
         assert sent.completion_tokens is not None
         assert 0 <= sent.completion_tokens - tokens(line)[1] <= 2  # in flight
 
