@@ -19,6 +19,7 @@ from django.conf import settings
 
 from apps.evaluation.models import Monitor
 from apps.models.errors import UrlRefused
+from apps.models.trust import tls_context
 from apps.models.urls_guard import check_url, resolve
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -64,7 +65,7 @@ def post(monitor: Monitor, url: str, message_id: str, payload: dict[str, Any]) -
         request.extensions["sni_hostname"] = checked.host
         timeout = httpx.Timeout(TIMEOUT_SECONDS)
         request.extensions["timeout"] = timeout.as_dict()
-        with httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False) as client:
+        with httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False, verify=tls_context()) as client:
             response = client.send(request, stream=True)
             response.close()
     except UrlRefused as error:

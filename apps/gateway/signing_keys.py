@@ -9,6 +9,8 @@ import httpx
 import jwt
 import structlog
 
+from apps.models.trust import tls_context
+
 log = structlog.get_logger(__name__)
 
 REFRESH_SECONDS = 600.0
@@ -40,7 +42,9 @@ class IssuerKeys:
         self._tried = now
         self._due = now + RETRY_SECONDS
         try:
-            with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False) as client:
+            with httpx.Client(
+                timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False, verify=tls_context()
+            ) as client:
                 discovery = client.get(self.issuer.rstrip("/") + "/.well-known/openid-configuration").raise_for_status()
                 document = client.get(discovery.json()["jwks_uri"]).raise_for_status().json()
             keys = jwt.PyJWKSet.from_dict(document).keys

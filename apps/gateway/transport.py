@@ -10,13 +10,14 @@ Source of the rules: RFC 9112, sections 6 (message body) and 9 (connection manag
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar, cast
 
 import httptools
 import httpx
+
+from apps.models.trust import tls_context
 
 # Shorter than the usual idle limits of servers: a connection that the upstream is about to close is not picked.
 KEEPALIVE_SECONDS = 4.0
@@ -226,7 +227,6 @@ class Transport(httpx.AsyncBaseTransport):
         self._resolve = resolve
         self._idle: defaultdict[Origin, list[_Connection]] = defaultdict(list)
         self._origins: dict[_Connection, Origin] = {}
-        self._ssl: ssl.SSLContext | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Raises ``ConnectTimeout`` or ``ConnectError`` before the request left, ``ReadError`` or
@@ -268,8 +268,6 @@ class Transport(httpx.AsyncBaseTransport):
         return None
 
     async def _connect(self, origin: Origin, seconds: float | None) -> _Connection:
-        if origin[0] == "https" and self._ssl is None:
-            self._ssl = httpx.create_ssl_context(trust_env=False)
         try:
             async with asyncio.timeout(seconds):
                 connection = await self._connect_to_any(origin, seconds)
@@ -290,7 +288,7 @@ class Transport(httpx.AsyncBaseTransport):
                 _Connection,
                 address,
                 port,
-                ssl=self._ssl if scheme == "https" else None,
+                ssl=tls_context() if scheme == "https" else None,
                 server_hostname=host if scheme == "https" else None,
             )
             return connection

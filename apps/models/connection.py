@@ -23,6 +23,7 @@ from apps.models.provider_settings import KINDS, address_of, clean_endpoint_sett
 from apps.models.providers.adapters import make_adapters
 from apps.models.providers.base import Adapter, ProviderError, Target, Unreadable, UpstreamCall, no_words
 from apps.models.providers.concealing import conceal
+from apps.models.trust import tls_context
 from apps.models.types import AWS_KINDS, ModelKind, ProviderKind
 from apps.models.upstream_listing import (
     MAY_NOT_LIST,
@@ -197,7 +198,7 @@ def _send(request: httpx.Request) -> tuple[httpx.Response, bytes]:
     request.extensions["sni_hostname"] = checked.host
     timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     request.extensions["timeout"] = timeout.as_dict()
-    with httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False) as client:
+    with httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False, verify=tls_context()) as client:
         response = client.send(request, stream=True)
         body = bytearray()
         for chunk in response.iter_raw():
@@ -350,7 +351,7 @@ def _of_listing(provider: Provider, error: DiscoveryFailed) -> Report:
         case code if code == UNTRUSTED:
             remedy = (
                 "Check that the address has the host's name as the certificate has it. A private authority's"
-                " certificate has to be added to those that this machine trusts."
+                " certificate has to be among those that this machine trusts, or named by SSL_CERT_FILE."
             )
             return Report(Outcome.UNREACHABLE, error.message, remedy, "base_url")
         case code if code == REFUSED:

@@ -19,6 +19,7 @@ import msgspec
 
 from apps.models.errors import DiscoveryFailed
 from apps.models.names import is_model_name
+from apps.models.trust import tls_context
 from apps.models.types import Capability, ModelKind
 from apps.models.urls_guard import CheckedUrl, check_url, resolve
 
@@ -206,7 +207,7 @@ def get(place: Place, address: str, headers: Mapping[str, str]) -> bytes:
     body = bytearray()
     try:
         with (
-            httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False) as client,
+            httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False, verify=tls_context()) as client,
             client.stream("GET", url, headers=headers, extensions={"sni_hostname": checked.host}) as response,
         ):
             if response.status_code != 200:

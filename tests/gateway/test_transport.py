@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from apps.gateway.transport import HIGH_WATER, KEEPALIVE_SECONDS, Transport
+from apps.models.trust import tls_context
 from tests.fakes.blackhole import blackhole
 
 
@@ -23,7 +33,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[str]:
+async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await handler(reader, writer)
@@ -32,9 +42,9 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(run, "127.0.0.1", 0)
+    server = await asyncio.start_server(run, "127.0.0.1", 0, ssl=tls)
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     finally:
         server.close()
         await server.wait_closed()
@@ -54,6 +64,47 @@ def replying(*replies: bytes, pieces: int = 0) -> Handler:
                 await writer.drain()
 
     return handler
+
+
+def certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """The file of an authority of our own, and a server's context with a certificate by it for 127.0.0.1."""
+    now = datetime.now(UTC)
+
+    def certificate(name: str, key: ec.EllipticCurvePrivateKey, *, is_authority: bool) -> x509.CertificateBuilder:
+        named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Our authority")])
+        made = x509.CertificateBuilder().subject_name(named).issuer_name(issuer).public_key(key.public_key())
+        made = made.serial_number(x509.random_serial_number())
+        made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        return made.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+
+    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority = certificate("Our authority", authority_key, is_authority=True).sign(authority_key, hashes.SHA256())
+    here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    ours = certificate("A server", key, is_authority=False).add_extension(here, critical=False)
+    trusted, chain = folder / "authority.pem", folder / "server.pem"
+    trusted.write_bytes(authority.public_bytes(Encoding.PEM))
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    chain.write_bytes(private + ours.sign(authority_key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain)
+    return trusted, context
+
+
+async def test_an_authority_of_the_companys_own_is_believed_once_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted, context = certificates(tmp_path)
+    tls_context.cache_clear()
+    async with serving(replying(OK + b"content-length: 2\r\n\r\nhi"), tls=context) as url:
+        with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
+            await fetch(Transport(plainly), url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        tls_context.cache_clear()
+        transport = Transport(plainly)
+        assert await fetch(transport, url) == (200, b"hi")
+        await transport.aclose()
+    tls_context.cache_clear()
 
 
 async def fetch(transport: Transport, url: str, body: bytes = b"{}") -> tuple[int, bytes]:
