@@ -29,7 +29,7 @@ cast = assemble()
 register(actor=Actor.system("test"))
 print(json.dumps(cast.keys))
 """
-# What a key cannot do: it would loosen the gate that its own versions have to pass.
+# What a key cannot do: it would loosen the gate that its own versions have to pass. And what models are compared with.
 PLAN = """
 from apps.evaluation.models import *
 from apps.evaluation.services.plans import PlanFacts, PlannedMetric, set_plan
@@ -43,18 +43,15 @@ project = Project.objects.unscoped("test").get(slug="triage")
 facts = PlanFacts(dataset=data, project=project, metrics=[PlannedMetric(scorer)], policy="automatic")
 person = Actor.of_user(User.objects.get(email="scientist@example.com"))
 set_plan(actor=person, prompt=Prompt.objects.unscoped("test").get(slug="triage"), facts=facts)
-"""
-ROUTE = """
+
 from apps.evaluation.services.scorers import create_scorer
 from apps.gateway.services import create_route
 from apps.models.models import Model
-from apps.tenants.access import Actor
-from apps.tenants.models import Tenant, User
+from apps.tenants.models import Tenant
 
 claims = Tenant.objects.unscoped("test").get(slug="claims")
 route = {"slug": "claims-default", "name": "Claims", "targets": [{"model": Model.objects.get(slug="sandbox-chat")}]}
 create_route(actor=Actor.of_user(User.objects.get(email="owner@example.com")), tenant=claims, **route)
-person = Actor.of_user(User.objects.get(email="scientist@example.com"))
 create_scorer(actor=person, tenant=claims, kind="judge-reference", slug="right", parameters={"model": "sandbox-judge"})
 """
 FILE = """---
@@ -206,7 +203,6 @@ def test_from_a_prompts_file_and_a_csv_to_a_verdict_by_the_command_alone(
 
 def _models_are_compared(team: Team) -> None:
     """What is to come under a route's name beside what is: the same statistics, exit codes and reports."""
-    team.lobby.python(ROUTE)
     World.eventually(lambda: "claims-default" in json.dumps(team.called()), within=10)
     asked = ("--dataset", "golden", "--prompt", "triage", "--version", "3", "--gate", "--json")
     files = ("--junit", str(team.directory / "gate.xml"), "--markdown", str(team.directory / "gate.md"))

@@ -16,7 +16,10 @@ from tests.live import ROOT, LiveLobby, LobbyFactory
 
 CAST = """
 import json
+from apps.models.sandbox_models import register
+from apps.tenants.access import Actor
 from tests.cast import assemble
+register(actor=Actor.system("test"))
 print(json.dumps(assemble().keys))
 """
 FILE = """---
@@ -89,11 +92,6 @@ def test_from_a_file_to_an_answer_and_back(lobby: LiveLobby, tmp_path: Path) -> 
     assert run("pull", code=2, url="http://127.0.0.1:1")["error"]["code"] == "unreachable"
     assert "without a path" in run("pull", code=2, url=f"{lobby.url}/v1")["error"]["message"]
 
-    lobby.python(
-        "from apps.models.sandbox_models import register\n"
-        "from apps.tenants.access import Actor\n"
-        "register(actor=Actor.system('test'))"
-    )
     body = {"prompt": {"id": "greeting", "version": 2, "variables": {"name": "Ada"}}}
     headers = {"Authorization": f"Bearer {keys['inference']}"}
 

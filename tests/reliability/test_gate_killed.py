@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 
 from tests.live import LobbyFactory
 
@@ -33,31 +32,38 @@ finish(decision.baseline, right(0.5))
 finish(decision.candidate, right(0.9))
 """
 # Killed as the named function returns: the evidence is weighed, the label has moved, the audit trail has been told.
+# Each worker is a process of its own, forked off one that has everything imported and no connection.
 KILLED = """
+from django.db import connections
+
 def watch(frame, event, _):
     if event == "return" and frame.f_code.co_name == place and "/apps/" in frame.f_code.co_filename:
         os.kill(os.getpid(), signal.SIGKILL)
 
+connections.close_all()
+for place in ("weigh", "release_decided", "settle"):
+    print(place, flush=True)
+    worker = os.fork()
+    if not worker:
+        tell()
+        sys.setprofile(watch)
+        gates.decide_gates()
+        os._exit(0)
+    _, status = os.waitpid(worker, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, f"{place}: {status}"
 tell()
-sys.setprofile(watch)
 gates.decide_gates()
+gates.decide_gates()
+tell()
 """
 
 
 def test_a_gate_whose_worker_is_killed_is_decided_once(live_lobby: LobbyFactory) -> None:
-    lobby = live_lobby(start=False)
-
-    def python(source: str) -> tuple[int, str]:
-        done = lobby.run("-c", f"import django; django.setup()\n{PRELUDE}\n{source}", check=False)
-        return done.returncode, done.stdout or done.stderr
-
-    code, told = python(SETUP)
-    assert code == 0, told
-    for place in ("weigh", "release_decided", "settle"):
-        code, told = python(f"place = {place!r}\n{KILLED}")
-        assert code == -signal.SIGKILL, f"{place}: {told}"
-        assert json.loads(told) == {"status": "running", "verdict": "", "releases": 0, "told": 0}, f"before {place}"
-    code, told = python("tell()\ngates.decide_gates()\ngates.decide_gates()\ntell()")
-    before, after = map(json.loads, told.splitlines())
+    said = live_lobby(start=False).python(PRELUDE + SETUP + KILLED).splitlines()
+    untouched = {"status": "running", "verdict": "", "releases": 0, "told": 0}
+    assert said[0:6:2] == ["weigh", "release_decided", "settle"]
+    for place, told in zip(said[0:6:2], said[1:6:2], strict=True):
+        assert json.loads(told) == untouched, f"before {place}"
+    before, after = map(json.loads, said[6:])
     assert (before["status"], before["releases"]) == ("running", 0)
     assert after == {"status": "released", "verdict": "better", "releases": 1, "told": 1}

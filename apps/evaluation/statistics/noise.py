@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import nctdtr, ndtri, stdtrit
 
 from apps.evaluation.statistics.types import Values
@@ -45,6 +44,8 @@ def minimum_detectable_effect(spread: float, pairs: int, *, alpha: float = 0.05,
     """
     if pairs < 2 or not spread > 0:
         return None
+    from scipy.optimize import brentq  # most of a second to import, and few ask for this
+
     freedom = pairs - 1
     critical = float(stdtrit(freedom, 1 - alpha / 2))
 
