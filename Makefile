@@ -5,9 +5,12 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 # Three processes on two cores, as much of a test is waiting for servers; tests of one module stay together, since they
-# share servers and running Lobbies.
+# share servers and running Lobbies. The dearest modules begin first, as tests/conftest.py orders them.
 PYTEST_ARGS ?=
 WORKERS ?= 3
+
+# What is run is run again and again: nothing is compiled twice.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test test-embedded test-postgres soak check lint types imports migrations format lock bench fuzz clean
 
@@ -26,10 +29,10 @@ test: ## Everything: environment, browser, servers, the whole suite on SQLite an
 	@$(MAKE) --no-print-directory test-postgres
 
 test-embedded: ## The whole suite, on SQLite and in-memory counters.
-	$(PYTEST) -W error -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(PYTEST) -W error -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-postgres: ## What depends on the backends, on PostgreSQL and Redis.
-	LOBBY_TEST_BACKENDS=servers $(PYTEST) -W error -n $(WORKERS) --dist loadfile -m backends $(PYTEST_ARGS)
+	LOBBY_TEST_BACKENDS=servers $(PYTEST) -W error -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m backends $(PYTEST_ARGS)
 
 soak: ## The reliability tests with ten times the load and outages of five minutes.
 	LOBBY_TEST_SOAK=1 $(PYTEST) -W error tests/reliability $(PYTEST_ARGS)

@@ -1,3 +1,5 @@
+import gc
+
 from django.apps import AppConfig
 
 from portal import logs
@@ -12,3 +14,6 @@ class PortalConfig(AppConfig):
         import portal.celery  # noqa: F401
 
         logs.configure_structlog()
+        # What has been loaded stays: no later collection needs to look through it. See manage.py and web.py.
+        gc.freeze()
+        gc.enable()

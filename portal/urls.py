@@ -7,6 +7,9 @@ from django.views.defaults import page_not_found
 
 from portal.mlflow_proxy import mlflow
 
+# Only where pages are served: commands and workers start sooner without.
+admin.autodiscover()
+
 urlpatterns = [
     path("", include("portal.page_urls")),
     path("", include("apps.tenants.urls")),

@@ -7,6 +7,7 @@ crashed web process is started again.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import socket
@@ -81,6 +82,8 @@ def main() -> None:
     # When it has drained, uvicorn hands the signal on to who handled it before: the process ended as it was asked to.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if workers == 1:
+        # Modules make no garbage while they load; PortalConfig turns it on once they are there.
+        gc.disable()
         uvicorn.Server(config).run(sockets=[listener])
     else:
         from uvicorn.supervisors import Multiprocess

@@ -36,6 +36,44 @@ def missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+# Files by which a run would end late if they began late, the dearest first; a file of few tests is not among the quick.
+DEAR = (
+    "tests/test_isolation.py",
+    "tests/reliability/test_routing.py",
+    "tests/playground/test_in_browser.py",
+    "tests/security/test_api_fuzz.py",
+    "tests/portal/test_supervisor.py",
+    "tests/reliability/test_evaluation.py",
+    "tests/reliability/test_gate_killed.py",
+    "tests/reliability/test_admission.py",
+    "tests/portal/test_every_page.py",
+    "tests/portal/test_demo.py",
+    "tests/portal/test_migrations.py",
+    "tests/benchmarks/test_quick.py",
+)
+# Whoever asks for one of these waits for processes.
+SLOW_TO_START = {"live_lobby", "chromium", "demo_lobby", "postgres_server", "redis_server", "session_mlflow"}
+
+
+def in_order_of_cost(items: list[pytest.Item]) -> list[pytest.Item]:
+    """``items`` file by file, the dearest file first: what begins last is quick, and no process waits for another."""
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+
+    def cost(file: str) -> tuple[int, int]:
+        slow = sum(bool(SLOW_TO_START & set(getattr(each, "fixturenames", ()))) for each in files[file])
+        return (DEAR.index(file) if file in DEAR else len(DEAR), -(30 * slow + len(files[file])))
+
+    return [item for file in sorted(files, key=cost) for item in files[file]]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of xdist's
+        items[:] = in_order_of_cost(items)
+
+
 @pytest.fixture
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nothing listens on."""

@@ -46,6 +46,9 @@ def prepare() -> None:
         if READ_BY_LOBBY.fullmatch(name):
             del os.environ[name]
     os.environ["LOBBY_ENV_FILE"] = os.devnull
+    # A run starts hundreds of processes, each of which would compile anew whatever it imports.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     data_dir = Path(tempfile.mkdtemp(prefix="lobby-tests-"))
     atexit.register(shutil.rmtree, data_dir, ignore_errors=True)
     os.environ["DATA_DIR"] = str(data_dir)

@@ -77,7 +77,7 @@ class LiveLobby:
 
     def python(self, source: str) -> str:
         """Run Python source with Django set up, in this Lobby's environment; its standard output."""
-        return self.run("-c", f"import django; django.setup()\n{source}").stdout
+        return self.run("-c", f"import gc, django; gc.disable(); django.setup()\n{source}").stdout
 
     def totals(self, *arguments: str) -> Any:
         """What ``manage.py ledger totals --json`` says."""
