@@ -43,6 +43,7 @@ def push(
         "file": str(path),
         **{each: upload[f"rows_{each}"] for each in ("added", "changed", "same", "refused")},
         "errors": upload["errors"],
+        "mapping": upload["mapping"],
         "version": None,
         "hash": None,
         "frozen": False,
@@ -58,6 +59,11 @@ def told(found: dict[str, Any]) -> str:
         f"{found['dataset']}: {found['added']} added, {found['changed']} changed, {found['same']} the same,"
         f" {found['refused']} refused."
     ]
+    used = [f"{column} is {part}" for column, part in found["mapping"].items() if part]
+    left = [column for column, part in found["mapping"].items() if not part]
+    lines.append(f"  columns: {', '.join(used)}")
+    if left:
+        lines.append(f"  left out: {', '.join(left)} (--map COLUMN=PART says what a column is)")
     for each in found["errors"]:
         where = f"line {each['line']}" + (f", {each['column']}" if each["column"] else "")
         lines.append(f"  {where}: {each['reason']}")

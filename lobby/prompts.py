@@ -13,16 +13,18 @@ SUFFIX = ".prompt"
 
 
 def create(api: Api, tenant: str, path: Path) -> dict[str, Any]:
-    """The prompt, and its first version, from a file."""
+    """The prompt, and its first version, from a file. A prompt that a refused file left empty is taken."""
     file = _read(path)
     facts = {name: value for name, value in file.facts.items() if name != "id"}
     facts.setdefault("name", file.id)
     try:
         api.post("prompts", body={"tenant": tenant, "slug": file.id, **facts})
     except Failed as error:
-        if error.code == "slug_taken":
+        if error.code != "slug_taken":
+            raise
+        if api.get("prompts", tenant, file.id, "versions", page_size="1")["results"]:
             error.message += " Save a version of it with 'lobby prompts push'."
-        raise
+            raise
     return push(api, tenant, path, message="First version")
 
 

@@ -81,6 +81,9 @@ def guess(
             take(column, INPUT)
         elif word in _WORDS:
             take(column, _WORDS[word])
+    first = next(iter(columns), "")
+    if "key" not in taken and not mapping.get(first, "key") and _word(first).endswith("_id") and _differ(rows, first):
+        take(first, "key")
     labels = [column for word in _LABELS for column in columns if _word(column) == word]
     if "expected" not in taken and labels and mapping[labels[0]] in ("", "slice"):
         taken.discard(mapping[labels[0]])
@@ -105,6 +108,13 @@ def _word(text: str) -> str:
 def _name(column: str) -> str:
     name = _word(column.removeprefix("input."))[:64] or "text"
     return name if name[0].isalpha() else f"v_{name}"[:64]
+
+
+def _differ(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
+    """Whether each row has a short text or number of its own there."""
+    values = [row.get(column) for row in rows]
+    short = [value for value in values if isinstance(value, str | int) and 0 < len(str(value)) <= 100]
+    return len(values) > 1 and len(short) == len(set(short)) == len(values)
 
 
 def _objects(rows: Sequence[Mapping[str, Any]], column: str) -> bool:

@@ -63,7 +63,7 @@ class KeyForm(forms.Form):
         self.fields["project"].queryset = projects  # type: ignore[attr-defined]
         granted = access.grantable_scopes(actor, tenant)
         self.fields["scopes"].choices = [  # type: ignore[attr-defined]
-            choice for choice in Scope.choices if choice[0] in granted
+            (scope, f"{name} ({scope})") for scope, name in Scope.choices if scope in granted
         ]
         self._tenant = tenant
 

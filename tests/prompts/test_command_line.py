@@ -55,7 +55,10 @@ def test_from_a_file_to_an_answer_and_back(lobby: LiveLobby, tmp_path: Path) -> 
         assert done.returncode == code, done.stdout + done.stderr
         return json.loads(done.stdout)
 
-    assert run("create", str(file))[0]["version"] == 1
+    file.write_text(FILE.replace("0.5", "5"))
+    assert run("create", str(file), code=2)["error"]["code"] == "content_invalid"
+    file.write_text(FILE)
+    assert run("create", str(file))[0]["version"] == 1, "the file that was refused is mended: no second name is needed"
     assert run("diff", str(file))[0]["diff"] == ""
     assert run("push", str(file))[0]["created"] is False
     file.write_text(FILE.replace("politely", "warmly"))

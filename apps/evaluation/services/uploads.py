@@ -147,7 +147,10 @@ def _first_rows(key: str, format: str) -> list[Row | Refused]:
         first = file.read(PREVIEW_BYTES)
         rows = list(islice(text_rows(io.BytesIO(first), format), PREVIEWED + 1))
     if len(first) == PREVIEW_BYTES and len(rows) <= PREVIEWED and rows:
-        rows.pop()  # cut off by us
+        cut = rows.pop()  # by us
+        if not rows:
+            told = f"The first row does not end within {PREVIEW_BYTES:,} bytes. Is a quotation mark never closed?"
+            return [Refused(cut.line, told, end=cut.end)]
     return rows[:PREVIEWED]
 
 

@@ -126,10 +126,13 @@ def test_from_a_spreadsheet_to_a_signature(live_lobby: LobbyFactory, chromium: s
         assert counts == [1, 1, 1, 0, 2, True]
         told = run("/dev/stdin", "--dataset", "other", "--create", code=2)
         assert told == ""
-        file.write_text("claim,split\na,test\nb,moon\n")
+        file.write_text("claim,split,note=x\na,test,1\nb,moon,2\n")
         told = run(str(file), "--dataset", "other", "--create", code=1)
         assert "other: 1 added, 0 changed, 0 the same, 1 refused." in told
         assert "line 3, split: 'moon' is no split." in told
+        assert "columns: claim is input:claim, split is split, note=x is input:note_x" in told
+        file.write_text("claim,amount,colour\na,2,red\n")
+        assert "left out: colour (--map" in run(str(file), "--dataset", "for", "--create", "--prompt", "triage")
 
         # Somebody who knows the subject signs it off, on the page that shows what changed.
         other = browser.new_context(viewport={"width": 390, "height": 844}).new_page()

@@ -67,6 +67,12 @@ def test_columns_are_guessed_by_the_prompts_variables_and_by_their_names(upload:
     assert upload(sorting).mapping["category"] == "expected"
     assert upload(sorting.replace(b"amount", b"answer")).mapping["category"] == "slice"
 
+    # So is a first column of ids, where each row has its own.
+    tickets = b"ticket_id,text,category\nT-1,My card has not come,card_arrival\nT-2,I lost it,lost_card\n"
+    assert upload(tickets).mapping["ticket_id"] == "key"
+    assert upload(tickets.replace(b"T-2", b"T-1")).mapping["ticket_id"] != "key"
+    assert upload(tickets.replace(b"text", b"id")).mapping["id"] == "key"
+
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_file_becomes_examples_and_importing_it_again_changes_nothing(
@@ -191,6 +197,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "a header alone": (b"claim,answer\n", "a.csv", "no row below the header"),
     "duplicate columns": (b"claim,answer,claim\na,b,c\n", "a.csv", "'claim' is there twice, as columns 1 and 3"),
     "too many columns": (",".join(f"c{n}" for n in range(300)).encode() + b"\n1\n", "a.csv", "300 columns"),
+    "a first row without an end": (b'claim\n"' + b"x" * 4_300_000, "a.csv", "first row does not end within 4,194,304"),
     "a long header": (b"x" * (LINE_BYTES + 9) + b"\n1\n", "a.csv", "first line is longer"),
     "another kind": (CSV, "a.exe", "ends with '.exe'"),
     "no ending": (CSV, "claims", "has no ending"),
