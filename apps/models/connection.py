@@ -24,7 +24,7 @@ from apps.models.providers.adapters import make_adapters
 from apps.models.providers.base import Adapter, ProviderError, Target, Unreadable, UpstreamCall, no_words
 from apps.models.providers.concealing import conceal
 from apps.models.trust import tls_context
-from apps.models.types import AWS_KINDS, ModelKind, ProviderKind
+from apps.models.types import AWS_KINDS, CONNECTION_TEST, ModelKind, ProviderKind
 from apps.models.upstream_listing import (
     MAY_NOT_LIST,
     NO_TLS,
@@ -134,7 +134,7 @@ def _call(provider: Provider, credential: str | None, upstream_model: str, endpo
     target = Target(provider.base_url, upstream_model, credential, settings, max_output_tokens=MAX_OUTPUT_TOKENS)
     call = _tiny_call(upstream_model)
     try:
-        request = adapter.prepare(target, call, attempt_id="connection-test").request
+        request = adapter.prepare(target, call, attempt_id=CONNECTION_TEST).request
         response, body = _send(request)
     except Unreadable as error:
         return Report(Outcome.FAILED, "The test could not be written for this provider.", error.message)
@@ -248,7 +248,8 @@ def _of_refusal(
             said=said,
         )
     # Amazon's addresses are a region's own: what is not found there is nearly always the model, or in another region.
-    if _names_the_model(status, words) or (provider.kind in AWS_KINDS and status == 404):
+    misplaced = status == 404 and ("invalid url" in words or "unknownoperation" in words)
+    if not misplaced and (_names_the_model(status, words) or (provider.kind in AWS_KINDS and status == 404)):
         name = target.upstream_model[:100]
         title = f"The provider knows no {_noun(provider)} {name!r} for this credential."
         if "on-demand throughput" in words:
@@ -287,13 +288,15 @@ def _of_credential(provider: Provider, words: str, said: str) -> Report:
         "permission_error",
         "model_not_found",
     )
-    if any(each in words for each in no_access) and not (provider.kind in AWS_KINDS and "token" in words):
-        remedy = "Allow it this model in the account at the provider, or enter a credential that may call it."
-        if provider.kind in AWS_KINDS:
-            remedy = (
-                "Allow bedrock:InvokeModel (or sagemaker:InvokeEndpoint) for it in IAM, and for Bedrock request access"
-                " to the model in this region."
-            )
+    # Amazon says AccessDenied of a Bedrock API key that it does not know, too.
+    unknown = provider.kind in AWS_KINDS and ("token" in words or "authentication failed" in words)
+    if any(each in words for each in no_access) and not unknown:
+        permissions = {
+            ProviderKind.BEDROCK: "Allow it bedrock:InvokeModel in IAM, and ask for the model in this region.",
+            ProviderKind.SAGEMAKER: "Allow it sagemaker:InvokeEndpoint in IAM.",
+        }
+        general = "Allow it this model in the account at the provider, or enter a credential that may call it."
+        remedy = permissions.get(ProviderKind(provider.kind), general)
         title = "The credential is known, but may not call this model."
         return Report(Outcome.NO_ACCESS, title, remedy, "model", said)
     if "expired" in words:
@@ -302,7 +305,7 @@ def _of_credential(provider: Provider, words: str, said: str) -> Report:
     remedies = {
         ProviderKind.AZURE_OPENAI: "Copy key 1 or key 2 of this very resource: a key works at its own endpoint alone.",
         ProviderKind.BEDROCK: "Check that the access key id and the secret access key belong together. A Bedrock API"
-        " key is entered alone, without an access key id.",
+        " key is entered alone, without an access key id, and a short-term one is its region's only.",
         ProviderKind.SAGEMAKER: "Check that the access key id and the secret access key belong together.",
     }
     remedy = remedies.get(ProviderKind(provider.kind), KINDS[provider.kind].credential_help)
@@ -311,8 +314,11 @@ def _of_credential(provider: Provider, words: str, said: str) -> Report:
 
 def _names_the_model(status: int, words: str) -> bool:
     if status == 404:
-        told = ("model_not_found", "deploymentnotfound", "not_found_error", "does not exist", "no longer available")
-        return any(each in words for each in told) or ("model" in words and "not found" in words)
+        missing = ("model_not_found", "deploymentnotfound", "does not exist", "no longer available")
+        # Anthropic's type is the same for a path that it does not have; there its message names no model.
+        if "not_found_error" in words and "model" in words:
+            return True
+        return any(each in words for each in missing) or ("model" in words and "not found" in words)
     told = ("model identifier is invalid", "on-demand throughput", "provided model", "could not find", "not found")
     return status == 400 and any(each in words for each in told)
 

@@ -86,3 +86,4 @@ class Capability(models.TextChoices):
 AWS_KINDS = frozenset({ProviderKind.BEDROCK, ProviderKind.SAGEMAKER})
 
 SANDBOX_URL = "sandbox:"
+CONNECTION_TEST = "connection-test"  # the attempt id that a test of a connection bears; no ledger has it

@@ -181,7 +181,8 @@ def check_address(checked: CheckedUrl, address: str, allowlist: Allowlist | None
 def _check_address(checked: CheckedUrl, address: Address, allowlist: Allowlist) -> None:
     for each in {address, _embedded(address)}:
         if each.is_multicast or any(each.version == network.version and each in network for network in _NEVER):
-            raise UrlRefused(f"{checked.host} is at {address}, an address that Lobby never calls.")
+            where = f"{address} is" if checked.host == str(address) else f"{checked.host} is at {address},"
+            raise UrlRefused(f"{where} an address that Lobby never calls.")
     inner = _embedded(address)
     if inner.is_global and not _is_site_local(inner):
         return

@@ -125,6 +125,15 @@ def test_a_models_page_says_why_this_tenant_cannot_use_it_and_whom_to_ask(
     }
 
 
+def test_an_open_model_is_not_said_to_be_everybodys_where_its_region_shuts_tenants_out(
+    sign_in: SignIn, provider: Provider, restricted: People, settings: Any
+) -> None:
+    settings.DISCOVERED_MODELS_OPEN = True
+    url = reverse("models:provider-models", args=[provider.slug])
+    response = sign_in("engineer").post(url, {"upstream_model": "acme-1", "slug": "", "kind": "chat"}, follow=True)
+    assert "Every active tenant can call it, but Lending: not in their regions." in told(response)
+
+
 @pytest.mark.parametrize("is_open", [True, False])
 def test_a_model_named_by_hand_stands_as_one_chosen_from_the_list(
     sign_in: SignIn, provider: Provider, settings: Any, is_open: bool

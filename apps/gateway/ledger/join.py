@@ -22,6 +22,7 @@ from apps.gateway.ledger.pricing import FREE, PriceTerms, cost_picousd
 from apps.gateway.models import UsageRecord
 from apps.gateway.types import UsageStatus
 from apps.models.models import Price
+from apps.models.types import CONNECTION_TEST
 from apps.tenants.models import Tenant
 from apps.tenants.money import to_usd
 
@@ -52,6 +53,7 @@ class JoinReport(msgspec.Struct):
     token_differences: list[str] = []  # of measured records
     cost_differences: list[str] = []  # from the upstream's cost, or from our own price times our own tokens
     unnamed: int = 0  # calls at the upstream without an attempt id: not ours
+    tests: int = 0  # connection tests, which are the platform's own and in no ledger
     unseen: int = 0  # records of ours that never reached the upstream (no connection, or killed before)
     estimated: int = 0  # records whose tokens are estimates
     estimated_input_delta: int = 0
@@ -94,7 +96,9 @@ def read_upstream(lines: Iterable[bytes], report: JoinReport) -> dict[str, list[
         if line.seq is not None:
             by_seq[line.seq] = line
         report.theirs += 1
-        if line.attempt:
+        if line.attempt == CONNECTION_TEST:
+            report.tests += 1
+        elif line.attempt:
             found.setdefault(line.attempt, []).append(line)
         else:
             report.unnamed += 1

@@ -11,6 +11,7 @@ Times are monotonic seconds of ``clock``. No I/O is done here; ``shared_health.p
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -169,7 +170,7 @@ class Health:
         now = self.clock()
         if health.cool_until > now:
             left = health.cool_until - now
-            return Blocked(f"the provider limits us for {left:.0f} s more", left, by_limit=True)
+            return Blocked(f"the provider limits us for {math.ceil(left)} s more", left, by_limit=True)
         if health.open_until is None:
             return None
         if now < health.open_until:

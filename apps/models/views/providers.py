@@ -187,7 +187,8 @@ def provider_models(request: HttpRequest, actor: Actor, provider: str) -> HttpRe
         if request.method == "POST" and not form.is_bound:
             chosen = list(dict.fromkeys(request.POST.getlist("models")))
             added = offers.register_models(actor=actor, provider=row, upstream_models=chosen)
-            messages.success(request, f"{counted(len(added), 'model')} of {row} registered. {_standing(added)}".strip())
+            standing = _standing(actor, added)
+            messages.success(request, f"{counted(len(added), 'model')} of {row} registered. {standing}".strip())
             return redirect("models:provider-detail", row.slug)
         if form.is_bound and form.is_valid() and _add_endpoint(request, actor, row, form):
             return redirect("models:provider-detail", row.slug)
@@ -229,18 +230,25 @@ def _add_endpoint(request: HttpRequest, actor: Actor, provider: Provider, form: 
         form.add_refusal(error)
         return False
     if is_new:
-        messages.success(request, f"{endpoint.model} is registered. {_standing([endpoint])}")
+        messages.success(request, f"{endpoint.model} is registered. {_standing(actor, [endpoint])}")
     else:
         messages.success(request, f"{endpoint.model} has another endpoint, at {provider}.")
     return True
 
 
-def _standing(endpoints: list[Endpoint]) -> str:
+def _standing(actor: Actor, endpoints: list[Endpoint]) -> str:
     """What comes next for models that were just registered."""
     waiting = [endpoint for endpoint in endpoints if endpoint.model.lifecycle not in CALLABLE_LIFECYCLES]
     if waiting:
         return f"{counted(len(waiting), 'model')} waiting for approval: nobody can call what is not approved."
-    return _callers(endpoints[0].model) if len(endpoints) == 1 else ""
+    if len(endpoints) != 1:
+        return ""
+    [endpoint] = endpoints
+    if endpoint.model.is_open and not endpoint.provider.is_simulated:
+        regions = set(endpoint.model.endpoints.values_list("region", flat=True))
+        if shut_out := [tenant.name for tenant in selectors.tenants_shut_out(actor, regions)]:
+            return f"Every active tenant can call it, but {listed_in_words(shut_out)}: not in their regions."
+    return _callers(endpoint.model)
 
 
 def _callers(model: Model) -> str:

@@ -223,6 +223,15 @@ def test_a_tenant_that_moved_gets_its_days_cut_anew(spool: Path, project: Projec
     assert rebuild_rollups(write=False).equal
 
 
+def test_check_sets_connection_tests_aside(tmp_path: Path) -> None:
+    line = json.dumps({"attempt": "connection-test", "prompt_tokens": 3}) + "\n"
+    (tmp_path / "count.jsonl").write_text(line * 2)
+    told = ledger("check", "--upstream", str(tmp_path / "count.jsonl"))
+    assert "2 were connection tests" in told
+    assert "missing: 0" in told
+    assert "duplicate: 0" in told
+
+
 def test_check_of_an_empty_ledger(tmp_path: Path) -> None:
     (tmp_path / "count.jsonl").write_text("")
     assert "missing: 0" in ledger("check", "--upstream", str(tmp_path / "count.jsonl"))

@@ -171,6 +171,14 @@ def test_a_callers_mistake_shows_that_a_probed_endpoint_lives(health: Health, cl
     assert state(health) == State.CLOSED
 
 
+def test_what_is_left_of_a_pause_is_never_said_to_be_nothing(health: Health, clock: Clock) -> None:
+    fail(health, "rate_limited", status=429, retry_after=1.0)
+    clock.now += 0.9
+    blocked = health.blocked(ENDPOINT)
+    assert blocked is not None
+    assert "for 1 s more" in blocked.reason
+
+
 def test_retry_after_is_a_cooldown_and_no_failure(health: Health, clock: Clock) -> None:
     fail(health, "rate_limited", status=429, retry_after=20.0)
     assert state(health) == State.CLOSED

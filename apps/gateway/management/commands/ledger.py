@@ -173,7 +173,8 @@ def _table(report: TotalsReport) -> str:
 def _joined(report: JoinReport) -> str:
     lines = [
         f"{report.ours:,} records of ours, {report.theirs:,} attempts at the upstream, {report.matched:,} matched;"
-        f" {report.unseen:,} of ours never reached it, {report.unnamed:,} of theirs name no attempt.",
+        f" {report.unseen:,} of ours never reached it, {report.unnamed:,} of theirs name no attempt,"
+        f" {report.tests:,} were connection tests.",
         f"{report.estimated:,} estimated: input off by {report.estimated_input_delta:+,}, output by"
         f" {report.estimated_output_delta:+,} in all, by {report.largest_output_delta:,} at most.",
     ]

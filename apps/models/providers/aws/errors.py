@@ -70,6 +70,8 @@ def read_error(status: int, headers: httpx.Headers, body: bytes) -> ProviderErro
     kind = _KINDS.get(name) or kind_of(status)
     if name in _OF_THE_MODEL:  # the model's own container says who is at fault
         kind = _ORIGINALS.get(parsed.original or 0, kind)
+    if status in (401, 403) and kind == "caller":  # never the caller's own key: that was Lobby's to check
+        kind = "credential"
     if status == 429 and kind == "overloaded":
         kind = "rate_limited"
     return _error(kind, name, _text(parsed) or no_words(status), status, retry_after(headers))

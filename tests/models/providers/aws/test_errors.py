@@ -34,3 +34,9 @@ def test_a_limit_is_a_limit_whoever_sets_it(status: int, name: str, body: dict[s
 def test_a_stream_that_the_model_itself_limits_is_limited() -> None:
     payload = json.dumps({"message": "Throttled", "originalStatusCode": 429}).encode()
     assert read_exception("modelStreamErrorException", payload, begun=False).kind == "rate_limited"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_is_refused_by_its_status_is_lobbys_credential_whatever_its_name(status: int) -> None:
+    error = read_error(status, httpx.Headers({"x-amzn-errortype": "ValidationError"}), b'{"Message": "No."}')
+    assert error.kind == "credential"
