@@ -114,6 +114,50 @@ result = [written, items[0]["output"], len(items)]
     assert result == [[0, 1, 0, 0], "quick", 1]
 
 
+def test_a_worker_does_not_take_again_what_it_is_at(world: RunsWorld) -> None:
+    run = started(world, [asked("held for long")])
+    result = world.run(
+        """
+import datetime
+run = store.find_run(public_id)
+store.begin(run)
+store.make_items(run)
+[item] = store.claim(run, "slow", 10)
+past = item.leased_until - datetime.timedelta(hours=1)
+EvaluationItem.objects.unscoped("test").filter(pk=item.pk).update(leased_until=past)
+result = [[each.pk for each in store.claim(run, name, 10)] == [item.pk] for name in ("slow", "quick")]
+""",
+        public_id=run,
+    )
+    assert result == [False, True], "its lease ran out: another one's, not the same worker's a second time"
+
+
+def test_of_many_equal_answers_the_newest_alone_is_read(world: RunsWorld) -> None:
+    version = world.dataset(next(_names), [asked("asked time and again")])
+    for _ in range(3):
+        world.work(world.start(version, reuses_answers=False))
+    run = world.start(version)
+    made, is_newest = world.run(
+        """
+from django.db.models.signals import post_init
+from apps.evaluation.running.subjects import Subject
+run = store.find_run(public_id)
+store.begin(run)
+store.make_items(run)
+items = store.claim(run, "one", 10)
+made = []
+count = lambda instance, **_: made.append(instance.pk)
+post_init.connect(count, sender=EvaluationItem)
+[work] = store.prepare(run, Subject.of(run), [], items)
+post_init.disconnect(count, sender=EvaluationItem)
+answered = EvaluationItem.objects.unscoped("test").filter(call_hash=work.call_hash, status="done")
+result = [len(made), work.reused.request_id == answered.latest("pk").request_id]
+""",
+        public_id=run,
+    )
+    assert (made, is_newest) == (1, True)
+
+
 def test_a_run_pauses_at_its_budget_and_goes_on_with_a_larger_one(world: RunsWorld) -> None:
     model = world.world.model()
     examples = [asked(f"priced {number}") for number in range(20)]

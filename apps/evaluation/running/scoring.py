@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import structlog
+
 from apps.evaluation import scorers
 from apps.evaluation.running.gateway import Answer, CallFailed, Gateway, Halted, Interrupted
 from apps.evaluation.running.subjects import NotAskable, Subject, parsed
 from apps.evaluation.scorers import Call, ChatCall, EmbeddingCall, Failure, Output, Reply, Sample, SubjectCall, Vectors
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,12 @@ def perform(work: Work, gateway: Gateway, subject: Subject) -> Result:
             return replace(result, halted=str(halted) or "No call can be made now.")
         except Interrupted:
             return replace(result, interrupted=True)
+        except Exception as error:
+            # Raised, it would end the worker, and the next one would come to the same item.
+            log.exception("evaluation_call_failed", item=work.item_id)
+            failure = Failure("call_failed", f"The call could not be made ({type(error).__name__}).")
+            result = replace(result, error=failure)
+            output = Output(error=failure)
     if work.sample is None or result.error is not None:
         return result  # an item without an answer is an error of its own, not one of each scorer's
     if subject.expects_json and output.parsed is None:
@@ -145,6 +155,10 @@ def _scored(result: Result, sample: Sample, output: Output, gateway: Gateway, su
             return replace(result, scores=tuple(done), halted=str(halted) or "No call can be made now.")
         except Interrupted:
             return replace(result, scores=tuple(done), interrupted=True)
+        except Exception as error:  # a call that its scorer made wrong; what else it does wrong ``drive`` takes
+            log.exception("scorer_call_failed", scorer=metric.scorer.slug, item=result.work.item_id)
+            said = f"{metric.scorer.title} asked for a call that cannot be made ({type(error).__name__})."
+            score = scorers.Score.failed("scorer_failed", said)
         done.append(Scored(metric.version_id, score, ask.cost_picousd))
     return replace(result, scores=tuple(done))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, Max, Q, QuerySet
 from django.utils import timezone
 
 from apps.evaluation.models import Evaluation, EvaluationItem, Score, VersionExample
@@ -74,9 +74,10 @@ def make_items(run: Evaluation) -> None:
 
 
 def claim(run: Evaluation, worker: str, most: int) -> list[EvaluationItem]:
-    """Items that are this worker's now, in their order."""
+    """Items that are this worker's now, in their order. What it holds already it is at, even where a lease ran out
+    while the database was away."""
     now = timezone.now()
-    free = Q(leased_until=None) | Q(leased_until__lt=now)
+    free = Q(leased_until=None) | (Q(leased_until__lt=now) & ~Q(leased_by=worker))
     waiting = items_of(run.pk).filter(free, status=ItemStatus.PENDING).order_by("position", "repetition")
     ids = list(waiting.values_list("pk", flat=True)[:most])
     if not ids:
@@ -171,7 +172,8 @@ def _with_reused(run: Evaluation, works: list[Work]) -> list[Work]:
     )
     if any(work.streams for work in works):  # one that was not streamed has no time of its first token
         rows = rows.filter(first_token_ms__isnull=False)
-    found = {row.call_hash: row for row in rows.order_by("pk")}
+    newest = rows.order_by().values("call_hash").annotate(newest=Max("pk")).values("newest")
+    found = {row.call_hash: row for row in EvaluationItem.objects.unscoped(WHY).filter(pk__in=newest)}
     return [
         _reusing(work, found[work.call_hash]) if work.call_hash in found and work.output is None else work
         for work in works
