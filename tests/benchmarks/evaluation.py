@@ -33,13 +33,15 @@ SECONDS: Final = 40.0
 MS_PER_ITEM: Final = 15.0
 PAGE_MS: Final = 300.0
 PAGE_ROUNDS: Final = 20
-GROWTH: Final = 1.25  # of the worker's memory, by ten times the examples
+GROWTH: Final = 1.25  # of the worker's own memory, by ten times the examples
+_TOLD: Final = "Memory of the worker: "
 _WORK: Final = """
-import resource
+from pathlib import Path
 from apps.evaluation.running import store
 from apps.evaluation.running.worker import Worker
 Worker(store.find_run("{run}")).work(1_800.0)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+held = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(*(int(held[name].split()[0]) // 1024 for name in ("VmHWM", "RssAnon", "RssFile")))
 """
 
 
@@ -78,7 +80,8 @@ def main() -> int:
                 told = subprocess.run(
                     command, env=world.lobby.env, cwd=ROOT, capture_output=True, text=True, check=True
                 )
-                print(f"Peak memory of the worker: {told.stdout.split()[-1]} MB")
+                peak, own, files = told.stdout.split()[-3:]
+                print(f"{_TOLD}{own} MB of its own, {files} MB of files; {peak} MB at its peak")
             _wait(runs, run)
             spent = time.monotonic() - began
             facts = runs.run(
@@ -97,18 +100,19 @@ def main() -> int:
 
 
 def memory(examples: int) -> int:
-    """The peak of a worker's memory at a tenth of the examples, and at all of them."""
-    peaks = []
+    """A worker's own memory after a tenth of the examples, and after all of them. SQLite maps the database's file,
+    as far as it is read: those pages are the system's to take back, and grow with the file."""
+    owned = []
     for count in (examples // 10, examples):
         command = [sys.executable, "-m", "tests.benchmarks.evaluation", "--in-process", "--examples", str(count)]
         done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
-        line = next((each for each in done.stdout.splitlines() if each.startswith("Peak memory")), "")
+        line = next((each for each in done.stdout.splitlines() if each.startswith(_TOLD)), "")
         if not line:
             print(done.stdout, done.stderr, sep="\n")
             return 1
-        peaks.append(int(line.split()[-2]))
-        print(f"{count:,} examples: {peaks[-1]} MB")
-    kept = peaks[1] <= peaks[0] * GROWTH
+        owned.append(int(line.removeprefix(_TOLD).split()[0]))
+        print(f"{count:,} examples: {line}")
+    kept = owned[1] <= owned[0] * GROWTH
     print("The promise holds." if kept else "The promise does NOT hold.")
     return 0 if kept else 1
 
