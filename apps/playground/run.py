@@ -66,6 +66,7 @@ class Run:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
+        self._calls_at: int | None = None  # the event that has them as they are
         self._finish = ""
         self._usage: tuple[int, int] | None = None
         self._error: dict[str, Any] = {}
@@ -91,6 +92,8 @@ class Run:
         after = min(max(after, 0), len(self._events))
         parts: list[tuple[Kind, Any]] = []
         for kind, value in self._events[after:]:
+            if value is None:
+                continue  # the calls as they were; a later event has them as they are
             if parts and kind == parts[-1][0] and kind in ("text", "reasoning"):
                 parts[-1] = (kind, parts[-1][1] + value)
             else:
@@ -301,4 +304,7 @@ class Run:
             if delta.function is not None:
                 call["name"] = delta.function.name or call["name"]
                 call["arguments"] += delta.function.arguments or ""
+        if self._calls_at is not None:  # kept, every piece would cost as much as all before it
+            self._events[self._calls_at] = ("tools", None)
+        self._calls_at = len(self._events)
         self._add("tools", [dict(self._calls[index]) for index in sorted(self._calls)])
