@@ -139,6 +139,7 @@ LIMIT, LIMIT_PK = _by("id", "limit", 999_999), _by("pk", "limit", 999_999)
 BUDGET, BUDGET_PK = _by("id", "budget", 999_999), _by("pk", "budget", 999_999)
 GRANT = _by("id", "grant", 999_999)
 ROUTE, ROUTE_PK = _by("id", "route", 999_999), _by("pk", "route", 999_999)
+GUARDED, GUARDED_PK = _by("id", "guarded", 999_999), _by("pk", "guarded", 999_999)
 REVISION = Target(lambda world, which: {**ROUTE.arguments(world, which), "number": 1})
 REVISION_PK = Target(lambda world, which: {**ROUTE_PK.arguments(world, which), "number": 1})
 PROMPT = Target(
@@ -492,6 +493,7 @@ def _pair(world: World, which: Which) -> dict[str, Any]:
 API |= {
     # A key decides nothing, and does not set the plan that its versions have to pass.
     "api:prompt-plan": api(PROMPT, GET=READERS, PUT=to(PROMPT_WRITERS, _planned(_PLAN)), DELETE=PROMPT_WRITERS),
+    "api:route-plan": api(GUARDED, GET=READERS, PUT=to(PROMPT_WRITERS, _planned(_PLAN)), DELETE=PROMPT_WRITERS),
     "api:gate-list": api(
         GET=READERS,
         POST=to(
@@ -609,6 +611,11 @@ PAGES: dict[str, Row] = {
     "evaluation:plan-remove": page(PROMPT, POST=PROMPT_WRITERS),
     "evaluation:prompt-gates": page(PROMPT, GET=MEMBERS),
     "evaluation:version-review": page(PROMPT_VERSION, GET=MEMBERS),
+    "evaluation:route-plan": page(GUARDED_PK, GET=MEMBERS, POST=to(PROMPT_WRITERS, _planned(_PLAN_FORM))),
+    "evaluation:route-plan-remove": page(GUARDED_PK, POST=PROMPT_WRITERS),
+    "evaluation:route-gates": page(ROUTE_PK, GET=MEMBERS),
+    "evaluation:revision-review": page(REVISION_PK, GET=MEMBERS),
+    "evaluation:revision-gate-open": page(REVISION_PK, POST=_quiet(PROMPT_WRITERS, {})),
     "evaluation:gate-open": page(PROMPT_VERSION, POST=_quiet(PROMPT_WRITERS, {})),
     "evaluation:gate-answer": page(GATE, POST=to(PROMPT_WRITERS, {"note": "Good."})),
     "evaluation:gate-override": page(GATE, POST=to(ADMINS, {"reason": "The law asks for it."})),

@@ -410,7 +410,10 @@ def _furnish_gates(kinds: dict[str, Any], project: Project, admin: User, word: s
     VersionExample.objects.create(version=frozen, revision=revision, position=0)
     metrics = [PlannedMetric(scorer)]
     facts = PlanFacts(dataset=data, project=project, metrics=metrics, label="gated", model=f"route-{word}")
-    set_plan(actor=actor, prompt=prompt, facts=facts)
+    set_plan(actor=actor, owner=prompt, facts=facts)
+    guarded = gateway.create_route(actor=OPERATOR, tenant=tenant, slug=f"guarded-{word}", name=f"Guarded {word}")
+    set_plan(actor=actor, owner=guarded, facts=facts)
+    kinds["guarded"] = guarded.pk
     before, after = [
         Evaluation.objects.create(
             tenant=tenant, project=project, name=f"Run {word}", model=f"m-{word}", dataset_version=frozen, status="done"

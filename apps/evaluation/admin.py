@@ -55,20 +55,20 @@ class ApprovalInline(_Inline):
 @admin.register(EvaluationPlan)
 class EvaluationPlanAdmin(ReadOnlyAdmin[EvaluationPlan]):
     view_action = "evaluation.view"
-    list_display = ["prompt", "tenant", "dataset", "environment", "label", "policy", "updated_at"]
+    list_display = ["prompt", "route", "tenant", "dataset", "environment", "label", "policy", "updated_at"]
     list_filter = ["policy", "environment"]
-    search_fields = ["prompt__slug", "prompt__name", "tenant__slug"]
-    list_select_related = ["prompt", "tenant", "dataset"]
+    search_fields = ["prompt__slug", "prompt__name", "route__slug", "tenant__slug"]
+    list_select_related = ["prompt", "route", "tenant", "dataset"]
     inlines = [PlanMetricInline]
 
 
 @admin.register(GateDecision)
 class GateDecisionAdmin(ReadOnlyAdmin[GateDecision]):
     view_action = "evaluation.view"
-    list_display = ["pk", "tenant", "prompt", "version", "verdict", "status", "created_at", "decided_at"]
+    list_display = ["pk", "tenant", "prompt", "version", "route", "revision", "verdict", "status", "decided_at"]
     list_filter = ["status", "verdict"]
-    search_fields = ["prompt__slug", "prompt__name", "tenant__slug"]
-    list_select_related = ["tenant", "prompt", "version"]
+    search_fields = ["prompt__slug", "prompt__name", "route__slug", "tenant__slug"]
+    list_select_related = ["tenant", "prompt", "version", "route", "revision"]
     inlines = [ApprovalInline]
 
 

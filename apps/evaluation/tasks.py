@@ -50,6 +50,11 @@ def gate_new_version(*, version_id: int, **_: Any) -> None:
     enqueue("evaluation.gate_version", version_id)
 
 
+def gate_proposed_revision(*, revision_id: int, **_: Any) -> None:
+    """A receiver, after the commit of a guarded route's proposal."""
+    enqueue("evaluation.gate_revision", revision_id)
+
+
 def gate_may_be_decided(*, evaluation: Evaluation, **_: Any) -> None:
     """A receiver, after a run has ended."""
     enqueue("evaluation.monitor" if evaluation.trigger == Trigger.MONITOR else "evaluation.decide_gates")
@@ -58,6 +63,11 @@ def gate_may_be_decided(*, evaluation: Evaluation, **_: Any) -> None:
 @shared_task(name="evaluation.gate_version", ignore_result=True)
 def gate_version(version_id: int) -> None:
     gates.open_gate_of_new_version(version_id)
+
+
+@shared_task(name="evaluation.gate_revision", ignore_result=True)
+def gate_revision(revision_id: int) -> None:
+    gates.open_gate_of_revision(revision_id)
 
 
 @shared_task(name=gates.DECIDE_TASK, ignore_result=True)

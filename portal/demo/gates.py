@@ -1,4 +1,4 @@
-"""A prompt with an evaluation plan, and what its gate said of three versions.
+"""A prompt and a route with evaluation plans, and what their gates said of three versions and two revisions.
 
 The answers are made up, as the demonstration's models are: each version is right on so many of the examples. What was
 made of them is not: the gates were decided by the same code that decides real ones, and the release is one of theirs.
@@ -18,6 +18,7 @@ from apps.evaluation.models import (
     EvaluationMetric,
     GateDecision,
     Score,
+    Scorer,
     ScorerVersion,
 )
 from apps.evaluation.running.summaries import summarise
@@ -26,6 +27,9 @@ from apps.evaluation.services.examples import Incoming, Provenance, store
 from apps.evaluation.services.plans import PlanFacts, PlannedMetric, set_plan, told
 from apps.evaluation.services.scorers import create_scorer, ensure_default_scorers
 from apps.evaluation.types import ItemStatus, RunStatus, Source, Trigger
+from apps.gateway import services as gateway
+from apps.gateway.models import RouteRevision
+from apps.models.models import Model
 from apps.prompts import services as prompts
 from apps.prompts.models import Prompt, PromptVersion
 from apps.tenants.access import Actor
@@ -111,9 +115,12 @@ def seed_gates(now: datetime) -> None:
         policy="automatic",
         most_cost_ratio=1.5,
     )
-    plan = set_plan(actor=mei, prompt=prompt, facts=facts)
+    plan = set_plan(actor=mei, owner=prompt, facts=facts)
     measure = scorer.versions.get()
-    runs = [_run(project, version, data, measure, each, now) for version, each in zip(versions, VERSIONS, strict=True)]
+    runs = [
+        _run(project, MODEL, version, data, measure, each, version.number, now)
+        for version, each in zip(versions, VERSIONS, strict=True)
+    ]
     metric = {"name": scorer.name, "version": measure.number}
     for place, against in ((1, 0), (2, 1), (3, 1)):
         policy = told(plan)
@@ -136,6 +143,76 @@ def seed_gates(now: datetime) -> None:
         gates.decide_gate(decision.pk)
         moment = now - timedelta(days=DAYS - 6 * place, hours=-1)
         GateDecision.objects.unscoped(WHY).filter(pk=decision.pk).update(created_at=moment, decided_at=moment)
+    _seed_route(people, project, data, scorer, measure, now)
+
+
+# What a route sends to: the first is there, the second is better, the third is not.
+BEHIND = (
+    Told("Priya", "As it was", "meridian-mini", 0.66, 41_000_000, 610),
+    Told("Priya", "The large model, for its judgement", "meridian-large", 0.88, 58_000_000, 720),
+    Told("Priya", "The sandbox, which costs nothing", "sandbox-chat", 0.41, 1_000_000, 90),
+)
+
+
+def _seed_route(
+    people: dict[str, Actor],
+    project: Project,
+    data: DatasetVersion,
+    scorer: Scorer,
+    measure: ScorerVersion,
+    now: datetime,
+) -> None:
+    priya, tenant = people["Priya"], project.tenant
+    models = Model.objects.in_bulk(field_name="slug")
+    route = gateway.create_route(
+        actor=priya,
+        tenant=tenant,
+        slug="claims-urgency",
+        name="Claims, urgency",
+        description="What sorts new claims. Guarded: another model behind it has to be better at it.",
+        targets=[{"model": models[BEHIND[0].system]}],
+        message=BEHIND[0].message,
+    )
+    facts = PlanFacts(
+        dataset=data.dataset,
+        project=project,
+        metrics=[PlannedMetric(scorer)],
+        policy="automatic",
+        most_cost_ratio=2.0,
+    )
+    plan = set_plan(actor=people["Mei"], owner=route, facts=facts)
+    runs = [_run(project, f"{route.slug}@1", None, data, measure, BEHIND[0], 1, now)]
+    for number, told_of in enumerate(BEHIND[1:], 2):
+        saved = gateway.update_route(
+            actor=priya, route=route, targets=[{"model": models[told_of.system]}], message=told_of.message
+        )
+        assert saved.proposed is not None
+        runs.append(_run(project, saved.proposed.called, None, data, measure, told_of, number, now))
+        policy = told(plan)
+        policy |= {
+            "dataset_version": data.number,
+            "model": saved.proposed.called,
+            "baseline_version": number - 1,
+            "metrics": [each | {"name": scorer.name, "version": measure.number} for each in policy["metrics"]],
+            "trigger": Trigger.VERSION,
+            "opened_by": "evaluation plan",
+        }
+        decision = GateDecision.objects.create(
+            tenant=tenant,
+            route=saved.route,
+            revision=saved.proposed,
+            candidate=runs[-1],
+            baseline=runs[-2],
+            policy=policy,
+        )
+        gates.decide_gate(decision.pk)
+        moment = now - timedelta(days=DAYS - 6 * (number - 1), hours=-1)
+        GateDecision.objects.unscoped(WHY).filter(pk=decision.pk).update(created_at=moment, decided_at=moment)
+    for number in range(1, len(BEHIND) + 1):
+        moment = now - timedelta(days=DAYS - 6 * (number - 1))
+        row = RouteRevision.objects.unscoped(WHY).filter(route=route, number=number)
+        row.update(created_at=moment)
+        row.exclude(in_force_at=None).update(in_force_at=moment + timedelta(hours=1))
 
 
 def _dataset(tenant: Tenant, owner: Actor) -> DatasetVersion:
@@ -168,22 +245,31 @@ def _version(people: dict[str, Actor], prompt: Prompt, number: int, said: Told, 
 
 
 def _run(
-    project: Project, version: PromptVersion, data: DatasetVersion, scorer: ScorerVersion, said: Told, now: datetime
+    project: Project,
+    model: str,
+    version: PromptVersion | None,
+    data: DatasetVersion,
+    scorer: ScorerVersion,
+    said: Told,
+    number: int,
+    now: datetime,
 ) -> Evaluation:
-    moment = now - timedelta(days=DAYS - 6 * (version.number - 1))
+    moment = now - timedelta(days=DAYS - 6 * (number - 1))
+    what = model if version is None else f"{version.prompt.name} v{version.number}"
+    author = User.objects.get(email=f"{said.author.lower()}@lobby.example") if version is None else version.author
     run = Evaluation.objects.create(
         tenant=project.tenant,
         project=project,
-        name=f"{version.prompt.name} v{version.number} on {data.dataset.name} v{data.number}",
+        name=f"{what} on {data.dataset.name} v{data.number}",
         prompt_version=version,
-        model=MODEL,
+        model=model,
         dataset_version=data,
         split="test",
         trigger=Trigger.VERSION,
         status=RunStatus.DONE,
         items_total=data.size,
         spent_picousd=said.picousd * data.size,
-        created_by=version.author,
+        created_by=author,
         started_at=moment,
         finished_at=moment + timedelta(minutes=1),
     )
@@ -192,7 +278,7 @@ def _run(
     # The same examples are hard for every version: what differs between two of them is what their shares say.
     hard = random.Random(7).sample(range(len(members)), len(members))  # noqa: S311
     right = [rank >= (1 - said.share) * len(members) for rank in hard]
-    chance = random.Random(version.number)  # noqa: S311
+    chance = random.Random(number)  # noqa: S311
     items = EvaluationItem.objects.bulk_create(
         [
             EvaluationItem(

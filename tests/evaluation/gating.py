@@ -97,7 +97,7 @@ class Gated:
     def plan(self, **facts: Any) -> None:
         metrics = facts.pop("metrics", [PlannedMetric(self.scorer, MetricRole.PRIMARY)])
         whole = PlanFacts(dataset=self.data.dataset, project=self.cast.triage, metrics=metrics, **facts)
-        set_plan(actor=self.cast.actor("scientist"), prompt=self.prompt, facts=whole)
+        set_plan(actor=self.cast.actor("scientist"), owner=self.prompt, facts=whole)
 
     def release(self, number: int) -> None:
         prompts.release_versions(

@@ -101,7 +101,7 @@ def test_a_decision_is_made_once_however_often_it_is_asked_for(world: Gated) -> 
     newest = GateDecision.objects.unscoped("test").order_by("-pk")[0]
     assert (newest.baseline, newest.policy["baseline_version"]) == (candidate, 2)
     # The same question has the same answer.
-    assert gates.open_gate(actor=world.cast.actor("developer"), version=newest.version).pk == newest.pk
+    assert gates.open_gate(actor=world.cast.actor("developer"), version=newest.subject).pk == newest.pk
 
 
 def test_a_person_cannot_release_past_the_gate(world: Gated) -> None:
@@ -137,7 +137,7 @@ def test_a_person_cannot_release_past_the_gate(world: Gated) -> None:
     first = Release.objects.unscoped("test").filter(environment="prod").order_by("pk")[0]
     prompts.roll_back(actor=cast.actor("developer"), release=first)
     world.release(2)  # what was overridden stays so
-    remove_plan(actor=cast.actor("scientist"), prompt=world.prompt)
+    remove_plan(actor=cast.actor("scientist"), owner=world.prompt)
     world.save("Sort freely.")
     world.release(3)
 
@@ -231,7 +231,7 @@ def test_a_label_that_moved_meanwhile_is_not_released_over(world: Gated) -> None
     with pytest.raises(Conflict) as moved:
         gates.answer_gate(actor=world.cast.actor("owner"), decision=decision, is_approval=True)
     assert moved.value.code == "label_moved"
-    again = gates.open_gate(actor=world.cast.actor("scientist"), version=decision.version)
+    again = gates.open_gate(actor=world.cast.actor("scientist"), version=decision.subject)
     assert (again.pk != decision.pk, again.policy["baseline_version"]) == (True, 3)
 
 
@@ -451,7 +451,7 @@ def test_the_owners_word_opens_the_gate_and_stays_with_the_decision(world: Gated
     }
     # What is known of the judge later makes no other question of it.
     measured(world, judge, agreeing=40)
-    assert gates.open_gate(actor=world.cast.actor("developer"), version=decision.version).pk == decision.pk
+    assert gates.open_gate(actor=world.cast.actor("developer"), version=decision.subject).pk == decision.pk
 
 
 def test_a_measured_judge_opens_the_gate_with_its_kappa(world: Gated, judge: Scorer) -> None:

@@ -42,7 +42,7 @@ scorer = Scorer.objects.unscoped("test").get(slug="exact-match")
 project = Project.objects.unscoped("test").get(slug="triage")
 facts = PlanFacts(dataset=data, project=project, metrics=[PlannedMetric(scorer)], policy="automatic")
 person = Actor.of_user(User.objects.get(email="scientist@example.com"))
-set_plan(actor=person, prompt=Prompt.objects.unscoped("test").get(slug="triage"), facts=facts)
+set_plan(actor=person, owner=Prompt.objects.unscoped("test").get(slug="triage"), facts=facts)
 
 from apps.evaluation.services.scorers import create_scorer
 from apps.gateway.services import create_route

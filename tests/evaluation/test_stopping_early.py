@@ -161,7 +161,7 @@ def save(text):
     return prompts.save_version(actor=ada, prompt=prompt, content=content).version
 first = save("Say two words.")
 prompts.release_versions(actor=ada, prompt=prompt, environment="prod", label="live", weights={1: 100})
-set_plan(actor=ada, prompt=prompt, facts=PlanFacts(
+set_plan(actor=ada, owner=prompt, facts=PlanFacts(
     dataset=version.dataset, project=project, metrics=[PlannedMetric(scorer, MetricRole.PRIMARY)], policy="automatic"
 ))
 gates.open_gate_of_new_version(save("Say one. [[chunks=1]]").pk)

@@ -27,6 +27,8 @@ from apps.evaluation.services.plans import PlanFacts, PlannedMetric
 from apps.evaluation.services.scorers import ensure_default_scorers
 from apps.evaluation.services.suites import ensure_suite
 from apps.evaluation.types import GateStatus, MetricRole, Trigger, Verdict
+from apps.gateway.models import Route
+from apps.gateway.routing.selectors import get_revision_for, get_route_for
 from apps.prompts.models import Prompt
 from apps.prompts.selectors import get_prompt_for, get_version_of
 from apps.tenants import selectors as tenants
@@ -47,6 +49,19 @@ class _Naming(ApiView):
         if row is None:
             raise Invalid(f"There is no dataset {slug[:60]!r}.", field="dataset", code="not_found")
         return row
+
+    def set_plan(self, owner: Prompt | Route) -> Response:
+        tenant = plans.tenant_of(owner)
+        body = self.body(PlanIn)
+        project = body.pop("project")
+        facts = PlanFacts(
+            dataset=self.dataset(tenant, body.pop("dataset")),
+            project=self.referenced("project", lambda: tenants.get_project_for(self.actor, tenant.slug, project)),
+            metrics=[self.metric(tenant, each) for each in body.pop("metrics")],
+            **body,
+        )
+        plans.set_plan(actor=self.actor, owner=owner, facts=facts)
+        return self.shown(PlanOut, selectors.get_plan_of(owner))
 
     def metric(self, tenant: Tenant, given: dict[str, Any]) -> PlannedMetric:
         slug = given["scorer"]
@@ -75,21 +90,35 @@ class PromptPlan(_Naming):
         description="For people alone: a key cannot change the gate that its own versions have to pass.",
     )
     def put(self, request: Request, tenant: str, prompt: str) -> Response:
-        row = self.found(tenant, prompt)
-        body = self.body(PlanIn)
-        project = body.pop("project")
-        facts = PlanFacts(
-            dataset=self.dataset(row.tenant, body.pop("dataset")),
-            project=self.referenced("project", lambda: tenants.get_project_for(self.actor, row.tenant.slug, project)),
-            metrics=[self.metric(row.tenant, each) for each in body.pop("metrics")],
-            **body,
-        )
-        plans.set_plan(actor=self.actor, prompt=row, facts=facts)
-        return self.shown(PlanOut, selectors.get_plan_of(row))
+        return self.set_plan(self.found(tenant, prompt))
 
     @operation("remove-prompt-plan", "Remove a prompt's evaluation plan", tag=GATES, status=204, errors=NOT_FOUND)
     def delete(self, request: Request, tenant: str, prompt: str) -> Response:
-        plans.remove_plan(actor=self.actor, prompt=self.found(tenant, prompt))
+        plans.remove_plan(actor=self.actor, owner=self.found(tenant, prompt))
+        return no_content()
+
+
+class RoutePlan(_Naming):
+    @operation("get-route-plan", "Get a route's evaluation plan", tag=GATES, response=PlanOut, errors=NOT_FOUND)
+    def get(self, request: Request, id: int) -> Response:
+        return self.shown(PlanOut, selectors.get_plan_of(get_route_for(self.actor, id)))
+
+    @operation(
+        "set-route-plan",
+        "Guard a route with an evaluation plan",
+        tag=GATES,
+        request=PlanIn,
+        response=PlanOut,
+        errors=NOT_FOUND,
+        description="Changes of its targets are proposed from then on. Of a tenant's own route; model, environment,"
+        " label and share mean nothing there. For people alone.",
+    )
+    def put(self, request: Request, id: int) -> Response:
+        return self.set_plan(get_route_for(self.actor, id))
+
+    @operation("remove-route-plan", "Remove a route's evaluation plan", tag=GATES, status=204, errors=NOT_FOUND)
+    def delete(self, request: Request, id: int) -> Response:
+        plans.remove_plan(actor=self.actor, owner=get_route_for(self.actor, id))
         return no_content()
 
 
@@ -99,6 +128,8 @@ class GateFilters(Filters):
     tenant = TextFilter("tenant__slug")
     prompt = TextFilter("prompt__slug")
     version = NumberFilter("version__number")
+    route = NumberFilter("route__pk")
+    revision = NumberFilter("revision__number")
     status = ChoiceFilter(choices=GateStatus.choices)
     verdict = ChoiceFilter(choices=Verdict.choices)
 
@@ -110,23 +141,38 @@ class GateList(_Naming):
 
     @operation(
         "open-gate",
-        "Gate a version",
+        "Gate a version or a revision",
         tag=GATES,
         request=NewGate,
         response=GateDetailOut,
         status=201,
         errors=CONFLICT,
-        description="Evaluates the version beside the released one. The same question has the same decision.",
+        description="Evaluates a prompt's version beside the released one, or a guarded route's revision beside the one"
+        " in force. The same question has the same decision.",
     )
     def post(self, request: Request) -> Response:
         body = self.body(NewGate)
+        trigger = Trigger.PERSON if self.actor.api_key_id is None else Trigger.CI
+        if "route" in body:
+            return self._of_route(body, trigger)
+        if missing := [name for name in ("tenant", "prompt", "version") if name not in body]:
+            raise Invalid("Name a tenant's prompt and version, or a route and revision.", field=missing[0])
         tenant, slug, number = body.pop("tenant"), body.pop("prompt"), body.pop("version")
         prompt = self.referenced("prompt", lambda: get_prompt_for(self.actor, tenant, slug))
         version = self.referenced("version", lambda: get_version_of(prompt, number))
-        trigger = Trigger.PERSON if self.actor.api_key_id is None else Trigger.CI
         with transaction.atomic():  # a gate that is refused leaves no scorers of its suite behind
             facts = self._facts(prompt, body) if body else None
             decision = gates.open_gate(actor=self.actor, version=version, trigger=trigger, facts=facts)
+        return self.shown(GateDetailOut, selectors.get_gate_for(self.actor, decision.pk), 201)
+
+    def _of_route(self, body: dict[str, Any], trigger: str) -> Response:
+        pk, number = body.pop("route"), body.pop("revision", None)
+        body.pop("tenant", None)
+        if body or number is None:
+            field = min(body) if body else "revision"
+            raise Invalid("A route's gate is opened with its revision alone: by its plan.", field=field)
+        revision = self.referenced("revision", lambda: get_revision_for(self.actor, pk, number))
+        decision = gates.open_gate(actor=self.actor, version=revision, trigger=trigger)
         return self.shown(GateDetailOut, selectors.get_gate_for(self.actor, decision.pk), 201)
 
     def _facts(self, prompt: Prompt, body: dict[str, Any]) -> PlanFacts:

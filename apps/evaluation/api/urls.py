@@ -10,6 +10,7 @@ _run = "evaluations/<str:id>"
 _monitor = "monitors/<str:tenant>/<str:monitor>"
 urlpatterns = [
     path("prompts/<str:tenant>/<str:prompt>/plan", gates.PromptPlan.as_view(), name="prompt-plan"),
+    path("routes/<int:id>/plan", gates.RoutePlan.as_view(), name="route-plan"),
     path("gates", gates.GateList.as_view(), name="gate-list"),
     path("gates/<int:id>", gates.GateDetail.as_view(), name="gate-detail"),
     path("gates/<int:id>/approve", gates.GateApproval.as_view(), name="gate-approve"),

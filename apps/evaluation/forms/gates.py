@@ -8,8 +8,9 @@ from typing import Any
 from django import forms
 
 from apps.evaluation.models import Dataset, EvaluationPlan, Scorer
-from apps.evaluation.services.plans import PlanFacts, PlannedMetric
+from apps.evaluation.services.plans import PlanFacts, PlannedMetric, tenant_of
 from apps.evaluation.types import MetricRole, ReleasePolicy, Split
+from apps.gateway.models import Route
 from apps.prompts.models import Prompt
 from apps.prompts.types import DEFAULT_LABEL
 from apps.tenants.models import Project
@@ -98,9 +99,13 @@ class PlanForm(forms.Form):
         help_text="US dollars of one evaluation; it pauses before it costs more.",
     )
 
-    def __init__(self, data: Any = None, *, prompt: Prompt, plan: EvaluationPlan | None) -> None:
-        super().__init__(data, initial=_initial(prompt, plan))
-        tenant = prompt.tenant
+    def __init__(self, data: Any = None, *, owner: Prompt | Route, plan: EvaluationPlan | None) -> None:
+        super().__init__(data, initial=_initial(owner, plan))
+        tenant = tenant_of(owner)
+        if isinstance(owner, Route):
+            for name in ("model", "environment", "label", "canary_percent"):
+                del self.fields[name]
+            self.fields["runs_by_itself"].label = "On every change of its targets"
         self._choose("dataset", Dataset.objects.for_tenant(tenant).filter(is_archived=False, monitor=None))
         self._choose("project", Project.objects.for_tenant(tenant).filter(is_active=True))
         self.scorers = list(Scorer.objects.for_tenant(tenant).filter(is_archived=False).select_related("tenant"))
@@ -145,9 +150,11 @@ class PlanForm(forms.Form):
         return PlanFacts(**values, budget_picousd=None if budget is None else to_picousd(str(budget)))
 
 
-def _initial(prompt: Prompt, plan: EvaluationPlan | None) -> dict[str, Any]:
+def _initial(owner: Prompt | Route, plan: EvaluationPlan | None) -> dict[str, Any]:
     if plan is None:
-        made_for = Dataset.objects.for_tenant(prompt.tenant).filter(prompt=prompt, is_archived=False, monitor=None)
+        if isinstance(owner, Route):
+            return {"split": Split.TEST}
+        made_for = Dataset.objects.for_tenant(owner.tenant).filter(prompt=owner, is_archived=False, monitor=None)
         dataset = made_for.exclude(versions=None).order_by("pk").values_list("slug", flat=True).first()
         return {"split": Split.TEST, "environment": Environment.PROD, "dataset": dataset}
     names = (

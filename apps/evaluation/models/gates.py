@@ -1,4 +1,5 @@
-"""Gates: how a prompt's new versions are judged, and every decision with its evidence, for good."""
+"""Gates: how a prompt's new versions and a route's new revisions are judged, and every decision with its evidence, for
+good."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from apps.evaluation.models.deliveries import Delivery
 from apps.evaluation.models.runs import Evaluation
 from apps.evaluation.models.scorers import Scorer
 from apps.evaluation.types import GateStatus, MetricRole, ReleasePolicy, Split, Verdict
+from apps.gateway.models import Route, RouteRevision
 from apps.prompts.models import Prompt, PromptVersion, Release
 from apps.tenants.models import Project, Tenant, User
 from apps.tenants.scoping import TenantScopedManager
@@ -18,16 +20,20 @@ from apps.tenants.types import Environment
 
 class EvaluationPlan(models.Model):
     """What happens to a prompt's new version: it is evaluated in ``project`` on the newest version of ``dataset``
-    beside the version that ``label`` means in ``environment``, and released as ``policy`` says."""
+    beside the version that ``label`` means in ``environment``, and released as ``policy`` says. A route's revision is
+    evaluated beside the one in force; it has neither label nor environment, and is a model of its own."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
-    prompt = models.OneToOneField(Prompt, on_delete=models.CASCADE, related_name="evaluation_plan")
+    prompt = models.OneToOneField(
+        Prompt, null=True, blank=True, on_delete=models.CASCADE, related_name="evaluation_plan"
+    )
+    route = models.OneToOneField(Route, null=True, blank=True, on_delete=models.CASCADE, related_name="evaluation_plan")
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="plans")
     split = models.CharField(max_length=10, choices=Split.choices, blank=True, default=Split.TEST)
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
     model = models.CharField(max_length=200, blank=True, help_text="Empty means the version's own.")
-    environment = models.CharField(max_length=10, choices=Environment.choices)
-    label = models.SlugField(max_length=50)
+    environment = models.CharField(max_length=10, choices=Environment.choices, blank=True)
+    label = models.SlugField(max_length=50, blank=True)
     policy = models.CharField(max_length=10, choices=ReleasePolicy.choices, default=ReleasePolicy.APPROVAL)
     approvals_needed = models.PositiveSmallIntegerField(default=1, validators=[MaxValueValidator(5)])
     canary_percent = models.PositiveSmallIntegerField(
@@ -45,8 +51,24 @@ class EvaluationPlan(models.Model):
 
     objects = TenantScopedManager(view="evaluation.view")
 
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(prompt__isnull=False, route__isnull=True)
+                | models.Q(prompt__isnull=True, route__isnull=False),
+                name="plan_of_one",
+            )
+        ]
+
     def __str__(self) -> str:
-        return f"plan of {self.prompt}"
+        return f"plan of {self.owner}"
+
+    @property
+    def owner(self) -> Prompt | Route:
+        """Whose new versions, or revisions, it is about."""
+        found = self.prompt or self.route
+        assert found is not None  # a constraint of the table
+        return found
 
 
 class PlanMetric(models.Model):
@@ -70,8 +92,15 @@ class GateDecision(models.Model):
     baseline there was nothing to compare with: a first release."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
-    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="gate_decisions")
-    version = models.ForeignKey(PromptVersion, on_delete=models.CASCADE, related_name="gate_decisions")
+    prompt = models.ForeignKey(Prompt, null=True, blank=True, on_delete=models.CASCADE, related_name="gate_decisions")
+    version = models.ForeignKey(
+        PromptVersion, null=True, blank=True, on_delete=models.CASCADE, related_name="gate_decisions"
+    )
+    # A route is not deleted from under its decisions: the gateway refuses it.
+    route = models.ForeignKey(Route, null=True, blank=True, on_delete=models.RESTRICT, related_name="gate_decisions")
+    revision = models.ForeignKey(
+        RouteRevision, null=True, blank=True, on_delete=models.RESTRICT, related_name="gate_decisions"
+    )
     candidate = models.OneToOneField(Evaluation, null=True, on_delete=models.SET_NULL, related_name="gate_decision")
     baseline = models.ForeignKey(Evaluation, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     policy = models.JSONField(default=dict)
@@ -92,9 +121,35 @@ class GateDecision(models.Model):
     class Meta:
         ordering = ["-pk"]
         indexes = [models.Index(fields=["prompt", "-id"], name="gate_of_prompt")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(
+                    prompt__isnull=False, version__isnull=False, route__isnull=True, revision__isnull=True
+                )
+                | models.Q(prompt__isnull=True, version__isnull=True, route__isnull=False, revision__isnull=False),
+                name="gate_about_one",
+            )
+        ]
 
     def __str__(self) -> str:
-        return f"decision about {self.version}"
+        return f"decision about {self.subject}"
+
+    @property
+    def owner(self) -> Prompt | Route:
+        found = self.prompt or self.route
+        assert found is not None  # a constraint of the table
+        return found
+
+    @property
+    def subject(self) -> PromptVersion | RouteRevision:
+        """What it is about."""
+        found = self.version or self.revision
+        assert found is not None
+        return found
+
+    @property
+    def noun(self) -> str:
+        return "version" if self.route_id is None else "revision"
 
 
 class Approval(models.Model):

@@ -19,6 +19,7 @@ from apps.evaluation.models import (
 )
 from apps.evaluation.selectors.runs import without_requests
 from apps.evaluation.types import OPEN_GATES, AlertStatus, GateStatus, ItemStatus, MetricRole, ReleasePolicy, RunStatus
+from apps.gateway.models import Route, RouteRevision
 from apps.prompts.models import Prompt, PromptVersion
 from apps.prompts.release_rules import Refusal
 from apps.prompts.selectors import LabelState
@@ -30,15 +31,24 @@ from apps.tenants.types import Environment
 WHY: Final = "of a prompt that the actor may see"
 
 
-def plan_of(prompt: Prompt) -> EvaluationPlan | None:
-    rows = EvaluationPlan.objects.unscoped(WHY).select_related("dataset", "project", "updated_by", "prompt", "tenant")
-    return rows.filter(prompt=prompt).first()
+def _of(owner: Prompt | Route) -> Q:
+    return Q(route=owner) if isinstance(owner, Route) else Q(prompt=owner)
 
 
-def get_plan_of(prompt: Prompt) -> EvaluationPlan:
-    plan = plan_of(prompt)
+def _about(subject: PromptVersion | RouteRevision) -> Q:
+    return Q(revision=subject) if isinstance(subject, RouteRevision) else Q(version=subject)
+
+
+def plan_of(owner: Prompt | Route) -> EvaluationPlan | None:
+    rows = EvaluationPlan.objects.unscoped(WHY)
+    rows = rows.select_related("dataset", "project", "updated_by", "prompt", "route", "tenant")
+    return rows.filter(_of(owner)).first()
+
+
+def get_plan_of(owner: Prompt | Route) -> EvaluationPlan:
+    plan = plan_of(owner)
     if plan is None:
-        raise NotFound(f"{prompt.name} has no evaluation plan.", code="no_plan")
+        raise NotFound(f"{owner.name} has no evaluation plan.", code="no_plan")
     return plan
 
 
@@ -51,6 +61,8 @@ def gates_for(actor: Actor, tenant: Tenant | None = None) -> QuerySet[GateDecisi
             "tenant",
             "prompt__tenant",
             "version__author",
+            "route__tenant",
+            "revision__author",
             "candidate",
             "baseline__prompt_version",
             "release",
@@ -68,12 +80,22 @@ def get_gate_for(actor: Actor, pk: int) -> GateDecision:
     return decision
 
 
-def gates_of(prompt: Prompt) -> QuerySet[GateDecision]:
-    return GateDecision.objects.unscoped(WHY).filter(prompt=prompt).order_by("-pk")
+def gates_of(owner: Prompt | Route) -> QuerySet[GateDecision]:
+    rows = GateDecision.objects.unscoped(WHY).filter(_of(owner)).order_by("-pk")
+    return rows.select_related("tenant", "prompt", "version", "route", "revision", "candidate", "baseline")
 
 
-def newest_gate_of(version: PromptVersion) -> GateDecision | None:
-    return GateDecision.objects.unscoped(WHY).filter(version=version).order_by("-pk").first()
+def gates_about(actor: Actor, subject: PromptVersion | RouteRevision) -> QuerySet[GateDecision]:
+    return gates_for(actor).filter(_about(subject))
+
+
+def newest_gates_of(route: Route) -> dict[int, GateDecision]:
+    """By the revision's number; of those that were decided or opened last."""
+    found: dict[int, GateDecision] = {}
+    rows = GateDecision.objects.unscoped(WHY).filter(route=route).defer("evidence").select_related("revision")
+    for row in rows.order_by("-pk")[:100]:
+        found.setdefault(row.subject.number, row)
+    return found
 
 
 def newest_gates(versions: Iterable[PromptVersion]) -> dict[int, GateDecision]:
@@ -81,7 +103,8 @@ def newest_gates(versions: Iterable[PromptVersion]) -> dict[int, GateDecision]:
     found: dict[int, GateDecision] = {}
     rows = GateDecision.objects.unscoped(WHY).filter(version__in=list(versions)).defer("evidence").order_by("-pk")
     for row in rows:
-        found.setdefault(row.version_id, row)
+        if row.version_id is not None:
+            found.setdefault(row.version_id, row)
     return found
 
 
@@ -138,7 +161,8 @@ def waiting_for(actor: Actor, tenant: Tenant) -> QuerySet[GateDecision]:
         decision=OuterRef("pk"), user=actor.user
     )
     rows = GateDecision.objects.for_tenant(tenant).filter(status=GateStatus.WAITING).exclude(version__author=actor.user)
-    return rows.filter(~Exists(given)).select_related("prompt__tenant", "version__author").order_by("-pk")
+    rows = rows.exclude(revision__author=actor.user).filter(~Exists(given)).order_by("-pk")
+    return rows.select_related("tenant", "prompt", "version__author", "route", "revision__author")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +173,18 @@ class Check:
     text: str
 
 
-def checklist(
-    prompt: Prompt, version: PromptVersion, plan: EvaluationPlan | None, decision: GateDecision | None
-) -> list[Check]:
+def checklist(owner: Prompt | Route, plan: EvaluationPlan | None, decision: GateDecision | None) -> list[Check]:
     """What has to hold before the version is released, as far as it is known."""
     if decision is None:
         if plan is None:
+            if isinstance(owner, Route):
+                return [Check("info", "No plan guards this route: a person puts its revisions in force.")]
             return [Check("info", "No plan guards this prompt: a person releases its versions.")]
         return [Check("open", "The gate has not run yet.")]
     policy, evidence = decision.policy, decision.evidence
     if decision.status == GateStatus.RUNNING:
         paused = [Check("failed", f"{run.name} is paused. {run.error}".strip()) for run in paused_runs(decision)]
-        return paused or [Check("open", "Both versions are being evaluated.")]
+        return paused or [Check("open", f"Both {decision.noun}s are being evaluated.")]
     if decision.status == GateStatus.FAILED:
         return [Check("failed", reason) for reason in decision.reasons] or [Check("failed", "It could not be decided.")]
     checks = []
@@ -175,7 +199,7 @@ def checklist(
     ):
         ratio = usage.get(name, {}).get("ratio")
         if limit is not None and ratio is not None:
-            text = f"{ratio:.2f} times the {word} of the released version; at most {limit:g} times."
+            text = f"{ratio:.2f} times the {word} of what is in force; at most {limit:g} times."
             checks.append(Check("ok" if ratio <= limit else "failed", text))
     if not evidence.get("metrics") and decision.baseline_id is None:
         checks.append(Check("info", "Nothing is released yet, so there is nothing to compare with."))

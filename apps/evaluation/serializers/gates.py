@@ -45,7 +45,7 @@ class PlanOut(Output):
     split = serializers.ChoiceField(_OPEN_SPLIT)
     project = serializers.CharField(source="project.slug")
     model = serializers.CharField(help_text="Empty: the version's own.")
-    environment = serializers.ChoiceField(Environment.choices)
+    environment = serializers.ChoiceField([*Environment.choices, ("", "None: of a route")])
     label = serializers.CharField()  # type: ignore[assignment]
     policy = serializers.ChoiceField(ReleasePolicy.choices)
     approvals_needed = serializers.IntegerField()
@@ -89,11 +89,14 @@ class PlanIn(Input):
 
 
 class NewGate(Input):
-    """By the prompt's plan. With ``dataset`` or ``suite`` it is a question of its own: advice that releases nothing."""
+    """By the plan. A prompt's version with ``dataset`` or ``suite`` is a question of its own: advice that releases
+    nothing."""
 
-    tenant = Text(max_length=50)
-    prompt = Text(max_length=50)
-    version = Whole(min_value=1, max_value=2**31 - 1)
+    tenant = Text(max_length=50, required=False, help_text="With prompt.")
+    prompt = Text(max_length=50, required=False)
+    version = Whole(min_value=1, max_value=2**31 - 1, required=False, help_text="With prompt.")
+    route = Whole(min_value=1, max_value=2**63 - 1, required=False, help_text="In the place of a prompt: its id.")
+    revision = Whole(min_value=1, max_value=2**31 - 1, required=False, help_text="With route.")
     dataset = Text(max_length=50, required=False, help_text="With suite, by default the plan's.")
     scorers = Texts(most=12, longest=50, required=False, help_text="With dataset or suite: each must improve.")
     suite = Choice(CHOICES, required=False, help_text="A set of scorers: its accuracy must improve, the rest is shown.")
@@ -116,8 +119,10 @@ class ApprovalOut(Output):
 class GateOut(Output):
     id = serializers.IntegerField(source="pk")
     tenant = serializers.CharField(source="tenant.slug")
-    prompt = serializers.CharField(source="prompt.slug")
-    version = serializers.IntegerField(source="version.number")
+    prompt = serializers.CharField(source="prompt.slug", allow_null=True, default=None, help_text="Or a route.")
+    version = serializers.IntegerField(source="version.number", allow_null=True, default=None)
+    route = serializers.CharField(source="route.slug", allow_null=True, default=None, help_text="Or a prompt.")
+    revision = serializers.IntegerField(source="revision.number", allow_null=True, default=None)
     status = serializers.ChoiceField(GateStatus.choices)
     verdict = serializers.ChoiceField(_VERDICTS)
     reasons = serializers.ListField(child=serializers.CharField(), help_text="Why, in sentences.")

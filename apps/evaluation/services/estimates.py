@@ -14,7 +14,8 @@ from apps.evaluation.models import DatasetVersion, EvaluationItem, ScorerVersion
 from apps.evaluation.running.subjects import RECORDED
 from apps.evaluation.scorers import Need, registry
 from apps.evaluation.types import ItemStatus
-from apps.gateway.models import Route
+from apps.gateway.models import Route, RouteRevision
+from apps.gateway.routing.sharing import Sharing
 from apps.models.models import Model, Price
 from apps.models.selectors import price_at
 from apps.prompts.content import whole_messages
@@ -172,6 +173,11 @@ def models_of(slug: str) -> list[Model]:
     model = Model.objects.filter(slug=slug).first()
     if model is not None:
         return [model]
+    route, _, number = slug.rpartition("@")
+    if route and number.isascii() and number.isdigit() and len(number) < 10:
+        rows = RouteRevision.objects.unscoped(WHY).filter(route__slug=route, number=int(number))
+        named = {each.model for row in rows for each in Sharing.of_revision(row).targets}
+        return list(Model.objects.filter(slug__in=named))
     targets = Q(pk__in=Route.objects.unscoped(WHY).filter(slug=slug).values("targets__model")) | Q(
         endpoints__in=Route.objects.unscoped(WHY).filter(slug=slug).values("targets__endpoint")
     )

@@ -1,4 +1,4 @@
-"""A prompt's evaluation plan: what happens to its new versions."""
+"""The evaluation plan of a prompt or a route: what happens to its new versions, or revisions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from django.db import transaction
 
 from apps.evaluation.models import Dataset, EvaluationPlan, PlanMetric, Scorer
 from apps.evaluation.types import MetricRole, ReleasePolicy, Split
+from apps.gateway import services as gateway
+from apps.gateway.models import Route
+from apps.gateway.types import Guard
 from apps.prompts.models import Prompt
 from apps.tenants import audit, validation
 from apps.tenants.access import Actor, require
 from apps.tenants.errors import Invalid
-from apps.tenants.models import Project
+from apps.tenants.models import Project, Tenant
 from apps.tenants.services.changes import apply_changes
 from apps.tenants.types import Environment
 
@@ -55,15 +58,17 @@ class PlanFacts:
 
 
 @transaction.atomic
-def set_plan(*, actor: Actor, prompt: Prompt, facts: PlanFacts) -> EvaluationPlan:
-    """The prompt's plan from now on, in the place of what it was. Gates that run keep the plan that they began with."""
-    tenant = prompt.tenant
-    require(actor, "evaluation.plan", tenant, what="change how this prompt is evaluated")
-    values, metrics = cleaned(prompt, facts)
-    plan = EvaluationPlan.objects.for_tenant(tenant).select_for_update(of=("self",)).filter(prompt=prompt).first()
+def set_plan(*, actor: Actor, owner: Prompt | Route, facts: PlanFacts) -> EvaluationPlan:
+    """The owner's plan from now on, in the place of what it was. Gates that run keep the plan that they began with.
+    A route with a plan is guarded: its changes are proposed."""
+    tenant = tenant_of(owner)
+    require(actor, "evaluation.plan", tenant, what="change how this is evaluated")
+    values, metrics = cleaned(owner, facts)
+    plans = EvaluationPlan.objects.for_tenant(tenant).select_for_update(of=("self",))
+    plan = plans.filter(**of_owner(owner)).first()
     before = None if plan is None else told(plan)
     if plan is None:
-        plan = EvaluationPlan(tenant=tenant, prompt=prompt, updated_by=actor.user)
+        plan = EvaluationPlan(tenant=tenant, **of_owner(owner), updated_by=actor.user)
         for name, value in values.items():
             setattr(plan, name, value)
         plan.save(force_insert=True)
@@ -77,21 +82,44 @@ def set_plan(*, actor: Actor, prompt: Prompt, facts: PlanFacts) -> EvaluationPla
             PlanMetric(plan=plan, scorer=each.scorer, role=each.role, margin=each.margin) for each in metrics
         )
     plan.refresh_from_db()
+    if isinstance(owner, Route):
+        how = Guard.ADVICE if plan.policy == ReleasePolicy.ADVICE else Guard.GATE
+        gateway.guard_route(actor=actor, route=owner, guard=how)
     after = told(plan)
     if before != after:
         changed = {key: [None if before is None else before[key], after[key]] for key in after}
         changed = {key: each for key, each in changed.items() if each[0] != each[1]}
-        audit.record(actor, "evaluation_plan.set", prompt, changed, tenant)
+        audit.record(actor, "evaluation_plan.set", owner, changed, tenant)
     return plan
 
 
 @transaction.atomic
-def remove_plan(*, actor: Actor, prompt: Prompt) -> None:
+def remove_plan(*, actor: Actor, owner: Prompt | Route) -> None:
     """New versions are no longer evaluated by themselves, and people release them as they please. Decisions stay."""
-    require(actor, "evaluation.plan", prompt.tenant, what="change how this prompt is evaluated")
-    deleted, _ = EvaluationPlan.objects.for_tenant(prompt.tenant).filter(prompt=prompt).delete()
+    tenant = tenant_of(owner)
+    require(actor, "evaluation.plan", tenant, what="change how this is evaluated")
+    deleted, _ = EvaluationPlan.objects.for_tenant(tenant).filter(**of_owner(owner)).delete()
+    if isinstance(owner, Route):
+        gateway.guard_route(actor=actor, route=owner, guard=Guard.NONE)
     if deleted:
-        audit.record(actor, "evaluation_plan.removed", prompt, {}, prompt.tenant)
+        audit.record(actor, "evaluation_plan.removed", owner, {}, tenant)
+
+
+def of_owner(owner: Prompt | Route) -> dict[str, Any]:
+    """The columns of a plan or a decision that name it."""
+    return {"route": owner} if isinstance(owner, Route) else {"prompt": owner}
+
+
+def tenant_of(owner: Prompt | Route) -> Tenant:
+    """Raises ``Invalid`` for a route of the platform's, which is everybody's."""
+    if owner.tenant is None:
+        raise Invalid(
+            "The platform's routes serve every tenant, so that none of them decides about their changes.",
+            field="route",
+            code="route_of_platform",
+            remedy="Guard a route of the tenant's own.",
+        )
+    return owner.tenant
 
 
 def told(plan: EvaluationPlan, metrics: Sequence[PlanMetric] | None = None) -> dict[str, Any]:
@@ -119,14 +147,14 @@ def told(plan: EvaluationPlan, metrics: Sequence[PlanMetric] | None = None) -> d
     }
 
 
-def cleaned(prompt: Prompt, facts: PlanFacts) -> tuple[dict[str, Any], list[PlannedMetric]]:
+def cleaned(owner: Prompt | Route, facts: PlanFacts) -> tuple[dict[str, Any], list[PlannedMetric]]:
     """The plan's own columns, and its metrics. Raises ``Invalid`` naming the field."""
-    tenant_id = prompt.tenant_id
+    tenant_id = tenant_of(owner).pk
     if facts.dataset.tenant_id != tenant_id or facts.dataset.is_archived:
         raise Invalid("There is no such dataset in use in this tenant.", field="dataset")
     if facts.project.tenant_id != tenant_id or not facts.project.is_active:
         raise Invalid("There is no such active project in this tenant.", field="project")
-    label = validation.clean_slug(facts.label, field="label")
+    label = "" if isinstance(owner, Route) else validation.clean_slug(facts.label, field="label")
     if label.isdigit():
         raise Invalid(f"{label!r} looks like a version's number.", field="label", remedy="Use a word such as live.")
     number = validation.clean_number
@@ -150,6 +178,8 @@ def cleaned(prompt: Prompt, facts: PlanFacts) -> tuple[dict[str, Any], list[Plan
         if facts.budget_picousd is None
         else number(facts.budget_picousd, field="budget_picousd", minimum=1, maximum=2**62),
     }
+    if isinstance(owner, Route):  # a revision is called by its own name, and is in force for every call
+        values |= {"model": "", "environment": "", "canary_percent": 100}
     return values, _cleaned_metrics(tenant_id, facts.metrics)
 
 

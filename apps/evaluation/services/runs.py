@@ -28,7 +28,7 @@ from apps.evaluation.running.worker import end
 from apps.evaluation.scorers import registry
 from apps.evaluation.services.estimates import Estimate, estimate
 from apps.evaluation.types import ItemStatus, MetricRole, MlflowStatus, RunStatus, ScoreStatus, Split, Trigger
-from apps.gateway.routing.selectors import routes_for
+from apps.gateway.routing.selectors import callable_revision, routes_for
 from apps.models.selectors import callable_models_for
 from apps.prompts.models import PromptVersion
 from apps.prompts.types import Parameters
@@ -321,6 +321,8 @@ def check_model(actor: Actor, project: Project, version: PromptVersion | None, m
     if callable_models_for(actor, tenant, project).filter(slug=model).exists():
         return
     if routes_for(actor).filter(Q(tenant=tenant) | Q(tenant=None), slug=model, is_enabled=True).exists():
+        return
+    if callable_revision(tenant, model) is not None:
         return
     raise RunRefused(
         f"{tenant.name} may not call a model {model[:100]!r}.",

@@ -8,6 +8,8 @@ from typing import Any
 from django import template
 
 from apps.evaluation import figures, showing
+from apps.evaluation.models import GateDecision
+from apps.evaluation.services.gates import review_path_of
 
 register = template.Library()
 
@@ -46,3 +48,9 @@ def between(interval: Mapping[str, float], kind: str) -> str:
 def size(value: float | None, kind: str) -> str:
     """A margin, a noise floor: a difference without a sign."""
     return figures.change(value, kind, signed=False)
+
+
+@register.simple_tag
+def review_url(decision: GateDecision) -> str:
+    """Where what a decision is about is reviewed."""
+    return review_path_of(decision)

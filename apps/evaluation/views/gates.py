@@ -15,12 +15,17 @@ from apps.evaluation.models import GateDecision
 from apps.evaluation.selectors import gates as selectors
 from apps.evaluation.services import gates
 from apps.evaluation.types import GateStatus
+from apps.gateway.models import RouteRevision
+from apps.gateway.routing.selectors import get_revision_for, get_route_for, revisions_of
+from apps.gateway.routing.sharing import Sharing
+from apps.gateway.types import Guard
 from apps.prompts.diff import diff, word_diff
 from apps.prompts.models import Prompt, PromptVersion
 from apps.prompts.release_rules import refusal_of
 from apps.prompts.selectors import get_prompt_for, get_version_of, label_state_of, labels_of, versions_of
-from apps.tenants.access import can
+from apps.tenants.access import can, require
 from apps.tenants.errors import Conflict, Invalid, NotFound
+from apps.tenants.models import Tenant
 from apps.tenants.views.requests import Here, tenant_page
 
 SHOWN_VERSIONS = 100
@@ -32,7 +37,7 @@ def version_review(request: HttpRequest, here: Here, tenant: str, prompt: str, n
     """The newest decision about the version, or ``?gate=ID``."""
     found = get_prompt_for(here.actor, tenant, prompt)
     version = get_version_of(found, number)
-    decisions = list(selectors.gates_for(here.actor).filter(version=version)[:20])
+    decisions = list(selectors.gates_about(here.actor, version)[:20])
     asked = request.GET.get("gate", "")
     decision = next((each for each in decisions if str(each.pk) == asked), decisions[0] if decisions else None)
     plan = selectors.plan_of(found)
@@ -41,31 +46,115 @@ def version_review(request: HttpRequest, here: Here, tenant: str, prompt: str, n
     old = _compared(found, version, decision) or selectors.main_version(state)
     if old is None or old.pk == version.pk:
         old = version.parent
-    metrics = [] if decision is None else _with_judges(decision, decision.evidence.get("metrics", []))
     context = {
         "prompt": found,
         "version": version,
         "old": old,
         "diff": None if old is None else diff(old.content, version.content),
         "plan": plan,
-        "decision": decision,
         "decisions": decisions,
         "environment": environment,
         "label": label,
         "state": state,
+        "refusal": refusal_of(found, environment, label, version),
+        "checks": selectors.checklist(found, plan, decision),
+        **_evidence(decision),
+        **_allowed(here, found, version, decision, state),
+    }
+    return render(request, "evaluation/version_review.html", context)
+
+
+@require_GET
+@tenant_page
+def revision_review(request: HttpRequest, here: Here, pk: int, number: int) -> HttpResponse:
+    """The same of a route's revision."""
+    revision = get_revision_for(here.actor, pk, number)
+    route, tenant = revision.route, _tenant_of(revision)
+    require(here.actor, "evaluation.view", tenant, what="see how this route is evaluated")
+    decisions = list(selectors.gates_about(here.actor, revision)[:20])
+    asked = request.GET.get("gate", "")
+    decision = next((each for each in decisions if str(each.pk) == asked), decisions[0] if decisions else None)
+    plan = selectors.plan_of(route)
+    old = _before(here, revision, decision)
+    manages = can(here.actor, "route.manage", tenant)
+    is_live = revision.pk == route.revision_id
+    context = {
+        "route": route,
+        "version": revision,
+        "old": old,
+        "sharing": Sharing.of_revision(revision),
+        "was": None if old is None else Sharing.of_revision(old),
+        "plan": plan,
+        "decisions": decisions,
+        "checks": selectors.checklist(route, plan, decision),
+        **_evidence(decision),
+        **_answerable(here, tenant, revision, decision),
+        "is_live": is_live,
+        "may_run": can(here.actor, "evaluation.run", tenant) and route.guard != Guard.NONE,
+        "may_plan": can(here.actor, "evaluation.plan", tenant),
+        "may_put": manages and not is_live and (route.guard != Guard.GATE or revision.in_force_at is not None),
+    }
+    return render(request, "evaluation/revision_review.html", context)
+
+
+@require_GET
+@tenant_page
+def route_gates(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
+    """The verdicts of a route's revisions, for its history; what its plan is, and what waits."""
+    route = get_route_for(here.actor, pk)
+    tenant = route.tenant
+    if tenant is None:
+        raise NotFound("It is the platform's.")
+    require(here.actor, "evaluation.view", tenant, what="see how this route is evaluated")
+    newest = selectors.newest_gates_of(route)
+    context = {
+        "route": route,
+        "plan": selectors.plan_of(route),
+        "verdicts": sorted(newest.items(), reverse=True),
+        "waiting": None if route.proposed is None else newest.get(route.proposed.number),
+        "may_plan": can(here.actor, "evaluation.plan", tenant),
+    }
+    return render(request, "evaluation/_route_gates.html", context)
+
+
+@require_POST
+@tenant_page
+def revision_gate_open(request: HttpRequest, here: Here, pk: int, number: int) -> HttpResponse:
+    revision = get_revision_for(here.actor, pk, number)
+    _say_opened(request, here, revision)
+    return redirect("evaluation:revision-review", pk=pk, number=number)
+
+
+def _tenant_of(revision: RouteRevision) -> Tenant:
+    tenant = revision.route.tenant
+    if tenant is None:
+        raise NotFound("It is the platform's: no tenant decides about it.")
+    return tenant
+
+
+def _before(here: Here, revision: RouteRevision, decision: GateDecision | None) -> RouteRevision | None:
+    """What it was compared with; else what is in force, or was when it was saved."""
+    number = None if decision is None else decision.policy.get("baseline_version")
+    if number is not None:
+        return revisions_of(revision.route).filter(number=number).first()
+    current = revision.route.revision
+    return current if current is not None and current.pk != revision.pk else revision.parent
+
+
+def _evidence(decision: GateDecision | None) -> dict[str, Any]:
+    """What a page of a decision shows, whatever it is about."""
+    metrics = [] if decision is None else _with_judges(decision, decision.evidence.get("metrics", []))
+    return {
+        "decision": decision,
         "metrics": [(each, interval_rows(metrics).get(each["name"])) for each in metrics],
         "alone": [] if decision is None else _with_judges(decision, _alone(decision)),
         "worst": [] if decision is None else _diffed(decision),
         "usage": None if decision is None else decision.evidence.get("usage"),
-        "refusal": refusal_of(found, environment, label, version),
-        "checks": selectors.checklist(found, version, plan, decision),
         "progress": None if decision is None else selectors.progress_of(decision),
         "paused": [] if decision is None else selectors.paused_runs(decision),
         "waits": decision is not None and decision.status == GateStatus.RUNNING,
         "told": selectors.told_of(decision) if decision is not None and decision.status == GateStatus.WAITING else None,
-        **_allowed(here, found, version, decision, state),
     }
-    return render(request, "evaluation/version_review.html", context)
 
 
 def _guarded(decision: GateDecision | None, plan: Any) -> tuple[str, str]:
@@ -114,19 +203,10 @@ def _allowed(
 ) -> dict[str, Any]:
     actor, tenant = here.actor, prompt.tenant
     shares = {} if state is None else {share.version.number: share.percent for share in state.shares}
-    mine = actor.user is not None and version.author_id == actor.user.pk
-    answered = decision is not None and any(
-        actor.user is not None and each.user_id == actor.user.pk for each in decision.approvals.all()
-    )
-    waiting = decision is not None and decision.status == GateStatus.WAITING
-    closed = (GateStatus.RUNNING, GateStatus.RELEASED, GateStatus.OVERRIDDEN)
     return {
-        "is_mine": mine,
-        "answered": answered,
+        **_answerable(here, tenant, version, decision),
         "is_live": shares.get(version.number, 0) > 0,
         "share": shares.get(version.number, 0),
-        "may_approve": waiting and not mine and not answered and can(actor, "gate.approve", tenant),
-        "may_override": decision is not None and decision.status not in closed and can(actor, "gate.override", tenant),
         "may_run": can(actor, "evaluation.run", tenant) and not prompt.is_archived,
         "may_plan": can(actor, "evaluation.plan", tenant),
         "may_release": can(actor, "prompt.release", tenant) and not prompt.is_archived,
@@ -135,6 +215,24 @@ def _allowed(
         and len(shares) > 1
         and version.number in shares
         and can(actor, "prompt.release", tenant),
+    }
+
+
+def _answerable(
+    here: Here, tenant: Tenant, subject: PromptVersion | RouteRevision, decision: GateDecision | None
+) -> dict[str, Any]:
+    actor = here.actor
+    mine = actor.user is not None and subject.author_id == actor.user.pk
+    answered = decision is not None and any(
+        actor.user is not None and each.user_id == actor.user.pk for each in decision.approvals.all()
+    )
+    waiting = decision is not None and decision.status == GateStatus.WAITING
+    closed = (GateStatus.RUNNING, GateStatus.RELEASED, GateStatus.OVERRIDDEN)
+    return {
+        "is_mine": mine,
+        "answered": answered,
+        "may_approve": waiting and not mine and not answered and can(actor, "gate.approve", tenant),
+        "may_override": decision is not None and decision.status not in closed and can(actor, "gate.override", tenant),
     }
 
 
@@ -158,6 +256,11 @@ def prompt_gates(request: HttpRequest, here: Here, tenant: str, prompt: str) -> 
 @tenant_page
 def gate_open(request: HttpRequest, here: Here, tenant: str, prompt: str, number: int) -> HttpResponse:
     version = get_version_of(get_prompt_for(here.actor, tenant, prompt), number)
+    _say_opened(request, here, version)
+    return redirect("evaluation:version-review", tenant=tenant, prompt=prompt, number=number)
+
+
+def _say_opened(request: HttpRequest, here: Here, version: PromptVersion | RouteRevision) -> None:
     try:
         decision = gates.open_gate(actor=here.actor, version=version)
     except (Invalid, Conflict) as error:
@@ -167,7 +270,6 @@ def gate_open(request: HttpRequest, here: Here, tenant: str, prompt: str, number
             messages.success(request, "The gate runs.")
         else:
             messages.info(request, "This question has been decided: the same evidence, the same decision.")
-    return redirect("evaluation:version-review", tenant=tenant, prompt=prompt, number=number)
 
 
 @require_POST
@@ -185,7 +287,7 @@ def gate_answer(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
     else:
         told = {
             GateStatus.RELEASED: "Approved and released.",
-            GateStatus.STOPPED: "Refused: the version is stopped.",
+            GateStatus.STOPPED: f"Refused: the {decision.noun} is stopped.",
         }.get(GateStatus(decision.status), "Approved. It waits for further approvals.")
         messages.success(request, told)
     return _back(decision)
@@ -215,14 +317,9 @@ def gate_widen(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
     except (Invalid, Conflict) as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"Version {decision.version.number} has {percent} % of the calls.")
+        messages.success(request, f"Version {decision.subject.number} has {percent} % of the calls.")
     return _back(decision)
 
 
 def _back(decision: GateDecision) -> HttpResponse:
-    return redirect(
-        "evaluation:version-review",
-        tenant=decision.tenant.slug,
-        prompt=decision.prompt.slug,
-        number=decision.version.number,
-    )
+    return redirect(gates.review_path_of(decision))

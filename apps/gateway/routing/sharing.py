@@ -10,7 +10,7 @@ import msgspec
 
 from apps.gateway.models import Route, RouteRevision, RouteTarget
 from apps.gateway.routing.selectors import model_of
-from apps.gateway.types import Purpose
+from apps.gateway.types import Purpose, Strategy
 
 # The route's own columns that belong to it.
 COLUMNS = ("strategy", "sticky", "hedge_after_ms")
@@ -67,6 +67,10 @@ class Sharing:
     def of_revision(cls, revision: RouteRevision) -> Sharing:
         targets = tuple(msgspec.convert(each, TargetTerms) for each in revision.targets)
         return cls(revision.strategy, revision.sticky, revision.hedge_after_ms, targets)
+
+    @property
+    def strategy_words(self) -> str:
+        return Strategy(self.strategy).label
 
     def columns(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in COLUMNS}

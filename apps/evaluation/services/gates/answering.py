@@ -7,12 +7,12 @@ from typing import Final
 from django.db import transaction
 
 from apps.evaluation.models import Approval, GateDecision
+from apps.evaluation.services.gates.guarding import adopt_all, locked
 from apps.evaluation.services.gates.outcomes import outdated, record, release, settle
 from apps.evaluation.types import GateStatus
 from apps.prompts import services as prompts
 from apps.prompts.models import Release
 from apps.prompts.selectors import label_state_of
-from apps.prompts.services.prompts import locked
 from apps.prompts.types import Decision
 from apps.tenants import validation
 from apps.tenants.access import Actor, require
@@ -31,9 +31,11 @@ def answer_gate(*, actor: Actor, decision: GateDecision, is_approval: bool, note
     """
     require(actor, "gate.approve", decision.tenant, what="approve this release")
     decision = _locked(decision)
-    if actor.user is None or decision.version.author_id == actor.user.pk:
+    if actor.user is None or decision.subject.author_id == actor.user.pk:
         raise PermissionDenied(
-            "A version's author does not approve it.", code="own_version", remedy="Ask another member of the tenant."
+            f"A {decision.noun}'s author does not approve it.",
+            code="own_version",
+            remedy="Ask another member of the tenant.",
         )
     if decision.status != GateStatus.WAITING:
         raise Conflict(
@@ -90,25 +92,28 @@ def widen_release(*, actor: Actor, decision: GateDecision, percent: int = 100) -
     """Give the version that the gate released a larger share of the calls."""
     require(actor, "prompt.release", decision.tenant, what="release this prompt")
     decision = _locked(decision)
+    prompt, version = decision.prompt, decision.version
+    if prompt is None or version is None:
+        raise Conflict("A route's revision is in force for all of the calls.", code="nothing_to_widen")
     percent = validation.clean_number(percent, field="percent", minimum=1, maximum=100)
     policy = decision.policy
-    state = label_state_of(decision.prompt, policy.get("environment", ""), policy.get("label", ""))
+    state = label_state_of(prompt, policy.get("environment", ""), policy.get("label", ""))
     shares = {} if state is None else {share.version.number: share.percent for share in state.shares}
-    now = shares.get(decision.version.number, 0)
+    now = shares.get(version.number, 0)
     if decision.status != GateStatus.RELEASED or len(shares) < 2 or not now:
         raise Conflict("The version does not share the label's calls with another.", code="nothing_to_widen")
     if percent <= now:
         raise Invalid(f"It has {now} % of the calls already.", field="percent")
-    others = {number: share for number, share in shares.items() if number != decision.version.number}
+    others = {number: share for number, share in shares.items() if number != version.number}
     if percent == 100:
-        weights = {decision.version.number: 100}
+        weights = {version.number: 100}
     else:
         total = sum(others.values())
         weights = {number: max(1, round((100 - percent) * share / total)) for number, share in others.items()}
-        weights[decision.version.number] = percent
+        weights[version.number] = percent
     release = prompts.release_decided(
         actor=actor,
-        prompt=decision.prompt,
+        prompt=prompt,
         environment=policy["environment"],
         label=policy["label"],
         weights=weights,
@@ -119,9 +124,10 @@ def widen_release(*, actor: Actor, decision: GateDecision, percent: int = 100) -
 
 
 def _locked(decision: GateDecision) -> GateDecision:
-    """By its prompt's lock, under which labels move, too."""
-    prompt = locked(decision.prompt)
-    rows = GateDecision.objects.for_tenant(decision.tenant).select_related("tenant", "version__author")
+    """By its owner's lock, under which what is in force moves, too."""
+    owner = locked(decision.owner)
+    rows = GateDecision.objects.for_tenant(decision.tenant)
+    rows = rows.select_related("tenant", "prompt", "route", "version__author", "revision__author")
     row = rows.get(pk=decision.pk)
-    row.prompt = row.version.prompt = prompt
+    adopt_all(row, owner)
     return row

@@ -1,4 +1,4 @@
-"""A gate is decided, once its runs are over, by the evidence and the policy of its prompt's plan."""
+"""A gate is decided, once its runs are over, by the evidence and the policy of its plan."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ from django.utils import timezone
 from apps.evaluation import evidence
 from apps.evaluation.models import Comparison, Evaluation, GateDecision
 from apps.evaluation.services.gates.comparing import keep_comparison, sides_of, weigh_comparison
-from apps.evaluation.services.gates.opening import open_gate_of_new_version, planned_for
+from apps.evaluation.services.gates.guarding import adopt_all, locked
+from apps.evaluation.services.gates.opening import (
+    open_gate_of_new_version,
+    open_gate_of_revision,
+    planned_for,
+    proposed_by_plan,
+)
 from apps.evaluation.services.gates.outcomes import outdated, release, settle
 from apps.evaluation.terms import Terms
 from apps.evaluation.types import LIVE_RUNS, ComparisonStatus, GateStatus, ReleasePolicy, RunStatus, Verdict
+from apps.gateway.models import RouteRevision
 from apps.prompts.models import PromptVersion
-from apps.prompts.services.prompts import locked
 from apps.tenants.access import Actor
+from apps.tenants.errors import DomainError
 
 WHY: Final = "a gate that its worker decides"
 
@@ -28,6 +35,9 @@ def decide_gates() -> None:
     unheard = PromptVersion.objects.unscoped(WHY).filter(planned_for(), created_at__gte=recently, gate_decisions=None)
     for pk in unheard.order_by("pk").values_list("pk", flat=True)[:20]:
         open_gate_of_new_version(pk)
+    proposed = RouteRevision.objects.unscoped(WHY).filter(proposed_by_plan(), gate_decisions=None)
+    for pk in proposed.filter(created_at__gte=recently).order_by("pk").values_list("pk", flat=True)[:20]:
+        open_gate_of_revision(pk)
     for pk in GateDecision.objects.unscoped(WHY).filter(status=GateStatus.RUNNING).values_list("pk", flat=True)[:100]:
         decide_gate(pk)
     waiting = Comparison.objects.unscoped(WHY).filter(status=ComparisonStatus.WAITING).values_list("pk", flat=True)
@@ -38,16 +48,23 @@ def decide_gates() -> None:
 def decide_gate(decision_id: int) -> None:
     """Nothing, where it is decided or its runs go on."""
     rows = GateDecision.objects.unscoped(WHY).select_related(
-        "tenant", "prompt__tenant", "version__prompt", *sides_of("candidate"), *sides_of("baseline")
+        "tenant",
+        "prompt__tenant",
+        "version__prompt",
+        "route__tenant",
+        "revision__route__tenant",
+        *sides_of("candidate"),
+        *sides_of("baseline"),
     )
     decision = rows.filter(pk=decision_id, status=GateStatus.RUNNING).first()
     if decision is None or any(run is not None and run.status in LIVE_RUNS for run in _runs(decision)):
         return
     found = _found(decision)
     with transaction.atomic():
-        locked(decision.prompt)
+        owner = locked(decision.owner)
         fresh = rows.filter(pk=decision_id, status=GateStatus.RUNNING).first()
         if fresh is not None:
+            adopt_all(fresh, owner)
             _decide(fresh, found)
 
 
@@ -60,7 +77,8 @@ def _runs(decision: GateDecision) -> list[Evaluation | None]:
 
 def _found(decision: GateDecision) -> dict[str, Any]:
     """The evidence, or under ``failed`` why there is none."""
-    for run, name in zip(_runs(decision), ("version", "released version"), strict=False):
+    names = ("version", "released version") if decision.route_id is None else ("revision", "revision in force")
+    for run, name in zip(_runs(decision), names, strict=False):
         if run is None:
             return {"failed": f"The {name}'s evaluation is gone."}
         if run.status != RunStatus.DONE:
@@ -100,5 +118,10 @@ def _decide(decision: GateDecision, found: dict[str, Any]) -> None:
     elif policy["policy"] == ReleasePolicy.APPROVAL:
         settle(actor, decision, GateStatus.WAITING, reasons)
     else:
-        decision.release = release(actor, decision, f"Gate decision {decision.pk}: better.")
-        settle(actor, decision, GateStatus.RELEASED, reasons)
+        try:
+            with transaction.atomic():
+                decision.release = release(actor, decision, f"Gate decision {decision.pk}: better.")
+        except DomainError as error:  # what a revision sends to is gone, or no longer the tenant's to call
+            settle(actor, decision, GateStatus.STOPPED, [str(error), *reasons])
+        else:
+            settle(actor, decision, GateStatus.RELEASED, reasons)

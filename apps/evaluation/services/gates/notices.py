@@ -11,6 +11,7 @@ from django.urls import reverse
 from apps.evaluation.models import GateDecision, GateNotice
 from apps.evaluation.services.deliveries import DELIVERY_TASK, Withdrawn, deliver_due, mail
 from apps.evaluation.types import GateStatus
+from apps.gateway.models import Route
 from apps.tenants.access import ROLE_ACTIONS
 from apps.tenants.jobs import enqueue
 from apps.tenants.models import Membership, Tenant
@@ -25,7 +26,7 @@ _FIRST: Final = (Role.ADMIN, Role.DATA_SCIENTIST, Role.DEVELOPER)
 
 def tell_approvers(decision: GateDecision) -> None:
     """In the transaction that has the decision wait. Everybody else finds it on Home, too."""
-    rows = _approvers(decision.tenant).exclude(user=decision.version.author_id).exclude(user__email="")
+    rows = _approvers(decision.tenant).exclude(user=decision.subject.author_id).exclude(user__email="")
     order = Case(*(When(role=role, then=Value(rank)) for rank, role in enumerate(_FIRST)), output_field=IntegerField())
     people = list(rows.order_by(order, "pk").values_list("user_id", flat=True)[:MOST_TOLD])
     GateNotice.objects.bulk_create(
@@ -45,19 +46,29 @@ def _approvers(tenant: Tenant) -> QuerySet[Membership]:
 
 
 def _send(pk: int) -> None:
-    rows = GateNotice.objects.unscoped(WHY).select_related("decision__prompt__tenant", "decision__version", "user")
+    rows = GateNotice.objects.unscoped(WHY).select_related(
+        "decision__tenant",
+        "decision__prompt__tenant",
+        "decision__version__author",
+        "decision__route__tenant",
+        "decision__revision__author",
+        "user",
+    )
     notice = rows.get(pk=pk)
     decision, person = notice.decision, notice.user
     if decision.status != GateStatus.WAITING or decision.approvals.filter(user=person).exists():
         raise Withdrawn("It was decided before the mail went out.")
-    prompt, version, policy = decision.prompt, decision.version, decision.policy
-    if not _approvers(prompt.tenant).filter(user=person).exists():
+    owner, version, policy, tenant = decision.owner, decision.subject, decision.policy, decision.tenant
+    if not _approvers(tenant).filter(user=person).exists():
         raise Withdrawn("They may no longer approve.")
-    where = Environment(policy["environment"]).label.lower()
+    when = "it is in force"
+    if decision.route is None:
+        when = f"“{policy['label']}” means it in {Environment(policy['environment']).label.lower()}"
+    noun = decision.noun
     found = f"Its gate found it {decision.verdict}" if decision.verdict else "Its gate had nothing to compare with"
     lines = [
-        f"Version {version.number} of {prompt.name} ({prompt.tenant.name}), by {version.author_name}, waits for"
-        f" approval before “{policy['label']}” means it in {where}.",
+        f"{noun.capitalize()} {version.number} of {owner.name} ({tenant.name}), by {version.author_name}, waits for"
+        f" approval before {when}.",
         *(["", f"What changed: {version.message}"] if version.message else []),
         "",
         f"{found}:",
@@ -67,13 +78,18 @@ def _send(pk: int) -> None:
     ]
     mail(
         to=person.email,
-        subject=f"Lobby: {prompt.name} version {version.number} waits for your approval",
+        subject=f"Lobby: {owner.name} {noun} {version.number} waits for your approval",
         lines=lines,
         message_id=f"msg_gate_{decision.pk}_{notice.pk}",
     )
 
 
 def review_url_of(decision: GateDecision) -> str:
-    prompt = decision.prompt
-    path = reverse("evaluation:version-review", args=[prompt.tenant.slug, prompt.slug, decision.version.number])
-    return f"{settings.PORTAL_URL.rstrip('/')}{path}"
+    return f"{settings.PORTAL_URL.rstrip('/')}{review_path_of(decision)}"
+
+
+def review_path_of(decision: GateDecision) -> str:
+    owner, number = decision.owner, decision.subject.number
+    if isinstance(owner, Route):
+        return reverse("evaluation:revision-review", args=[owner.pk, number])
+    return reverse("evaluation:version-review", args=[decision.tenant.slug, owner.slug, number])

@@ -1,4 +1,4 @@
-"""A gate is opened: the new version and the released one are evaluated on the same examples."""
+"""A gate is opened: the new version, or revision, and what is in force are evaluated on the same examples."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from apps.evaluation.models import (
     PlanMetric,
 )
 from apps.evaluation.selectors import gates as selectors
+from apps.evaluation.services.gates.guarding import Subject, about, adopt, in_force, locked, model_of, owner_of
 from apps.evaluation.services.gates.judges import standing_of, unfit_judges
 from apps.evaluation.services.gates.outcomes import record
-from apps.evaluation.services.plans import PlanFacts, cleaned, told
+from apps.evaluation.services.plans import PlanFacts, cleaned, of_owner, tenant_of, told
 from apps.evaluation.services.runs import MetricChoice, RunPlan, start_run
 from apps.evaluation.services.scorers import current_version
 from apps.evaluation.types import GateStatus, ItemStatus, MetricRole, ReleasePolicy, RunStatus, Trigger
+from apps.gateway.models import RouteRevision
 from apps.prompts.models import PromptVersion
-from apps.prompts.selectors import label_state_of
-from apps.prompts.services.prompts import locked
 from apps.tenants.access import Actor, require
 from apps.tenants.errors import Conflict, DomainError, Invalid
 from apps.tenants.jobs import enqueue
@@ -34,15 +34,16 @@ from apps.tenants.models import Membership
 
 WHY: Final = "a gate that opens by itself, or that its caller reached"
 DECIDE_TASK: Final = "evaluation.decide_gate"
+_RUNNING: Final = {"status": GateStatus.RUNNING}
 # What does not change the question: who asked it, and when.
 _ASKING: Final = ("trigger", "opened_by")
 
 
 @transaction.atomic
 def open_gate(
-    *, actor: Actor, version: PromptVersion, trigger: str = Trigger.PERSON, facts: PlanFacts | None = None
+    *, actor: Actor, version: Subject, trigger: str = Trigger.PERSON, facts: PlanFacts | None = None
 ) -> GateDecision:
-    """Evaluate ``version`` by its prompt's plan, or by ``facts`` in its place: those give advice and release nothing.
+    """Evaluate ``version`` by its owner's plan, or by ``facts`` in its place: those give advice and release nothing.
 
     The same question asked again is answered by the same decision: asking until chance says yes would be no test.
 
@@ -50,20 +51,21 @@ def open_gate(
         Conflict: There is no plan, or the label means this version already.
         Invalid: The plan does not fit what is there: a dataset without a version, a model that may not be called.
     """
-    prompt = locked(version.prompt)
-    require(actor, "evaluation.run", prompt.tenant, what="run this prompt's gate")
-    version.prompt = prompt
+    owner = locked(owner_of(version))
+    tenant = tenant_of(owner)
+    require(actor, "evaluation.run", tenant, what="run this gate")
+    adopt(version, owner)
     if facts is not None:
-        values, chosen = cleaned(prompt, facts)
-        stated = EvaluationPlan(tenant=prompt.tenant, prompt=prompt, **(values | {"policy": ReleasePolicy.ADVICE}))
+        values, chosen = cleaned(owner, facts)
+        stated = EvaluationPlan(tenant=tenant, **of_owner(owner), **(values | {"policy": ReleasePolicy.ADVICE}))
         rows = [PlanMetric(scorer=each.scorer, role=each.role, margin=each.margin) for each in chosen]
         return _open(actor, stated, rows, version, trigger)
-    plan = selectors.plan_of(prompt)
+    plan = selectors.plan_of(owner)
     if plan is None:
         raise Conflict(
-            f"{prompt.name} has no evaluation plan.",
+            f"{owner.name} has no evaluation plan.",
             code="no_plan",
-            remedy="Set one on the prompt's page: the dataset, the metrics, and who decides.",
+            remedy="Set one on its page: the dataset, the metrics, and who decides.",
         )
     return _open(actor, plan, _metrics_of(plan), version, trigger)
 
@@ -72,38 +74,52 @@ def open_gate_of_new_version(version_id: int) -> None:
     """For a version that was saved under its prompt's plan. What stands in the way is the decision."""
     version = (
         PromptVersion.objects.unscoped(WHY)
-        .select_related("prompt__tenant", "author", "prompt__evaluation_plan__updated_by")
+        .select_related("prompt__tenant", "author")
         .filter(planned_for(), pk=version_id)
         .first()
     )
-    if version is None:
-        return
+    if version is not None and not GateDecision.objects.unscoped(WHY).filter(version=version).exists():
+        _open_by_itself(version)
+
+
+def open_gate_of_revision(revision_id: int) -> None:
+    """The same for a guarded route's proposal. One that was proposed before asks only what was not asked yet."""
+    rows = RouteRevision.objects.unscoped(WHY).select_related("route__tenant", "author")
+    revision = rows.filter(proposed_by_plan(), pk=revision_id).first()
+    if revision is not None:
+        _open_by_itself(revision)
+
+
+def _open_by_itself(version: Subject) -> None:
     with transaction.atomic():
-        prompt = locked(version.prompt)
-        plan = selectors.plan_of(prompt)
-        if plan is None or GateDecision.objects.unscoped(WHY).filter(version=version).exists():
+        owner = locked(owner_of(version))
+        plan = selectors.plan_of(owner)
+        if plan is None or GateDecision.objects.unscoped(WHY).filter(**about(version), **_RUNNING).exists():
             return
-        version.prompt = prompt
+        if isinstance(version, PromptVersion) and version.gate_decisions.exists():
+            return
+        adopt(version, owner)
         try:
             with transaction.atomic():
                 _open(Actor.system("evaluation plan"), plan, _metrics_of(plan), version, Trigger.VERSION)
         except DomainError as error:
             if error.code == "nothing_to_gate":
                 return
-            released = selectors.main_version(label_state_of(prompt, plan.environment, plan.label))
+            released = in_force(owner, plan.environment, plan.label)
             facts = told(plan) | {
                 "trigger": Trigger.VERSION,
                 "opened_by": "evaluation plan",
                 "baseline_version": None if released is None else released.number,
             }
-            decision = GateDecision.objects.create(
-                tenant=prompt.tenant,
-                prompt=prompt,
-                version=version,
-                policy=facts,
-                status=GateStatus.FAILED,
-                reasons=[str(error)],
-                decided_at=timezone.now(),
+            decision = _saved(
+                version,
+                GateDecision(
+                    tenant=plan.tenant,
+                    policy=facts,
+                    status=GateStatus.FAILED,
+                    reasons=[str(error)],
+                    decided_at=timezone.now(),
+                ),
             )
             record(Actor.system("evaluation plan"), decision, "gate.failed")
 
@@ -121,10 +137,15 @@ def planned_for() -> Q:
     )
 
 
+def proposed_by_plan() -> Q:
+    """Revisions that wait to be in force on a route whose plan runs by itself."""
+    return Q(pk=F("route__proposed"), route__evaluation_plan__runs_by_itself=True)
+
+
 def _open(
-    actor: Actor, plan: EvaluationPlan, rows: Sequence[PlanMetric], version: PromptVersion, trigger: str
+    actor: Actor, plan: EvaluationPlan, rows: Sequence[PlanMetric], version: Subject, trigger: str
 ) -> GateDecision:
-    prompt = version.prompt
+    owner = owner_of(version)
     dataset = plan.dataset.versions.order_by("-number").first()
     if dataset is None:
         raise Invalid(
@@ -133,13 +154,14 @@ def _open(
             code="dataset_without_version",
             remedy="Freeze a version of it.",
         )
-    baseline = selectors.main_version(label_state_of(prompt, plan.environment, plan.label))
+    baseline = in_force(owner, plan.environment, plan.label)
     if baseline is not None and baseline.pk == version.pk:
-        raise Conflict(f"“{plan.label}” means version {version.number} already.", code="nothing_to_gate")
+        means = f"“{plan.label}” means version" if isinstance(version, PromptVersion) else "In force is revision"
+        raise Conflict(f"{means} {version.number} already.", code="nothing_to_gate")
     metrics = [(current_version(actor=actor, scorer=row.scorer), row) for row in rows]
     facts = told(plan, rows) | {
         "dataset_version": dataset.number,
-        "model": plan.model or version.model,
+        "model": plan.model or model_of(version),
         "baseline_version": None if baseline is None else baseline.number,
         "metrics": [
             {
@@ -155,7 +177,7 @@ def _open(
         "trigger": trigger,
         "opened_by": actor.label,
     }
-    for earlier in GateDecision.objects.unscoped(WHY).filter(version=version).order_by("-pk")[:20]:
+    for earlier in GateDecision.objects.unscoped(WHY).filter(**about(version)).order_by("-pk")[:20]:
         if earlier.status != GateStatus.FAILED and _question(earlier.policy) == _question(facts):
             return earlier
     if unfit := unfit_judges([scorer for scorer, row in metrics if row.role != MetricRole.WATCH]):
@@ -163,20 +185,21 @@ def _open(
     choices = [MetricChoice(scorer, row.role, row.margin) for scorer, row in metrics]
     other = None
     if baseline is not None:
-        baseline.prompt = prompt
+        adopt(baseline, owner)
         other = _reusable(plan, baseline, dataset, choices) or _start(
             actor, plan, baseline, dataset, choices, trigger, None
         )
-    decision = GateDecision.objects.create(
-        tenant=prompt.tenant,
-        prompt=prompt,
-        version=version,
-        candidate=_start(actor, plan, version, dataset, choices, trigger, other),
-        baseline=other,
-        policy=facts,
-    )
+    candidate = _start(actor, plan, version, dataset, choices, trigger, other)
+    decision = _saved(version, GateDecision(tenant=plan.tenant, candidate=candidate, baseline=other, policy=facts))
     record(actor, decision, "gate.opened")
     enqueue(DECIDE_TASK, decision.pk)  # it may be that there is nothing to wait for
+    return decision
+
+
+def _saved(version: Subject, decision: GateDecision) -> GateDecision:
+    for name, value in about(version).items():
+        setattr(decision, name, value)
+    decision.save(force_insert=True)
     return decision
 
 
@@ -190,7 +213,7 @@ def _question(policy: dict[str, Any]) -> dict[str, Any]:
 def _start(
     actor: Actor,
     plan: EvaluationPlan,
-    version: PromptVersion,
+    version: Subject,
     dataset: DatasetVersion,
     metrics: list[MetricChoice],
     trigger: str,
@@ -200,8 +223,8 @@ def _start(
         project=plan.project,
         dataset_version=dataset,
         metrics=metrics,
-        prompt_version=version,
-        model=plan.model,
+        prompt_version=_prompt_version(version),
+        model=plan.model or model_of(version),
         split=plan.split,
         repetitions=plan.repetitions,
         baseline=baseline,
@@ -217,22 +240,27 @@ def _start(
     return start_run(actor=Actor.system(actor.label), plan=run, trigger=trigger, caller=caller)
 
 
+def _prompt_version(version: Subject) -> PromptVersion | None:
+    return version if isinstance(version, PromptVersion) else None
+
+
 def _reusable(
-    plan: EvaluationPlan, version: PromptVersion, dataset: DatasetVersion, metrics: list[MetricChoice]
+    plan: EvaluationPlan, version: Subject, dataset: DatasetVersion, metrics: list[MetricChoice]
 ) -> Evaluation | None:
     """The newest run of the baseline that asked the same: done, or on its way, and of all examples."""
     rows = Evaluation.objects.for_tenant(plan.tenant).filter(
-        prompt_version=version,
+        prompt_version=_prompt_version(version),
+        created_at__gte=version.created_at,
         dataset_version=dataset,
         split=plan.split,
-        model=plan.model or version.model,
+        model=plan.model or model_of(version),
         parameters={},
         repetitions=plan.repetitions,
         seed=None,
         status__in=(RunStatus.DONE, RunStatus.RUNNING, RunStatus.QUEUED),
     )
     early = EvaluationItem.objects.for_tenant(plan.tenant).filter(status=ItemStatus.SKIPPED)
-    rows = rows.exclude(pk__in=early.filter(evaluation__prompt_version=version).values("evaluation"))
+    rows = rows.exclude(pk__in=early.filter(evaluation__in=rows).values("evaluation"))
     wanted = {each.version.pk for each in metrics}
     for row in rows.order_by("-pk").prefetch_related("metrics")[:20]:
         if wanted <= {metric.scorer_version_id for metric in row.metrics.all()}:
