@@ -51,7 +51,9 @@ def minimum_detectable_effect(spread: float, pairs: int, *, alpha: float = 0.05,
 
     def missing(shift: float) -> float:
         # The other tail is reached in the wrong direction: next to never, and part of the power as textbooks count it.
-        return 1 - float(nctdtr(freedom, shift, critical)) + float(nctdtr(freedom, shift, -critical)) - power
+        # Where it is less than a millionth SciPy's function is no number in places.
+        other = float(nctdtr(freedom, shift, -critical))
+        return 1 - float(nctdtr(freedom, shift, critical)) + (0.0 if math.isnan(other) else other) - power
 
     most = critical + 2
     while missing(most) < 0:
