@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from apps.evaluation.forms.scorers import ScorerForm
 from apps.evaluation.models import Evaluation, ExampleRevision, Scorer, ScorerVersion
 from apps.evaluation.scorers.errors import ParametersInvalid
 from apps.evaluation.selectors import scorers as selectors
@@ -159,3 +160,14 @@ def test_thumbs_agree_with_a_judge_of_any_scale_and_direction(
     ratings = calibration.ratings_of_run(run, version)
     row = calibration.calibrate_judge(actor=cast.actor("scientist"), version=version, ratings=ratings, source="Thumbs")
     assert (row.pairs, row.kappa, row.is_sufficient) == (40, 1.0, True)
+
+
+def test_the_form_makes_the_short_name_of_the_name() -> None:
+    for sent, slug in (
+        ({"name": "Polite, by Ann"}, "polite-by-ann"),
+        ({"name": "Polite", "slug": "p"}, "p"),
+        ({"name": ""}, ""),  # the kind's own
+    ):
+        form = ScorerForm({"kind": "exact-match", **sent})
+        assert form.is_valid()
+        assert form.cleaned_data["slug"] == slug

@@ -8,18 +8,22 @@ from typing import Any
 from django import forms
 
 from apps.evaluation.scorers import registry
+from apps.tenants.validation import slug_of
 
 
 class ScorerForm(forms.Form):
     kind = forms.ChoiceField()
     name = forms.CharField(required=False, max_length=200, help_text="Left open: the kind's own.")
     slug = forms.CharField(
-        label="Short name", required=False, max_length=50, help_text="In the API and in MLflow; it never changes."
+        label="Short name",
+        required=False,
+        max_length=50,
+        help_text="In the API and in MLflow; it never changes. Left open: made of the name.",
     )
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}))
     parameters = forms.CharField(
         required=False,
-        widget=forms.Textarea(attrs={"rows": 8, "class": "mono", "spellcheck": "false"}),
+        widget=forms.Textarea(attrs={"rows": 14, "class": "mono", "spellcheck": "false"}),
         help_text="JSON. Left open: the kind's defaults.",
     )
 
@@ -28,6 +32,9 @@ class ScorerForm(forms.Form):
         kind = self.fields["kind"]
         assert isinstance(kind, forms.ChoiceField)
         kind.choices = [(slug, scorer.title) for slug, scorer in registry.registry().scorers.items()]
+
+    def clean_slug(self) -> str:
+        return self.cleaned_data["slug"] or slug_of(self.cleaned_data.get("name", ""))
 
     def clean_parameters(self) -> dict[str, Any]:
         return parsed(self.cleaned_data["parameters"])
@@ -38,7 +45,7 @@ class ScorerChangesForm(forms.Form):
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}))
     parameters = forms.CharField(
         required=False,
-        widget=forms.Textarea(attrs={"rows": 10, "class": "mono", "spellcheck": "false"}),
+        widget=forms.Textarea(attrs={"rows": 14, "class": "mono", "spellcheck": "false"}),
         help_text="JSON. Other parameters make a new version; earlier scores keep theirs.",
     )
 
