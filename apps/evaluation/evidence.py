@@ -332,6 +332,12 @@ def _breaches(terms: Terms, usage: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def _of_one_route(*models: str) -> bool:
+    """Whether they are revisions of one route (``slug@3``), which differ by what is asked about them."""
+    named = [model.rpartition("@") for model in models]
+    return all(slug and number.isdigit() for slug, _, number in named) and len({slug for slug, _, _ in named}) == 1
+
+
 def _warnings(baseline: Evaluation, candidate: Evaluation, sides: Sequence[tuple[Metric, _Side, _Side]]) -> list[str]:
     found = []
     if baseline.dataset_version_id != candidate.dataset_version_id:
@@ -339,7 +345,7 @@ def _warnings(baseline: Evaluation, candidate: Evaluation, sides: Sequence[tuple
             f"The datasets differ: {_dataset(baseline)} and {_dataset(candidate)}. Only examples that are the same in"
             " both are paired."
         )
-    if baseline.model != candidate.model:
+    if baseline.model != candidate.model and not _of_one_route(baseline.model, candidate.model):
         found.append(f"The models differ: {baseline.model} and {candidate.model}.")
     if baseline.parameters != candidate.parameters:
         found.append("The runs' parameters differ.")

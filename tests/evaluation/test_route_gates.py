@@ -92,6 +92,7 @@ def test_a_better_revision_is_put_in_force_by_its_gate_and_a_worse_one_is_not(wo
     assert decision.baseline is not None
     assert (decision.baseline.model, decision.candidate.model) == ("claims-default@1", "claims-default@2")
     assert (decision.verdict, decision.status, world.now()) == ("better", "released", (2, [OTHER]))
+    assert decision.evidence["warnings"] == [], "that two revisions differ is what is asked"
     assert (decision.policy["baseline_version"], decision.policy["model"]) == (1, "claims-default@2")
     # The way back is open, and a change for the worse is stopped.
     both: list[gateway.TargetSpec] = [{"model": each} for each in Model.objects.order_by("slug")]
