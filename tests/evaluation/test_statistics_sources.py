@@ -113,7 +113,7 @@ def test_the_detectable_effect_agrees_with_statsmodels() -> None:
             effect = minimum_detectable_effect(1.0, pairs, alpha=alpha)
             assert effect is not None
             power = TTestPower().power(effect, pairs, alpha / 2, alternative="larger")
-            assert power == pytest.approx(0.8, abs=1e-5)  # less that tail
+            assert power == pytest.approx(0.8, abs=1e-4)  # less that tail
     assert minimum_detectable_effect(0.0, 30) is None
     # Six changes in one direction are the fewest that the exact test calls significant: 2 / 2**6 = 0.03.
     assert minimum_detectable_change(100) == pytest.approx(0.06)
