@@ -158,6 +158,28 @@ result = [len(made), work.reused.request_id == answered.latest("pk").request_id]
     assert (made, is_newest) == (1, True)
 
 
+def test_answers_are_not_reused_once_the_models_name_stands_for_another(world: RunsWorld) -> None:
+    model = world.world.model()
+    version = world.dataset(next(_names), [asked("who are you")])
+    world.work(world.start(version, model, reuses_answers=False))
+
+    def reuses() -> bool:
+        run = world.start(version, model)
+        world.work(run)
+        return bool(world.facts(run)["items"][0]["reused"])
+
+    assert reuses()
+    world.run(
+        """
+from apps.models.models import Endpoint
+Endpoint.objects.filter(model__slug=model).update(settings={"max_tokens_field": "max_tokens"})
+result = None
+""",
+        model=model,
+    )
+    assert [reuses(), reuses()] == [False, True]
+
+
 def test_a_run_pauses_at_its_budget_and_goes_on_with_a_larger_one(world: RunsWorld) -> None:
     model = world.world.model()
     examples = [asked(f"priced {number}") for number in range(20)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from apps.evaluation.models import Evaluation, EvaluationItem, ExampleRevision
 from apps.evaluation.scorers import Failure, Message, Output, Sample, ToolCall
+from apps.gateway.routing.behind import behind
 from apps.prompts.errors import VariablesInvalid
 from apps.prompts.models import PromptVersion
 from apps.prompts.rendering import Template
@@ -32,7 +33,7 @@ class NotAskable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A prompt's version on a model, or a model alone."""
+    """A prompt's version on a model, or a model alone. ``behind`` is a digest of what its name stands for now."""
 
     model: str
     parameters: Mapping[str, Any]
@@ -42,11 +43,13 @@ class Subject:
     prompt_hash: str = ""
     template: Template | None = field(default=None, repr=False)
     expects_json: bool = False
+    behind: str = ""
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> Subject:
         """The prompt's version must be loaded with its prompt."""
-        return make_subject(evaluation.prompt_version, evaluation.model, evaluation.parameters, evaluation.seed)
+        made = make_subject(evaluation.prompt_version, evaluation.model, evaluation.parameters, evaluation.seed)
+        return made if made.is_recorded else replace(made, behind=behind(evaluation.tenant, evaluation.model))
 
     def sample(self, revision: ExampleRevision, baseline: Output | None = None) -> Sample:
         """The example as scorers see it. Raises ``NotAskable``."""
@@ -128,7 +131,7 @@ class Subject:
 
     def call_hash(self, body: Mapping[str, Any], repetition: int) -> str:
         """Equal where nothing that could change the answer differs. A repetition is never another one's answer."""
-        identity = json.dumps([body, self.prompt_hash, repetition], sort_keys=True, ensure_ascii=False)
+        identity = json.dumps([body, self.prompt_hash, self.behind, repetition], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
 
 
