@@ -36,7 +36,13 @@ def compare(
             _still_on(api, runs)
         return found
 
-    made = until(lambda found: found["status"] != "waiting", made, look, wait_seconds)
+    made = until(
+        lambda found: found["status"] != "waiting",
+        made,
+        look,
+        wait_seconds,
+        f"{api.url}/evaluations/runs/{made['candidate']}/",
+    )
     return decision_of(made, tenant, model, against)
 
 

@@ -38,7 +38,11 @@ def run(
 def wait(api: Api, decision: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Until the decision is made, or ``seconds`` are over: then it is returned as it is."""
     return until(
-        lambda found: found["status"] != "running", decision, lambda: api.get("gates", decision["id"]), seconds
+        lambda found: found["status"] != "running",
+        decision,
+        lambda: api.get("gates", decision["id"]),
+        seconds,
+        f"{api.url}/evaluations/runs/{decision['candidate']}/",
     )
 
 

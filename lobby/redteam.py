@@ -17,7 +17,11 @@ def run(api: Api, plan: dict[str, Any], wait_seconds: float) -> dict[str, Any]:
     """Start a run and wait for its report: ``{"run": …, "report": …}``. Raises ``Failed`` where it ends badly."""
     started = api.post("red-team", body=plan)
     found = until(
-        lambda found: found["status"] not in LIVE, started, lambda: api.get("evaluations", started["id"]), wait_seconds
+        lambda found: found["status"] not in LIVE,
+        started,
+        lambda: api.get("evaluations", started["id"]),
+        wait_seconds,
+        f"{api.url}/evaluations/runs/{started['id']}/",
     )
     if found["status"] in LIVE:
         raise Failed(f"The run {found['id']} is still going on: read its report in Lobby.", code="timeout")

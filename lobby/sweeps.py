@@ -17,6 +17,7 @@ def run(api: Api, plan: dict[str, Any], wait_seconds: float) -> dict[str, Any]:
         started,
         lambda: api.get("evaluations", "sweeps", started["id"]),
         wait_seconds,
+        f"{api.url}/evaluations/sweeps/{started['id']}/",
     )
     for row in found["rows"]:
         if row["run"]["status"] != "done":

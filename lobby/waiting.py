@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.2, 5.0, 1.25  # seconds; each pause is so many times the one before
+SAID_EVERY = 20.0  # seconds: a CI job that says nothing looks as if it hung
 
 
 def until(
-    is_over: Callable[[dict[str, Any]], bool], found: dict[str, Any], look: Callable[[], dict[str, Any]], seconds: float
+    is_over: Callable[[dict[str, Any]], bool],
+    found: dict[str, Any],
+    look: Callable[[], dict[str, Any]],
+    seconds: float,
+    page: str = "",
 ) -> dict[str, Any]:
-    """``found``, or what ``look`` finds later, once it is over; as it is by then when ``seconds`` are over."""
-    deadline = time.monotonic() + seconds
-    pause = FIRST_PAUSE
-    while not is_over(found) and (left := deadline - time.monotonic()) > 0:
+    """``found``, or what ``look`` finds later, once it is over; as it is by then when ``seconds`` are over.
+
+    With a ``page`` standard error is told now and then that it goes on, and where to watch it.
+    """
+    began = time.monotonic()
+    said, pause = began, FIRST_PAUSE
+    while not is_over(found) and (left := began + seconds - time.monotonic()) > 0:
         time.sleep(min(pause, left))
         pause = min(LONGEST_PAUSE, pause * GROWTH)
         found = look()
+        now = time.monotonic()
+        if page and now - said >= SAID_EVERY and not is_over(found):
+            said = now
+            print(f"lobby: it goes on, for {now - began:.0f} s by now: {page}", file=sys.stderr, flush=True)
     return found
