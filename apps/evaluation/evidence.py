@@ -107,7 +107,7 @@ def _sides(
         right = _Side(candidate, ours[term.scorer], {})
         right.values.update(_values(candidate, right.version, answered[candidate.pk], not_needed))
         metric = Metric(
-            name=term.name,
+            name=f"{term.name} ({right.version.unit})" if right.version.unit else term.name,
             direction=Direction(right.version.direction),
             value_kind=ValueKind(right.version.value_kind),
             role=MetricRole(term.role),

@@ -186,7 +186,7 @@ def _sentence(comparison: Comparison, why: str, policy: Policy) -> str:
         return f"{name}: {why}."
     figures = (
         f"{level(comparison.baseline_mean, kind)} before, {level(comparison.candidate_mean, kind)} now "
-        f"({change(comparison.difference, kind)}, {100 * interval.level:.4g} % interval "
+        f"({change(comparison.difference, kind)}, {100 * interval.level:.4g}% interval "
         f"{between(interval.low, interval.high, kind)}; {comparison.test}, "
         f"p {_probability(comparison.adjusted_p_value)}; {comparison.pairs:,} pairs)"
     )
