@@ -63,9 +63,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(
-    folder: Path, parts: list[str], plan: Plan, *, drainer_cpu: int = PROXY_CPU, earlier: Report | None = None
+    folder: Path,
+    parts: list[str],
+    plan: Plan,
+    *,
+    drainer_cpu: int = PROXY_CPU,
+    earlier: Report | None = None,
+    database: Path | None = None,
 ) -> Report:
-    """Makes the measurements of the given parts. Raises StartError when a subject cannot be brought up."""
+    """Makes the measurements of the given parts. ``database`` is a migrated one for Lobby to begin with. Raises
+    StartError when a subject cannot be brought up."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -82,7 +89,7 @@ def run(
             _say("Lobby")
             # An upstream of its own, whose count is then that of Lobby's attempts alone.
             counting = FakeOpenAI(cpu=LOAD_CPU)
-            with counting, Lobby(folder / "lobby", counting, drainer_cpu=drainer_cpu) as lobby:
+            with counting, Lobby(folder / "lobby", counting, drainer_cpu=drainer_cpu, database=database) as lobby:
                 found.heavy_imports = lobby.heavy_imports()
                 if "lobby" in parts:
                     found.lobby = measure.measure_proxy(lobby, upstream, plan)

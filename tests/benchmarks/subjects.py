@@ -212,8 +212,11 @@ class Lobby(Subject):
         *,
         drainer_cpu: int = PROXY_CPU,
         extra: Mapping[str, str] | None = None,
+        database: Path | None = None,
     ) -> None:
+        """``database`` is a migrated one to begin with, where the time of making it matters."""
         super().__init__(folder)
+        self._database = database
         self._upstream = upstream
         self._drainer_cpu = drainer_cpu
         self._extra = extra or {}
@@ -234,6 +237,8 @@ class Lobby(Subject):
     def prepare(self) -> None:
         shutil.rmtree(self.folder / "data", ignore_errors=True)
         (self.folder / "data").mkdir(parents=True)
+        if self._database is not None:
+            shutil.copyfile(self._database, self.folder / "data" / "lobby.db")
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
         self.version = commit.stdout.strip() or "unknown"
         self.manage("migrate", "--verbosity", "0")

@@ -113,8 +113,8 @@ def test_lost_chunks_of_a_fast_stream_are_seen(upstream: FakeOpenAI) -> None:
 
 
 @pytest.mark.usefixtures("keep_affinity")
-def test_a_quick_run_of_lobby_is_right_in_every_answer(tmp_path: Path) -> None:
-    found = bench.run(tmp_path, list(bench.QUICK_PARTS), QUICK)
+def test_a_quick_run_of_lobby_is_right_in_every_answer(tmp_path: Path, lobby_template: Path) -> None:
+    found = bench.run(tmp_path, list(bench.QUICK_PARTS), QUICK, database=lobby_template)
     assert found.problems == []
     assert found.lobby is not None
     assert found.lobby.streams.requests > 0
