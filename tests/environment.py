@@ -32,6 +32,8 @@ READ_BY_LOBBY = re.compile(
     re.IGNORECASE,
 )
 
+MIGRATED = "migrated"  # the database that the tests' own are copies of, where they run on PostgreSQL
+
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40
 
@@ -70,6 +72,11 @@ def _start_servers(data_dir: Path) -> None:
     for server in (postgres, redis):
         server.start()
         atexit.register(server.remove)
+    from tests import template
+
+    cache = ROOT / ".pytest_cache" / "d" / "lobby"  # pytest's own: it is not there to be asked yet
+    cache.mkdir(parents=True, exist_ok=True)
+    template.migrated_postgres(cache, postgres, MIGRATED)
     os.environ["LOBBY_TEST_DATABASE_URL"] = postgres.create_database("lobby")
     os.environ["LOBBY_TEST_REDIS_URL"] = redis.url
 

@@ -264,6 +264,17 @@ class PostgresServer(Server):
         self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
 
+    def dump(self, database: str, file: Path) -> None:
+        self._client("pg_dump", "--no-owner", f"--file={file}", self.url(database))
+
+    def restore(self, database: str, file: Path) -> None:
+        """Into an empty one."""
+        options = ("--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--single-transaction")
+        self._client("psql", *options, f"--file={file}", self.url(database))
+
+    def _client(self, program: str, *arguments: str) -> None:
+        subprocess.run([str(self.programs / program), *arguments], check=True, stdout=subprocess.DEVNULL)
+
     def drop_database(self, name: str) -> None:
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 

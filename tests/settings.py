@@ -10,6 +10,8 @@ from portal.settings import DATA_DIR, DATABASES, MIDDLEWARE  # noqa: E402
 # A file: in memory, threads and processes of a test could not share it.
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.db")}
+else:
+    DATABASES["default"]["TEST"] = {"TEMPLATE": environment.MIGRATED}
 
 # The real hasher takes a tenth of a second by design, and the tests sign in hundreds of times.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

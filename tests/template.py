@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.live import ROOT, LiveLobby
+from tests.servers import PostgresServer
 
 # What a migrated database depends on: the migrations, the models (whose permissions are rows), and others' migrations.
 SOURCES = (
@@ -38,6 +39,26 @@ def migrated_database(cache: Path) -> Path:
                 shutil.copyfile(Path(directory) / "lobby.db", made)
                 os.replace(made, database)
     return database
+
+
+def migrated_postgres(cache: Path, server: PostgresServer, name: str) -> str:
+    """Make the database ``name``, migrated, out of a dump in ``cache``, which the first process that asks makes. Its
+    URL."""
+    url = server.create_database(name)
+    dump = cache / f"migrated-{_fingerprint()}.sql"
+    with (cache / "postgres.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not dump.exists():
+            for old in cache.glob("migrated-*.sql"):
+                old.unlink()
+            with tempfile.TemporaryDirectory() as directory:
+                LiveLobby(Path(directory), {"DATABASE_URL": url}).manage("migrate", "--verbosity=0")
+            made = dump.with_suffix(".new")
+            server.dump(name, made)
+            made.replace(dump)
+            return url
+    server.restore(name, dump)
+    return url
 
 
 def demonstration(shared: Path, database: Path) -> Path:

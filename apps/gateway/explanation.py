@@ -75,6 +75,16 @@ class BillLine:
         return self.rate_picousd * 10**6
 
 
+def never_arrived(record: UsageRecord) -> bool:
+    """Whether it is known that the provider had nothing of the attempt."""
+    measured = record.status == UsageStatus.MEASURED
+    return measured and not (record.http_status or record.input_tokens or record.output_tokens or record.units)
+
+
+def _usage_note(record: UsageRecord) -> str:
+    return "It never reached the provider." if never_arrived(record) else _USAGE_NOTES[UsageStatus(record.status)]
+
+
 @dataclass(frozen=True, slots=True)
 class Bill:
     """What one attempt cost, and by which price."""
@@ -83,8 +93,12 @@ class Bill:
     lines: tuple[BillLine, ...]
 
     @property
+    def never_arrived(self) -> bool:
+        return never_arrived(self.record)
+
+    @property
     def note(self) -> str:
-        return _USAGE_NOTES[UsageStatus(self.record.status)]
+        return _usage_note(self.record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +358,7 @@ def _attempt_step(
 
 def _settlement(request: RequestLog, why: Mapping[str, Any], records: Sequence[UsageRecord]) -> Step:
     title = f"Settled: {counted(request.input_tokens, 'token')} in, {request.output_tokens:,} out"
-    notes = [_USAGE_NOTES[UsageStatus(record.status)] for record in records[-1:]]
+    notes = [_usage_note(record) for record in records[-1:]]
     held = int((why.get("held") or {}).get("cost_picousd", 0)) if why.get("budgets") else 0
     if held > request.cost_picousd:
         notes.append("The rest of the hold was given back.")

@@ -113,7 +113,10 @@ def test_streams_the_same_text_however_it_is_sent(client: openai.OpenAI, fake: F
     assert chunks[-1].choices == []
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 6
-    assert (last(fake).outcome, last(fake).completion_tokens) == ("completed", 6)
+    # The client hangs up at [DONE]: byte by byte the body's own end comes after it.
+    outcomes = {"completed", "client_disconnected"} if "split" in pace else {"completed"}
+    assert last(fake).outcome in outcomes
+    assert last(fake).completion_tokens == 6
 
 
 def test_a_stream_tells_its_usage_only_when_asked(client: openai.OpenAI, fake: FakeOpenAI) -> None:

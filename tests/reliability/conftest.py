@@ -11,9 +11,10 @@ from typing import Literal
 import pytest
 from django.db import connection
 
+from tests import template
 from tests.fakes.process import FakeOpenAI
 from tests.gateway.world import World
-from tests.live import LiveLobby, LobbyFactory
+from tests.live import LobbyFactory
 from tests.servers import PostgresServer, RedisServer
 
 Profile = Literal["embedded", "servers"]
@@ -74,11 +75,11 @@ class WorldFactory:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(session_postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+def postgres_template(session_postgres: PostgresServer, request: pytest.FixtureRequest) -> str:
     """A migrated PostgreSQL database, made once, of which each world gets a copy."""
     name = f"template_{os.getpid()}"
-    url = session_postgres.create_database(name)
-    LiveLobby(tmp_path_factory.mktemp("migrating"), {"DATABASE_URL": url}).manage("migrate", "--verbosity=0")
+    assert request.config.cache is not None
+    template.migrated_postgres(request.config.cache.mkdir("lobby"), session_postgres, name)
     return name
 
 

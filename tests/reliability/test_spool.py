@@ -232,9 +232,9 @@ def test_drainers_that_ignore_each_other_still_count_once(spool: Path, tmp_path:
 
 @pytest.mark.postgres
 def test_a_database_that_is_down_loses_nothing_and_is_caught_up_by_itself(
-    live_lobby: LobbyFactory, postgres_server: PostgresServer
+    live_lobby: LobbyFactory, postgres_server: PostgresServer, postgres_template: str
 ) -> None:
-    lobby = live_lobby(postgres=postgres_server, start=False)
+    lobby = live_lobby(postgres=postgres_server, postgres_template=postgres_template, start=False)
     lobby.start_drainer()
     with Spool(lobby.data_dir / "spool", max_bytes=1 << 30, segment_bytes=50_000) as writer:
         for number in range(200):

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from apps.gateway.books import new_id
 from apps.gateway.csv_files import cell
+from apps.gateway.models import UsageRecord
 from apps.tenants.models import Project
 from tests.cast import Cast
 from tests.gateway.pages.usage import USD, Usage, client_of
@@ -246,6 +247,18 @@ def test_what_was_not_written_down_is_not_claimed(usage: Usage, cast: Cast) -> N
     assert told.steps[-1].title == "No answer was sent"
     assert "HTTP 0" not in page
     assert "Granted to" not in page
+
+
+def test_what_never_reached_its_provider_is_not_said_to_be_counted_there(usage: Usage, cast: Cast) -> None:
+    request_id = usage.add(outcome="upstream_error", input_tokens=0, output_tokens=0, cost=0)
+    usage.drain()
+    _, page = why_of(cast, request_id)
+    assert "Counted by the provider." in page
+    UsageRecord.objects.unscoped("test").update(http_status=0)
+    _, page = why_of(cast, request_id)
+    assert "It never reached the provider." in page
+    assert "Counted by the provider." not in page
+    assert "No price was known" not in page
 
 
 def test_hostile_facts_are_text(usage: Usage, cast: Cast) -> None:
