@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import hypothesis
 import pytest
 
-from tests import servers, template
+from tests import browser, servers, template
 from tests.live import LobbyFactory
 from tests.mlflow_server import MlflowServer
 
@@ -134,11 +134,10 @@ def session_mlflow() -> Iterator[MlflowServer]:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium to hand to Playwright as ``executable_path``."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        found = shutil.which(name)
-        if found:
-            return found
-    missing("Chromium is not installed (Debian: apt install chromium)")
+    try:
+        return browser.program()
+    except servers.ProgramMissing as error:
+        missing(str(error))
 
 
 @pytest.fixture(scope="session")

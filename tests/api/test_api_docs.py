@@ -10,6 +10,7 @@ from django.test import Client
 from playwright.sync_api import sync_playwright
 
 from tests.api.client import Api
+from tests.browser import ARGUMENTS
 from tests.live import LobbyFactory
 
 
@@ -77,9 +78,7 @@ def test_the_pages_have_no_inline_script_and_ask_no_other_server(api: Api, path:
 def test_both_pages_read_in_a_browser(live_lobby: LobbyFactory, chromium: str) -> None:
     lobby = live_lobby()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
-        )
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         complaints: list[str] = []
         asked: set[str] = set()

@@ -14,7 +14,6 @@ import asyncio
 import json
 import math
 import re
-import shutil
 import sys
 import tempfile
 import threading
@@ -31,10 +30,11 @@ from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.benchmarks.procfs import PeakMemory, rss_mb
+from tests.browser import ARGUMENTS, program
 from tests.fakes.process import FakeOpenAI
 from tests.gateway.world import World
 from tests.live import LobbyFactory
-from tests.playground.browser import ARGUMENTS, ask, sign_in
+from tests.playground.browser import ask, sign_in
 from tests.playground.cast import CAST, PASSWORD
 from tests.playground.page import Socket, wait_known
 from tests.playground.page import sign_in as session_of
@@ -352,8 +352,8 @@ def main() -> int:
         if given.only != "sockets":
             print("\nIn a browser:")
             playwright = stack.enter_context(sync_playwright())
-            chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-            kept = in_browser(playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS), world, 10) and kept
+            chromium = playwright.chromium.launch(executable_path=program(), args=ARGUMENTS)
+            kept = in_browser(chromium, world, 10) and kept
     print("\nThe promises hold." if kept else "\nThe promises do NOT hold.")
     return 0 if kept else 1
 

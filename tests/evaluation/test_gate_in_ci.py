@@ -14,10 +14,10 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from lobby import gates, reports, sweeps
+from tests.browser import ARGUMENTS
 from tests.cast import PASSWORD
 from tests.gateway.world import World
 from tests.live import ROOT, LiveLobby, LobbyFactory
-from tests.models.test_hub_in_browser import ARGUMENTS
 
 SETUP = """
 import json

@@ -6,10 +6,10 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.axe import grave_violations
+from tests.browser import ARGUMENTS
 from tests.live import LobbyFactory
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 PASSWORD = "correct-horse-battery"
 WATCHED = f"""
 from datetime import timedelta

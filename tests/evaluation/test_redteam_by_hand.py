@@ -14,9 +14,9 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from lobby import redteam
 from tests.axe import grave_violations
+from tests.browser import ARGUMENTS
 from tests.cast import PASSWORD
 from tests.live import ROOT, LobbyFactory
-from tests.models.test_hub_in_browser import ARGUMENTS
 
 SETUP = """
 import json

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.browser import ARGUMENTS
 from tests.fakes.process import FakeOpenAI
 from tests.live import LiveLobby, LobbyFactory
-from tests.models.test_hub_in_browser import ARGUMENTS, PASSWORD
+from tests.models.test_hub_in_browser import PASSWORD
 
 pytestmark = pytest.mark.browser
 

@@ -11,15 +11,6 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.gateway.world import World
 from tests.playground.cast import PASSWORD
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HOME = "/playground/?project=app-1&model=fake-chat"
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser import ARGUMENTS
 from tests.fakes.process import FakeOpenAI
 from tests.gateway.world import World
 from tests.live import LobbyFactory
-from tests.playground.browser import ARGUMENTS, person
+from tests.playground.browser import person
 from tests.playground.cast import CAST, PASSWORD
 
 

@@ -11,9 +11,10 @@ from django.urls import Resolver404, resolve
 from playwright.sync_api import Page, sync_playwright
 
 from tests.axe import grave_violations
+from tests.browser import ARGUMENTS
 from tests.live import LiveLobby
 from tests.portal.test_demo import facts_in
-from tests.portal.test_shell import ARGUMENTS, open_page
+from tests.portal.test_shell import open_page
 
 pytestmark = pytest.mark.browser
 

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.axe import grave_violations
+from tests.browser import ARGUMENTS
 from tests.live import ROOT, LiveLobby, LobbyFactory
-from tests.models.test_hub_in_browser import ARGUMENTS
 
 pytestmark = pytest.mark.browser
 

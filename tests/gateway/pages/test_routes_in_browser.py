@@ -6,8 +6,9 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.browser import ARGUMENTS
 from tests.live import LiveLobby, LobbyFactory
-from tests.models.test_hub_in_browser import ARGUMENTS, PASSWORD
+from tests.models.test_hub_in_browser import PASSWORD
 
 pytestmark = pytest.mark.browser
 

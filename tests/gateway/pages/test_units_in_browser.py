@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.browser import ARGUMENTS
 from tests.live import LiveLobby, LobbyFactory
-from tests.models.test_hub_in_browser import ARGUMENTS, CAST, PASSWORD
+from tests.models.test_hub_in_browser import CAST, PASSWORD
 
 pytestmark = pytest.mark.browser
 

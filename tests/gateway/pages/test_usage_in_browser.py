@@ -7,9 +7,9 @@ import time
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.browser import ARGUMENTS
 from tests.cast import PASSWORD
 from tests.live import LobbyFactory
-from tests.models.test_hub_in_browser import ARGUMENTS
 
 pytestmark = pytest.mark.browser
 
