@@ -40,6 +40,7 @@ def order(page: Page) -> list[str]:
 
 def test_a_route_is_made_ordered_and_simulated(lobby: LiveLobby, chromium: str) -> None:
     complaints: list[str] = []
+    key = lobby.create_key("bank/claims")  # known to the gateway by the time it is used
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -99,7 +100,6 @@ def test_a_route_is_made_ordered_and_simulated(lobby: LiveLobby, chromium: str) 
         expect(row).to_have_attribute("data-state", "unused")
         # It is live: a call shows without the page being asked for again.
         page.evaluate("window.opened = true")
-        key = lobby.create_key("bank/claims")
         body = {"model": "sandbox-chat", "messages": [{"role": "user", "content": "Hello"}]}
         headers = {"Authorization": f"Bearer {key}"}
         called = httpx.post(f"{lobby.base_url}/chat/completions", json=body, headers=headers, timeout=30)
