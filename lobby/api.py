@@ -52,6 +52,9 @@ class Api:
     def post(self, *path: object, body: dict[str, Any]) -> Any:
         return self._call("POST", path, json=body)
 
+    def delete(self, *path: object) -> None:
+        self._call("DELETE", path)
+
     def send(self, *where: object, path: Path) -> Any:
         """A file, as the field ``file`` of a form, without having it in memory."""
         try:

@@ -27,9 +27,28 @@ def push(
     message: str = "",
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Upload, import, and wait until it is done; then a version, where one is asked for."""
-    if create:
-        _create(api, tenant, dataset, name or dataset, prompt)
+    """Upload, import, and wait until it is done; then a version, where one is asked for.
+
+    Of a dataset that was made for a file of which nothing could be used nothing stays.
+    """
+    is_new = create and _create(api, tenant, dataset, name or dataset, prompt)
+    try:
+        found = _imported(api, tenant, path, dataset, mapping, quiet)
+    except BaseException:  # Ctrl-C, too
+        if is_new:
+            _remove(api, tenant, dataset)
+        raise
+    if is_new and not found["added"] and _remove(api, tenant, dataset):
+        return found | {"dropped": True}
+    if freeze:
+        version = api.post("datasets", tenant, dataset, "versions", body={"message": message})
+        found |= {"version": version["number"], "hash": version["manifest_hash"], "frozen": version["created"]}
+    return found
+
+
+def _imported(
+    api: Api, tenant: str, path: Path, dataset: str, mapping: dict[str, str] | None, quiet: bool
+) -> dict[str, Any]:
     upload = api.send("datasets", tenant, dataset, "uploads", path=path)
     upload = _until(api, tenant, dataset, upload, ("ready", *OVER), quiet=True)
     if upload["status"] == "ready":
@@ -38,7 +57,7 @@ def push(
         upload = _until(api, tenant, dataset, upload, OVER, quiet=quiet)
     if upload["status"] != "done":
         raise Failed(upload["error"] or f"The import is {upload['status']}.", code=f"import_{upload['status']}")
-    found = {
+    return {
         "dataset": dataset,
         "file": str(path),
         **{each: upload[f"rows_{each}"] for each in ("added", "changed", "same", "refused")},
@@ -47,11 +66,8 @@ def push(
         "version": None,
         "hash": None,
         "frozen": False,
+        "dropped": False,
     }
-    if freeze:
-        version = api.post("datasets", tenant, dataset, "versions", body={"message": message})
-        found |= {"version": version["number"], "hash": version["manifest_hash"], "frozen": version["created"]}
-    return found
 
 
 def told(found: dict[str, Any]) -> str:
@@ -69,20 +85,34 @@ def told(found: dict[str, Any]) -> str:
         lines.append(f"  {where}: {each['reason']}")
     if found["refused"] > len(found["errors"]):
         lines.append(f"  and {found['refused'] - len(found['errors'])} more")
+    if found["dropped"]:
+        lines.append("  no row could be used: the dataset was not made")
     if found["version"] is not None:
         lines.append(f"  version {found['version']}{'' if found['frozen'] else ', which was there already'}")
     return "\n".join(lines)
 
 
-def _create(api: Api, tenant: str, dataset: str, name: str, prompt: str) -> None:
+def _create(api: Api, tenant: str, dataset: str, name: str, prompt: str) -> bool:
+    """Whether it was not there yet."""
     body: dict[str, Any] = {"tenant": tenant, "slug": dataset, "name": name}
     if prompt:
         body["prompt"] = prompt
     try:
         api.post("datasets", body=body)
     except Failed as error:
-        if error.code != "slug_taken":  # it may be there already
+        if error.code != "slug_taken":
             raise
+        return False
+    return True
+
+
+def _remove(api: Api, tenant: str, dataset: str) -> bool:
+    """Whether it is gone. It stays where somebody has put examples into it meanwhile."""
+    try:
+        api.delete("datasets", tenant, dataset)
+    except Failed:
+        return False
+    return True
 
 
 def _until(

@@ -72,6 +72,7 @@ class Act:
     body: Callable[[World, Which], dict[str, Any]] | None = None
     refers: bool = False  # the body names an object: own, foreign or missing
     audited: bool = True  # a page's act that leaves an entry in the audit trail
+    conflicts: bool = False  # whoever is let in learns (409) that it cannot be done to this object
 
 
 @dataclass(frozen=True)
@@ -527,7 +528,9 @@ API |= {
             audited=False,
         )
     ),
-    "api:dataset-detail": api(DATASET, GET=READERS, PATCH=to(_API_WRITERS, {"name": "Other"})),
+    "api:dataset-detail": api(
+        DATASET, GET=READERS, PATCH=to(_API_WRITERS, {"name": "Other"}), DELETE=Act(_API_WRITERS, conflicts=True)
+    ),
     "api:dataset-archive": api(DATASET, POST=to(_API_WRITERS, {})),
     "api:dataset-restore": api(DATASET, POST=to(_API_WRITERS, {})),
     "api:example-list": api(DATASET, GET=READERS, POST=to(_API_WRITERS, _EXAMPLE)),
@@ -643,7 +646,10 @@ PAGES: dict[str, Row] = {
     "evaluation:scorer-detail": page(
         _SCORER,
         GET=MEMBERS,
-        POST=to(_RUN_SERVICE, {"name": "Other", "parameters": '{"model": "m", "criteria": "c"}'}),
+        POST=Act(
+            _RUN_SERVICE,
+            lambda world, which: {"name": "Other", "parameter-model": "m-own" if which == "own" else f"m-{CANARY}"},
+        ),
     ),
     "evaluation:scorer-archive": page(_SCORER, POST=_RUN_SERVICE),
     "evaluation:judge-calibrate": page(_SCORER, POST=to(ADMINS, {"reason": "Read by three of us, and found right."})),

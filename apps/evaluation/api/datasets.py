@@ -107,6 +107,18 @@ class DatasetDetail(_OfDataset):
         changes = self.facts(self.body(DatasetChanges), tenant)
         return self.shown(DatasetOut, services.update_dataset(actor=self.actor, dataset=row, **changes))
 
+    @operation(
+        "delete-dataset",
+        "Delete an empty dataset",
+        tag=DATASETS,
+        status=204,
+        errors=NOT_FOUND | CONFLICT,
+        description="Only one that never had an example; archive any other.",
+    )
+    def delete(self, request: Request, tenant: str, dataset: str) -> Response:
+        services.delete_dataset(actor=self.actor, dataset=self.found(tenant, dataset))
+        return no_content()
+
 
 class DatasetArchiving(_OfDataset):
     @operation(

@@ -4,7 +4,13 @@ Every function takes ``actor`` and only keyword arguments, checks what the actor
 records the act in the audit trail, all in one transaction. They raise ``DomainError``s.
 """
 
-from apps.evaluation.services.datasets import archive_dataset, create_dataset, restore_dataset, update_dataset
+from apps.evaluation.services.datasets import (
+    archive_dataset,
+    create_dataset,
+    delete_dataset,
+    restore_dataset,
+    update_dataset,
+)
 from apps.evaluation.services.examples import add_example, edit_example, remove_example, restore_example
 from apps.evaluation.services.inbox import (
     accept_items,
@@ -28,6 +34,7 @@ __all__ = [
     "cancel_upload",
     "correct_item",
     "create_dataset",
+    "delete_dataset",
     "dismiss_items",
     "edit_example",
     "freeze_version",

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
 
 from apps.evaluation.content import clean_schemas
-from apps.evaluation.models import Dataset
+from apps.evaluation.models import Dataset, EvaluationPlan, Example, Upload
+from apps.evaluation.types import UploadStatus
 from apps.prompts.models import Prompt
 from apps.prompts.services.prompts import clean_tags
 from apps.tenants import audit, validation
 from apps.tenants.access import Actor, require
+from apps.tenants.archive import ArchiveError, archive
 from apps.tenants.errors import Conflict, Invalid
 from apps.tenants.models import Membership, Tenant, User
 from apps.tenants.services.changes import apply_changes
+
+WHY = "what stands in a dataset that the actor was allowed"
 
 
 class DatasetFacts(TypedDict, total=False):
@@ -68,6 +74,35 @@ def archive_dataset(*, actor: Actor, dataset: Dataset) -> Dataset:
 @transaction.atomic
 def restore_dataset(*, actor: Actor, dataset: Dataset) -> Dataset:
     return _set_archived(actor, dataset, False, "dataset.restored")
+
+
+@transaction.atomic
+def delete_dataset(*, actor: Actor, dataset: Dataset) -> None:
+    """One that never had an example, as if it had not been made; any other is archived instead."""
+    require(actor, "dataset.edit", dataset.tenant, what="delete this dataset")
+    dataset = locked(dataset)
+    uploads = Upload.objects.unscoped(WHY).filter(dataset=dataset)
+    if uploads.filter(status__in=(UploadStatus.RECEIVED, UploadStatus.IMPORTING)).exists():
+        raise Conflict(
+            f"A file is on its way into {dataset.name}.", code="upload_open", remedy="Wait for it, or cancel it first."
+        )
+    if Example.objects.unscoped(WHY).filter(dataset=dataset).exists():
+        raise Conflict(f"{dataset.name} has had examples.", code="not_empty", remedy="Archive it instead.")
+    if EvaluationPlan.objects.unscoped(WHY).filter(dataset=dataset).exists():
+        raise Conflict(
+            f"An evaluation plan names {dataset.name}.", code="in_a_plan", remedy="Have the plan name another one."
+        )
+    files = list(uploads.filter(status=UploadStatus.READY).values_list("archive_key", flat=True))
+    audit.record(actor, "dataset.deleted", dataset, {"slug": dataset.slug}, dataset.tenant)
+    dataset.delete()
+    transaction.on_commit(lambda: forget_files(files))
+
+
+def forget_files(keys: Iterable[str]) -> None:
+    """Out of the archive; what cannot be deleted just now is not worth an error to the one who waits."""
+    for key in keys:
+        with suppress(ArchiveError, OSError):
+            archive().delete(key)
 
 
 def _set_archived(actor: Actor, dataset: Dataset, value: bool, action: str) -> Dataset:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
@@ -29,7 +28,7 @@ from apps.evaluation.models import Dataset, Upload
 from apps.evaluation.reading import Refused, Row, format_of, read_rows, sniff
 from apps.evaluation.reading.formats import FIRST_BYTES, text_rows
 from apps.evaluation.selectors.datasets import type_of, types_of, uploads_of, variables_of
-from apps.evaluation.services.datasets import locked
+from apps.evaluation.services.datasets import forget_files, locked
 from apps.evaluation.services.examples import Incoming, Outcome, Provenance, schemas_of, store
 from apps.evaluation.types import Source, UploadFormat, UploadStatus
 from apps.tenants import audit
@@ -384,11 +383,7 @@ def _fail(upload: Upload, reason: str) -> None:
 
 
 def _forget_file(upload: Upload) -> None:
-    def forget() -> None:
-        with suppress(ArchiveError, OSError):
-            archive().delete(upload.archive_key)
-
-    transaction.on_commit(forget)
+    transaction.on_commit(lambda: forget_files([upload.archive_key]))
 
 
 def sweep_uploads() -> None:

@@ -12,7 +12,7 @@ import pytest
 from apps.evaluation import services
 from apps.evaluation.errors import ExampleInvalid
 from apps.evaluation.exports import export_lines
-from apps.evaluation.models import Dataset, DatasetVersion, ExampleRevision, InboxItem
+from apps.evaluation.models import Dataset, DatasetVersion, Example, ExampleRevision, InboxItem
 from apps.evaluation.selectors import datasets as selectors
 from apps.evaluation.selectors.inbox import clusters_of, inbox_for
 from apps.evaluation.services.inbox import sort_inbox
@@ -151,6 +151,38 @@ def test_an_archived_dataset_takes_nothing(cast: Cast, dataset: Dataset, add: Ad
     add("Hail")
     found = selectors.search_datasets(cast.actor("viewer"), cast.claims).get()
     assert (found.size, found.newest) == (1, None)  # type: ignore[attr-defined]
+
+
+def test_a_dataset_is_deleted_only_while_nothing_ever_stood_in_it(
+    cast: Cast,
+    dataset: Dataset,
+    upload: Callable[..., Any],
+    archive_folder: Path,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    def delete(who: str) -> None:
+        with django_capture_on_commit_callbacks(execute=True):
+            services.delete_dataset(actor=cast.actor(who), dataset=dataset)
+
+    with pytest.raises(PermissionDenied):
+        delete("reviewer")
+    with pytest.raises(NotFound):
+        delete("outsider")
+    ready = upload(b"claim\nHail\n")
+    services.start_import(actor=cast.actor("developer"), upload=ready)
+    with pytest.raises(Conflict, match="on its way"):
+        delete("developer")
+    services.cancel_upload(actor=cast.actor("developer"), upload=ready)
+    stored = services.add_example(actor=cast.actor("developer"), dataset=dataset, input={"claim": "Hail"})
+    services.remove_example(actor=cast.actor("developer"), example=stored.example)
+    with pytest.raises(Conflict, match="has had examples"):
+        delete("developer")
+    Example.objects.unscoped("test").all().delete()
+    waiting = upload(b"claim\nHail\n")
+    delete("developer")
+    assert not Dataset.objects.unscoped("test").exists()
+    assert not (archive_folder / waiting.archive_key).exists()
+    assert AuditEntry.objects.unscoped("test").filter(action="dataset.deleted", data__slug="golden").exists()
 
 
 def test_to_the_outsider_there_is_no_such_dataset(cast: Cast, dataset: Dataset, add: Add) -> None:

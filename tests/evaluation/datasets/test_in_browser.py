@@ -126,6 +126,15 @@ def test_from_a_spreadsheet_to_a_signature(live_lobby: LobbyFactory, chromium: s
         assert counts == [1, 1, 1, 0, 2, True]
         told = run("/dev/stdin", "--dataset", "other", "--create", code=2)
         assert told == ""
+        # A file that is refused, whole or row by row, leaves no dataset behind.
+        file.write_bytes(FILE.encode("utf-16"))
+        assert run(str(file), "--dataset", "other", "--create", code=2) == ""
+        file.write_text("claim,split\nb,moon\n")
+        told = run(str(file), "--dataset", "other", "--create", "--freeze", code=1)
+        assert "no row could be used: the dataset was not made" in told
+        page.goto(f"{lobby.url}/datasets/")
+        expect(page.get_by_role("link", name="Golden claims")).to_be_visible()
+        expect(page.get_by_role("link", name="other")).to_have_count(0)
         file.write_text("claim,split,note=x\na,test,1\nb,moon,2\n")
         told = run(str(file), "--dataset", "other", "--create", code=1)
         assert "other: 1 added, 0 changed, 0 the same, 1 refused." in told
