@@ -50,6 +50,15 @@ def test_a_run_is_started_in_three_choices_and_read(runs_world: RunsWorld, chrom
             panel = page.locator("#item-panel-body")
             expect(panel).to_contain_text("elsewhere")
             expect(panel.get_by_role("link", name="Why this answer")).to_be_visible()
+
+            # On a phone each item is a card, with its scores and its cost.
+            page.set_viewport_size({"width": 390, "height": 844})
+            page.reload()
+            item = page.locator("#item-list tbody tr").first
+            for part in (item.locator(".score-chips"), item.locator("td[data-label=Cost]")):
+                box = part.bounding_box()
+                assert box is not None
+                assert 0 <= box["x"] <= box["x"] + box["width"] <= 390
             browser.close()
     finally:
         lobby.stop_process("worker")

@@ -256,15 +256,17 @@ def run_url(run: Evaluation) -> str:
 
 def progress_context(here: Here, run: Evaluation) -> dict[str, Any]:
     progress = selectors.progress_of([run])[run.pk]
+    scores_failed = sum(metric.summary.get("errors", 0) for metric in run.metrics.all())
     acts = []
     if can(here.actor, "evaluation.run", run.tenant, run.project):
         if run.status in (RunStatus.QUEUED, RunStatus.RUNNING):
             acts = [("pause", "Pause", "square"), ("cancel", "Cancel", "x")]
         elif run.status == RunStatus.PAUSED:
             acts = [("resume", "Resume", "play"), ("cancel", "Cancel", "x")]
-        elif progress.errors or any(metric.summary.get("errors") for metric in run.metrics.all()):
+        elif progress.errors or scores_failed:
             acts = [("retry", "Try errors again", "rotate-ccw")]
-    return {"run": run, "progress": progress, "is_live": selectors.is_live(run), "acts": acts}
+    facts = {"progress": progress, "scores_failed": scores_failed}
+    return {"run": run, **facts, "is_live": selectors.is_live(run), "acts": acts}
 
 
 def _mlflow_runs_url(here: Here, runs: Sequence[Evaluation]) -> str:

@@ -1,0 +1,27 @@
+"""The page of a run: what its figures count."""
+
+from __future__ import annotations
+
+import re
+
+from django.test import Client
+from django.urls import reverse
+
+from tests.cast import Cast
+from tests.evaluation.gating import dataset, finish, run_of, scorer
+
+
+def test_answers_that_a_scorer_could_not_score_are_told_apart_from_items_without_an_answer(
+    client: Client, cast: Cast
+) -> None:
+    run = run_of(cast, dataset(cast, 5), "Rated", scorer(cast))
+    finish(run, [1.0, None, None, None, None])
+    client.force_login(cast["viewer"])
+    page = client.get(reverse("evaluation:run-detail", args=[run.public_id])).content.decode()
+    counts = dict(re.findall(r"<dt>([^<]+)</dt><dd[^>]*>(\d+)</dd>", page))
+    assert counts["Items answered"] == "5"
+    assert counts["Items failed"] == "0"
+    assert counts["Scores failed"] == "4"
+    assert ">Errors<" not in page.partition('id="item-list"')[0].partition('name="show"')[0]
+    words = " ".join(re.sub(r"<[^>]+>", "", page).split())
+    assert "1 score, 4 answers without" in words
