@@ -6,6 +6,7 @@ import pytest
 
 from apps.evaluation.forms.scorers import ScorerForm
 from apps.evaluation.models import Evaluation, ExampleRevision, Scorer, ScorerVersion
+from apps.evaluation.scorers import registry
 from apps.evaluation.scorers.errors import ParametersInvalid
 from apps.evaluation.selectors import scorers as selectors
 from apps.evaluation.services import calibration, scorers
@@ -168,6 +169,6 @@ def test_the_form_makes_the_short_name_of_the_name() -> None:
         ({"name": "Polite", "slug": "p"}, "p"),
         ({"name": ""}, ""),  # the kind's own
     ):
-        form = ScorerForm({"kind": "exact-match", **sent})
+        form = ScorerForm(sent, kind=registry.get("exact-match"), values={}, choices={})
         assert form.is_valid()
         assert form.cleaned_data["slug"] == slug

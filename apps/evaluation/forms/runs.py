@@ -219,11 +219,13 @@ def prompt_versions(actor: Actor, tenant: Tenant) -> dict[str, PromptVersion]:
     return {f"{row.prompt.slug}@{row.number}": row for row in rows}
 
 
-def model_names(actor: Actor, tenant: Tenant) -> list[tuple[str, str]]:
-    """(slug, name) of the models and routes that may be called."""
-    models = callable_models_for(actor, tenant).filter(kind=ModelKind.CHAT).order_by("name")
-    routes = routes_for(actor).filter(is_enabled=True)
+def model_names(actor: Actor, tenant: Tenant, kind: ModelKind = ModelKind.CHAT) -> list[tuple[str, str]]:
+    """(slug, name) of the models and, of those that chat, the routes that may be called."""
+    models = callable_models_for(actor, tenant).filter(kind=kind).order_by("name")
     names = [(model.slug, model.name) for model in models]
+    if kind != ModelKind.CHAT:
+        return names
+    routes = routes_for(actor).filter(is_enabled=True)
     return names + [(row.slug, f"{row.name} (route)") for row in routes if row.tenant_id in (None, tenant.pk)]
 
 

@@ -21,8 +21,13 @@ class Regex(Scorer):
     title = "Regular expression"
     description = "1 where the answer matches the pattern (RE2's syntax: no lookaround, no backreferences)."
     parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
-        "pattern": {"type": "string", "minLength": 1, "maxLength": 2000},
-        "ignore_case": {"type": "boolean", "default": False},
+        "pattern": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 2000,
+            "description": "A regular expression in RE2's syntax, for example ^(yes|no)$.",
+        },
+        "ignore_case": {"type": "boolean", "default": False, "description": "Large and small letters are the same."},
         "whole": {"type": "boolean", "default": False, "description": "The whole answer has to match."},
     }
     value_kind = ValueKind.BINARY

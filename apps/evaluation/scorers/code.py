@@ -54,10 +54,36 @@ class UnitTests(Scorer):
         "The expected value holds the tests: functions named test…, or plain assertions; as text, or in 'tests'."
     )
     parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
-        "seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": 60, "default": 10},
-        "cpu_seconds": {"type": "integer", "minimum": 1, "maximum": 60, "default": 5},
-        "memory_mb": {"type": "integer", "minimum": 64, "maximum": 2048, "default": 512},
-        "processes": {"type": "integer", "minimum": 1, "maximum": 64, "default": 16},
+        "seconds": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 60,
+            "default": 10,
+            "description": "How long the tests may take.",
+        },
+        "cpu_seconds": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 60,
+            "default": 5,
+            "title": "CPU seconds",
+            "description": "How much of a processor's time they may take.",
+        },
+        "memory_mb": {
+            "type": "integer",
+            "minimum": 64,
+            "maximum": 2048,
+            "default": 512,
+            "title": "Memory in MiB",
+            "description": "How much memory they may take.",
+        },
+        "processes": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 64,
+            "default": 16,
+            "description": "How many processes and threads they may start.",
+        },
     }
     value_kind = ValueKind.BINARY
     needs = frozenset({Need.EXPECTED, Need.SANDBOX})

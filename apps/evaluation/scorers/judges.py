@@ -11,13 +11,19 @@ from apps.evaluation.scorers.wording import written
 
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 10_000}
 _MODEL: Final[dict[str, dict[str, Any]]] = {
-    "model": {"type": "string", "minLength": 1, "maxLength": 200, "description": "The model that judges."},
+    "model": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 200,
+        "format": "chat-model",
+        "description": "The model that judges.",
+    },
     "temperature": {
         "type": ["number", "null"],
         "minimum": 0,
         "maximum": 2,
         "default": 0,
-        "description": "null leaves it to the model, for those that take none.",
+        "description": "Left empty (null): left to the model, for those that take none.",
     },
 }
 _ANCHORS: Final[dict[str, Any]] = {

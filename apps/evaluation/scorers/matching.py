@@ -59,8 +59,8 @@ class Contains(Scorer):
             "default": [],
             "description": "What to look for; left empty, the example's expected values.",
         },
-        "mode": {"enum": ["any", "all", "none"], "default": "any"},
-        "case_sensitive": {"type": "boolean", "default": False},
+        "mode": {"enum": ["any", "all", "none"], "default": "any", "description": "How many of them it has to hold."},
+        "case_sensitive": {"type": "boolean", "default": False, "description": "Large and small letters differ."},
     }
     value_kind = ValueKind.BINARY
 

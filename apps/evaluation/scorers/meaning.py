@@ -103,7 +103,13 @@ class EmbeddingSimilarity(Scorer):
     title = "Embedding similarity"
     description = "Cosine between the embeddings of the answer and of the closest expected value."
     parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
-        "model": {"type": "string", "minLength": 1, "maxLength": 200, "description": "The model that embeds."},
+        "model": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 200,
+            "format": "embedding-model",
+            "description": "The model that embeds.",
+        },
     }
     range = (-1.0, 1.0)
     needs = frozenset({Need.EXPECTED, Need.EMBEDDINGS})

@@ -59,9 +59,19 @@ class Length(Scorer):
     title = "Length"
     description = "The answer's length; with bounds, 1 where it lies within them."
     parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
-        "unit": {"enum": ["words", "characters", "tokens"], "default": "words"},
-        "least": {"type": ["integer", "null"], "minimum": 0, "default": None},
-        "most": {"type": ["integer", "null"], "minimum": 0, "default": None},
+        "unit": {"enum": ["words", "characters", "tokens"], "default": "words", "description": "What is counted."},
+        "least": {
+            "type": ["integer", "null"],
+            "minimum": 0,
+            "default": None,
+            "description": "With a bound an answer passes or fails; left empty, there is none below.",
+        },
+        "most": {
+            "type": ["integer", "null"],
+            "minimum": 0,
+            "default": None,
+            "description": "The same above.",
+        },
     }
     direction = Direction.LOWER
     range: Range = (0.0, None)

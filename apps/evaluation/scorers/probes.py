@@ -33,7 +33,10 @@ _PARAPHRASE_PROMPT: Final = (
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 _METRIC: Final[dict[str, Any]] = {
     "type": "object",
-    "properties": {"scorer": {"type": "string"}, "parameters": {"type": "object"}},
+    "properties": {
+        "scorer": {"type": "string", "format": "scorer", "description": "What says how good each answer is."},
+        "parameters": {"type": "object", "description": "Those of that scorer, where it has others than its defaults."},
+    },
     "required": ["scorer"],
     "additionalProperties": False,
 }
@@ -99,10 +102,17 @@ class Robustness(ProbeScorer):
             "minItems": 1,
             "uniqueItems": True,
             "default": list(KINDS),
+            "description": "In which ways the question is changed.",
         },
         "metric": {**_METRIC, "default": {"scorer": "normalised-match"}},
-        "seed": {"type": "integer", "default": 1},
-        "model": {"type": "string", "maxLength": 200, "default": "", "description": "Who paraphrases."},
+        "seed": {"type": "integer", "default": 1, "description": "Another one draws other changes."},
+        "model": {
+            "type": "string",
+            "maxLength": 200,
+            "format": "chat-model",
+            "default": "",
+            "description": "Who paraphrases.",
+        },
     }
     needs = frozenset({Need.SUBJECT})
 
@@ -195,6 +205,7 @@ class CounterfactualBias(ProbeScorer):
             "minItems": 1,
             "uniqueItems": True,
             "default": list(TABLES),
+            "description": "What is exchanged.",
         },
         "metric": {"anyOf": [{"type": "null"}, _METRIC], "default": None},
     }

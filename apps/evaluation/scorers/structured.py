@@ -76,7 +76,7 @@ class JsonSchema(Scorer):
     title = "JSON Schema"
     description = "1 where the answer is JSON that fits the schema (2020-12; patterns in RE2's syntax)."
     parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
-        "schema": {"type": ["object", "boolean"]},
+        "schema": {"type": ["object", "boolean"], "description": "The JSON Schema that the answer has to fit."},
         "fenced": _FENCES,
     }
     value_kind = ValueKind.BINARY

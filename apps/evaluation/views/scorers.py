@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib import messages
@@ -11,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.evaluation.forms.scorers import ScorerChangesForm, ScorerForm
+from apps.evaluation.forms.scorers import ScorerChangesForm, ScorerForm, choices_for
 from apps.evaluation.models import Scorer
 from apps.evaluation.scorers import registry
 from apps.evaluation.selectors import runs as runs_selectors
@@ -19,7 +18,6 @@ from apps.evaluation.selectors import scorers as selectors
 from apps.evaluation.services import calibration, scorers
 from apps.tenants.access import can, require
 from apps.tenants.errors import DomainError
-from apps.tenants.forms import add_domain_error
 from apps.tenants.views.requests import Here, page_of, sorted_by, tenant_page
 
 ORDERS = {"name": "name", "kind": "kind", "created": "created_at"}
@@ -56,17 +54,24 @@ def scorer_list(request: HttpRequest, here: Here) -> HttpResponse:
 @tenant_page
 def scorer_create(request: HttpRequest, here: Here) -> HttpResponse:
     require(here.actor, "evaluation.run", here.tenant, what="set a scorer up")
-    kind = request.GET.get("kind", "")
-    form = ScorerForm(request.POST or None, initial={"kind": kind, "parameters": _example(kind)})
+    slug = request.POST.get("kind") or request.GET.get("kind", "")
+    kind = registry.registry().scorers.get(slug)
+    if kind is None:
+        if slug or request.method == "POST":
+            messages.error(request, "Choose a kind of scorer: there is none of this name.")
+        context: dict[str, Any] = {"kinds": selectors.kinds(), "broken": registry.registry().broken}
+        return render(request, "evaluation/scorer_kinds.html", context, status=422 if request.method == "POST" else 200)
+    choices = choices_for(here.actor, here.tenant)
+    form = ScorerForm(request.POST if request.method == "POST" else None, kind=kind, values={}, choices=choices)
     if request.method == "POST" and form.is_valid():
         try:
-            made = scorers.create_scorer(actor=here.actor, tenant=here.tenant, **form.cleaned_data)
+            made = scorers.create_scorer(actor=here.actor, tenant=here.tenant, kind=kind.slug, **form.facts())
         except DomainError as error:
-            add_domain_error(form, error)
+            form.refuse(error)
         else:
             messages.success(request, f"{made.name} is there.")
             return redirect(scorer_url(made))
-    context = {"form": form, "kinds": selectors.kinds(), "broken": registry.registry().broken}
+    context = {"form": form, "kind": selectors.kinds()[kind.slug], "slug": kind.slug}
     return render(request, "evaluation/scorer_form.html", context, status=422 if form.errors else 200)
 
 
@@ -85,16 +90,20 @@ def scorer_detail(request: HttpRequest, here: Here, tenant: str, scorer: str) ->
     """A POST changes it."""
     found = selectors.get_scorer_for(here.actor, tenant, scorer)
     newest = selectors.versions_of(found).first()
-    parameters = json.dumps(newest.parameters if newest is not None else {}, indent=2, ensure_ascii=False)
-    initial = {"name": found.name, "description": found.description, "parameters": parameters}
-    form = ScorerChangesForm(request.POST or None, initial=initial)
+    form = ScorerChangesForm(
+        request.POST if request.method == "POST" else None,
+        kind=registry.registry().scorers.get(found.kind),
+        values=newest.parameters if newest is not None else {},
+        choices=choices_for(here.actor, found.tenant),
+        initial={"name": found.name, "description": found.description},
+    )
     if request.method == "POST":
         require(here.actor, "evaluation.run", found.tenant, what="change this scorer")
         if form.is_valid():
             try:
-                version = scorers.update_scorer(actor=here.actor, scorer=found, **form.cleaned_data)
+                version = scorers.update_scorer(actor=here.actor, scorer=found, **form.facts())
             except DomainError as error:
-                add_domain_error(form, error)
+                form.refuse(error)
             else:
                 messages.success(request, f"Saved: version {version.number} counts.")
                 return redirect(scorer_url(found))
@@ -155,12 +164,3 @@ def judge_calibrate(request: HttpRequest, here: Here, tenant: str, scorer: str) 
 
 def scorer_url(scorer: Scorer) -> str:
     return reverse("evaluation:scorer-detail", args=[scorer.tenant.slug, scorer.slug])
-
-
-def _example(kind: str) -> str:
-    """The kind's parameters with their defaults, to change; those that have to be said are there, empty."""
-    known = registry.registry().scorers.get(kind)
-    if known is None:
-        return ""
-    parameters = {name: schema.get("default") for name, schema in known.parameters_schema.items()}
-    return json.dumps(parameters, indent=2, ensure_ascii=False) if parameters else ""
