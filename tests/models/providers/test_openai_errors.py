@@ -11,7 +11,7 @@ import pytest
 from msgspec import Raw
 
 from apps.models.providers.dialects.messages import errors as messages_errors
-from apps.models.providers.dialects.openai_errors import read_error, read_error_event
+from apps.models.providers.openai_errors import read_error, read_error_event
 
 
 @pytest.mark.parametrize(

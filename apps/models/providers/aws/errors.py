@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from apps.models.providers.base import ErrorKind, ProviderError, Refusal, no_words
-from apps.models.providers.dialects.openai_errors import MAX_ERROR_TEXT, TOO_LONG, kind_of, retry_after, word
+from apps.models.providers.openai_errors import MAX_ERROR_TEXT, TOO_LONG, kind_of, retry_after, word
 
 _KINDS: dict[str, ErrorKind] = {
     "ThrottlingException": "rate_limited",

@@ -21,8 +21,8 @@ from apps.models.providers.base import (
 from apps.models.providers.conversation import Written
 from apps.models.providers.dialects.chat.passing import OWN_FIELDS
 from apps.models.providers.dialects.chat.wire import NOTHING, ChatUsage, not_an_answer, passed
-from apps.models.providers.dialects.openai_errors import read_error
 from apps.models.providers.embedding import EmbeddingReply, EmbeddingRequest
+from apps.models.providers.openai_errors import read_error
 
 _encode = msgspec.json.Encoder().encode
 _KNOWN = frozenset({"model", "input", "dimensions", "encoding_format", *OWN_FIELDS})

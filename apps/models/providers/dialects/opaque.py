@@ -20,8 +20,8 @@ from apps.models.providers.base import Answer, Operation, ProviderError, StreamD
 from apps.models.providers.dialects.chat.passing import OWN_FIELDS
 from apps.models.providers.dialects.chat.wire import MAX_TOKENS
 from apps.models.providers.dialects.multipart import read_form, replaced
-from apps.models.providers.dialects.openai_errors import read_error, read_error_answer, read_error_event
 from apps.models.providers.framing import NoStream, PassingEvents, data_of
+from apps.models.providers.openai_errors import read_error, read_error_answer, read_error_event
 
 # What an answer may come as: nothing else is passed on to a caller.
 _SOUNDS = ("audio/", "application/octet-stream")

@@ -10,7 +10,7 @@ from apps.models.providers.dialects.base import EventReader, EventWriter
 from apps.models.providers.dialects.chat import passing, reply, request
 from apps.models.providers.dialects.chat.stream import ChatReader, ChatWriter
 from apps.models.providers.dialects.chat.wire import passed
-from apps.models.providers.dialects.openai_errors import read_error
+from apps.models.providers.openai_errors import read_error
 
 
 class ChatDialect:

@@ -11,8 +11,8 @@ import msgspec
 
 from apps.models.providers.base import Target, UpstreamCall
 from apps.models.providers.dialects.chat.wire import ChatUsage
-from apps.models.providers.dialects.openai_errors import read_error_event
 from apps.models.providers.framing import PassingEvents, data_of
+from apps.models.providers.openai_errors import read_error_event
 
 # Fields that are Lobby's own and mean nothing upstream.
 OWN_FIELDS = ("lobby", "prompt")

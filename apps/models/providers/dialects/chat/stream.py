@@ -23,8 +23,8 @@ from apps.models.providers.conversation import (
 )
 from apps.models.providers.dialects.chat.reply import FINISH_REASONS, STOP_REASONS, thought
 from apps.models.providers.dialects.chat.wire import Arguments, ChatUsage, ContentPart, arguments_of, parts_of, written
-from apps.models.providers.dialects.openai_errors import read_error_event
 from apps.models.providers.framing import ServerSentEvents
+from apps.models.providers.openai_errors import read_error_event
 
 
 class _Function(msgspec.Struct):

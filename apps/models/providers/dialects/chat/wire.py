@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from apps.models.providers.base import Answer, ProviderError, Usage
-from apps.models.providers.dialects.openai_errors import read_error_answer
+from apps.models.providers.openai_errors import read_error_answer
 
 _encode = msgspec.json.Encoder().encode
 

@@ -7,10 +7,10 @@ import httpx
 from apps.models.providers.base import Answer, Operation, ProviderError, StreamDecoder, Target, UpstreamCall
 from apps.models.providers.conversation import Conversation, Reply, Written
 from apps.models.providers.dialects.base import EventReader, EventWriter
-from apps.models.providers.dialects.openai_errors import read_error
 from apps.models.providers.dialects.responses import answers, passing, reply, request, writing
 from apps.models.providers.dialects.responses.reader import ResponsesReader
 from apps.models.providers.dialects.responses.stream import ResponsesWriter
+from apps.models.providers.openai_errors import read_error
 
 
 class ResponsesDialect:

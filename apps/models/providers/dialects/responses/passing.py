@@ -12,9 +12,9 @@ from msgspec import Raw
 from apps.models.providers.base import Answer, ProviderError, Target, UpstreamCall
 from apps.models.providers.dialects.chat.passing import OWN_FIELDS
 from apps.models.providers.dialects.chat.wire import not_an_answer
-from apps.models.providers.dialects.openai_errors import read_error_event
 from apps.models.providers.dialects.responses.wire import ResponsesUsage
 from apps.models.providers.framing import PassingEvents, data_of
+from apps.models.providers.openai_errors import read_error_event
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 

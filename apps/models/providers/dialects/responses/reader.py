@@ -17,9 +17,9 @@ from apps.models.providers.conversation import (
     Stopped,
     Used,
 )
-from apps.models.providers.dialects.openai_errors import read_error_event
 from apps.models.providers.dialects.responses.answers import Item, Part, Response
 from apps.models.providers.framing import ServerSentEvents
+from apps.models.providers.openai_errors import read_error_event
 
 
 class _Event(msgspec.Struct):
