@@ -38,16 +38,20 @@ def missing(reason: str) -> NoReturn:
 
 # Files by which a run would end late if they began late, the dearest first; a file of few tests is not among the quick.
 DEAR = (
-    "tests/test_isolation.py",
     "tests/reliability/test_routing.py",
+    "tests/test_isolation.py",
     "tests/playground/test_in_browser.py",
-    "tests/security/test_api_fuzz.py",
     "tests/portal/test_supervisor.py",
-    "tests/reliability/test_evaluation.py",
-    "tests/reliability/test_gate_killed.py",
-    "tests/reliability/test_admission.py",
+    "tests/reliability/test_outages.py",
+    "tests/evaluation/test_gate_in_ci.py",
     "tests/portal/test_every_page.py",
-    "tests/portal/test_demo.py",
+    "tests/reliability/test_admission.py",
+    "tests/security/test_api_fuzz.py",
+    "tests/playground/test_opinions_in_browser.py",
+    "tests/gateway/clients/test_conversations.py",
+    "tests/reliability/test_evaluation.py",
+    "tests/playground/test_several_processes.py",
+    "tests/test_query_counts.py",
     "tests/portal/test_migrations.py",
     "tests/benchmarks/test_quick.py",
 )

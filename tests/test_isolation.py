@@ -672,16 +672,22 @@ def test_the_entrance_tells_nothing_of_any_tenant(world: World, role: str) -> No
             assert CANARY not in response.content.decode().lower(), url
 
 
-QUERIES = (
-    "tenant=lending",
+KINDS = ("project", "key", "user", "model")
+SHARED_QUERIES = ("tenant=lending", "project=loans", "export=csv", "view=platform")
+# A page passes over names that it does not know: two words for one thing are asked at once. The API refuses them.
+PAGE_QUERIES = (
+    *SHARED_QUERIES,
+    "tenant=all&page_size=200",
+    f"search={CANARY[:5]}&q={CANARY[:5]}",
+    *(f"group_by={kind}&by={kind}" for kind in KINDS),
+)
+API_QUERIES = (
+    *SHARED_QUERIES,
     "tenant=all",
-    "project=loans",
+    "page_size=200",
     f"search={CANARY[:5]}",
     f"q={CANARY[:5]}",
-    "page_size=200",
-    "export=csv",
-    *(f"{name}={kind}" for name in ("group_by", "by") for kind in ("project", "key", "user", "model")),
-    "view=platform",
+    *(f"{name}={kind}" for name in ("group_by", "by") for kind in KINDS),
 )
 
 
@@ -693,7 +699,8 @@ def test_no_list_holds_anything_foreign_whatever_is_asked_of_it(world: World, ro
     for name, row in ROWS.items():
         if row.target is not None or "GET" not in row.acts or (role.startswith("key:") and not row.is_api):
             continue
-        for query in (*QUERIES, f"key={world.foreign['key']}", f"user={world.cast['outsider'].pk}"):
+        queries = API_QUERIES if row.is_api else PAGE_QUERIES
+        for query in (*queries, f"key={world.foreign['key']}", f"user={world.cast['outsider'].pk}"):
             response = client.get(f"{reverse(name)}?{query}")
             assert response.status_code < 500, f"{name}?{query}"
             text = b"".join(response) if response.streaming else response.content

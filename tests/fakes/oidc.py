@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -22,6 +23,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 KID = "key-1"
 CLIENT_ID = "lobby"
 CLIENT_SECRET = "a secret of the loopback client"
+
+
+@cache
+def _rsa_key(kid: str) -> rsa.RSAPrivateKey:
+    """Made once: it takes longer than the rest of a test."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 @dataclass
@@ -35,8 +42,7 @@ class Provider:
     asked: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self._other_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._key, self._other_key = _rsa_key(KID), _rsa_key("key-2")
         self._codes: dict[str, dict[str, str]] = {}
 
     def authorize(self, query: dict[str, str]) -> str:
@@ -157,7 +163,7 @@ def serve_oidc() -> Iterator[Provider]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     provider.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
         yield provider

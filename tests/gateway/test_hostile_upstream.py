@@ -73,7 +73,7 @@ def says() -> Iterator[dict[str, bytes | str]]:
                 return  # the gateway had enough
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         told["url"] = f"http://127.0.0.1:{server.server_address[1]}/v1"
         yield told
         server.shutdown()

@@ -62,7 +62,7 @@ def tokens(lobby_template: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), Provider)
         stack.callback(server.server_close)
         stack.callback(server.shutdown)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         issuer = f"http://127.0.0.1:{server.server_address[1]}"
         factory = LobbyFactory(lobby_template, directory)
         stack.callback(factory.stop)

@@ -269,7 +269,7 @@ def test_a_caller_that_does_not_read_holds_up_no_settlement_of_a_stream_that_fai
             self.wfile.write(event % b"more" + b'data: {"error":{"message":"It broke."}}\n\n')
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         model = world.model(base_url=f"http://127.0.0.1:{server.server_address[1]}/v1", total_timeout_ms=3_000)
         body = json.dumps(chat(stream=True) | {"model": model}).encode()
         head = (

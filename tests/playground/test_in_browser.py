@@ -579,7 +579,7 @@ class HostileUpstream(BaseHTTPRequestHandler):
 @pytest.fixture
 def hostile_model(world: World) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), HostileUpstream)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     yield world.model(base_url=f"http://127.0.0.1:{server.server_port}/v1")
     server.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -58,16 +59,18 @@ CONTRAST = """() => {
 }"""
 
 
-@pytest.fixture
-def lobby(live_lobby: LobbyFactory) -> LiveLobby:
-    lobby = live_lobby(start=False)
+@pytest.fixture(scope="module")
+def lobby(lobby_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLobby]:
+    factory = LobbyFactory(lobby_template, tmp_path_factory.mktemp("shell"))
+    lobby = factory(start=False)
     lobby.python(CAST)
     lobby.start_web(wait=False)
     lobby.wait_ready("/accounts/login/")
-    return lobby
+    yield lobby
+    factory.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)

@@ -373,7 +373,7 @@ def test_an_endpoint_is_as_quick_as_its_answer_whatever_comes_after_it(routed: R
 
     world = routed.world
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         model = world.model(base_url=f"http://127.0.0.1:{server.server_address[1]}/v1")
         answer = routed.ask(model, stream=True)
         assert "Hi" in answer.text
