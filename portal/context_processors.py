@@ -33,6 +33,8 @@ class NavEntry(NamedTuple):
     external: bool = False
     needs: str = ""
     """The action without which the page would only be refused."""
+    fragment: str = ""
+    """Where to begin on a page that finds its way by the part after #."""
 
 
 NAV: tuple[NavEntry, ...] = (
@@ -56,7 +58,9 @@ NAV: tuple[NavEntry, ...] = (
     NavEntry("Requests", "gateway:request-list", "activity", "g r", "Operate", needs="request.view"),
     NavEntry("Providers", "models:provider-list", "server", "g v", "Platform", staff_only=True),
     NavEntry("Health", "gateway:health", "gauge", "g y", "Platform", staff_only=True),
-    NavEntry("MLflow", "mlflow", "chart-column", "g f", "Platform", staff_only=True, external=True),
+    NavEntry(
+        "MLflow", "mlflow", "chart-column", "g f", "Platform", staff_only=True, external=True, fragment="#/experiments"
+    ),
     NavEntry("Admin", "admin:index", "shield-check", "g a", "Platform", staff_only=True, external=True),
 )
 
@@ -79,7 +83,7 @@ def navigation(request: HttpRequest) -> list[NavItem]:
         return not entry.needs or here.actor is None or here.tenant is None or can(here.actor, entry.needs, here.tenant)
 
     return [
-        NavItem(entry.label, url, entry.icon, entry.keys, entry.group, entry.external)
+        NavItem(entry.label, url + entry.fragment, entry.icon, entry.keys, entry.group, entry.external)
         for entry in NAV
         if opens(entry) and (url := route(entry.route))
     ]

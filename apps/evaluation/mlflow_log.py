@@ -1,5 +1,6 @@
-"""Runs in MLflow: an experiment per tenant and prompt (or model), a run per evaluation. For workers: the client takes
-seconds to import, and is imported where it is used.
+"""Runs in MLflow: an experiment per tenant and prompt, model or route, a run per evaluation.
+
+For workers: the client takes seconds to import, and is imported where it is used.
 
 Exactly once: a run bears the tag ``lobby.evaluation``, and is looked for before it is made; whatever is logged twice is
 the same, or is overwritten. So whoever is killed, or cut off, in the middle may simply begin again.
@@ -26,6 +27,7 @@ from django.utils import timezone
 from apps.evaluation.models import Evaluation, EvaluationItem, EvaluationMetric, Score
 from apps.evaluation.running import store
 from apps.evaluation.types import MlflowStatus, RunStatus, Trigger
+from apps.gateway.routing.selectors import route_called
 from apps.tenants.money import to_usd
 
 WHY: Final = "finished runs of every tenant are logged"
@@ -136,14 +138,7 @@ def _experiment(mlflow: Any, run: Evaluation) -> str:
     if run.sweep:  # its runs are nested under one, and so are in the experiment of the first of them
         rows = Evaluation.objects.unscoped(WHY).select_related(*_WITH).filter(tenant=run.tenant_id, sweep=run.sweep)
         run = rows.order_by("pk").first() or run
-    version = run.prompt_version
-    subject = f"prompt {version.prompt.slug}" if version is not None else f"model {run.model}"
-    if run.trigger == Trigger.MONITOR:
-        subject = run.dataset_version.dataset.slug.replace("-", " ", 1)
-    name = f"{run.tenant.slug}: {subject}"
-    tags = {"lobby.tenant": run.tenant.slug, "lobby.model": run.model}
-    if version is not None:
-        tags["lobby.prompt"] = version.prompt.slug
+    name, tags = experiment_of(run)
     found = mlflow.get_experiment_by_name(name)
     if found is None:
         try:
@@ -155,6 +150,20 @@ def _experiment(mlflow: Any, run: Evaluation) -> str:
     if found.lifecycle_stage == "deleted":
         mlflow.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
+
+
+def experiment_of(run: Evaluation) -> tuple[str, dict[str, str]]:
+    """Its name and tags: one for all that is about the same prompt, model or route, whatever version of it."""
+    kind, slug = "model", run.model
+    if run.prompt_version is not None:
+        kind, slug = "prompt", run.prompt_version.prompt.slug
+    elif (route := route_called(run.tenant, run.model)) is not None:
+        kind, slug = "route", route.slug
+    subject = f"{kind} {slug}"
+    if run.trigger == Trigger.MONITOR:
+        subject = run.dataset_version.dataset.slug.replace("-", " ", 1)
+    tags = {"lobby.tenant": run.tenant.slug, "lobby.model": run.model if kind == "prompt" else slug}
+    return f"{run.tenant.slug}: {subject}", tags | {f"lobby.{kind}": slug}
 
 
 def _find(mlflow: Any, experiment_id: str, tag: str, value: str) -> str:

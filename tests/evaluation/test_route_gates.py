@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 
+from apps.evaluation.mlflow_log import experiment_of
 from apps.evaluation.models import EvaluationPlan, GateDecision
 from apps.evaluation.selectors.gates import waiting_for
 from apps.evaluation.services import gates
@@ -88,6 +89,10 @@ def world(cast: Cast) -> Guarded:
 def test_a_better_revision_is_put_in_force_by_its_gate_and_a_worse_one_is_not(world: Guarded) -> None:
     world.plan(policy="automatic")
     decision = world.decided(world.propose(message="Try the other"), 0.5, 0.9)
+    assert decision.baseline is not None
+    assert decision.candidate is not None
+    names = {experiment_of(run)[0] for run in (decision.baseline, decision.candidate)}
+    assert names == {"claims: route claims-default"}, "one in MLflow, whatever revision it is about"
     assert decision.candidate is not None
     assert decision.baseline is not None
     assert (decision.baseline.model, decision.candidate.model) == ("claims-default@1", "claims-default@2")

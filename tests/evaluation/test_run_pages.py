@@ -7,6 +7,7 @@ import re
 from django.test import Client
 from django.urls import reverse
 
+from apps.evaluation.models import Evaluation
 from tests.cast import Cast
 from tests.evaluation.gating import dataset, finish, run_of, scorer
 
@@ -25,3 +26,20 @@ def test_answers_that_a_scorer_could_not_score_are_told_apart_from_items_without
     assert ">Errors<" not in page.partition('id="item-list"')[0].partition('name="show"')[0]
     words = " ".join(re.sub(r"<[^>]+>", "", page).split())
     assert "1 score, 4 answers without" in words
+
+
+def test_the_way_to_mlflow_opens_the_run_that_one_looks_at_and_elsewhere_the_experiments(
+    client: Client, cast: Cast
+) -> None:
+    run = run_of(cast, dataset(cast, 2), "Logged", scorer(cast))
+    finish(run, [1.0, 0.0])
+    Evaluation.objects.unscoped("test").filter(pk=run.pk).update(mlflow_experiment_id="7", mlflow_run_id="abc")
+
+    def ways(who: str, path: str) -> set[str]:
+        client.force_login(cast[who])
+        return set(re.findall(r'href="(/mlflow/[^"]*)"', client.get(path).content.decode()))
+
+    page = reverse("evaluation:run-detail", args=[run.public_id])
+    assert ways("service_admin", page) == {"/mlflow/#/experiments/7/runs/abc"}
+    assert ways("service_admin", reverse("evaluation:run-list")) == {"/mlflow/#/experiments"}
+    assert ways("owner", page) == set(), "MLflow knows no tenants"

@@ -95,6 +95,14 @@ def callable_revision(tenant: Tenant, called: str) -> RouteRevision | None:
     return rows.filter(number=int(number)).first()
 
 
+def route_called(tenant: Tenant, called: str) -> Route | None:
+    """The route that a name in the tenant's calls stands for: its own, or that of a revision, callable still or not."""
+    slug, _, number = called.rpartition("@")
+    names = [called, slug] if slug and number.isascii() and number.isdigit() else [called]
+    rows = Route.objects.unscoped("of the tenant that calls").filter(Q(tenant=tenant) | Q(tenant=None), slug__in=names)
+    return rows.order_by(F("tenant").asc(nulls_last=True), "pk").first()
+
+
 def _shows(route: Route) -> bool:
     return bool(route.shows_targets)  # type: ignore[attr-defined]
 
