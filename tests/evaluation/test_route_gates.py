@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,6 +148,7 @@ def test_approval_is_for_others_than_the_author(world: Guarded) -> None:
     assert reverse("evaluation:revision-review", args=[world.route.pk, 2]) in home
     page = client.get(reverse("evaluation:revision-review", args=[world.route.pk, 2])).content.decode()
     assert "Approve" in page
+    assert "weight 1" not in page, "by priority none counts"
     answer = client.post(reverse("evaluation:gate-answer", args=[decision.pk]), {"note": "Yes"})
     assert answer["Location"] == reverse("evaluation:revision-review", args=[world.route.pk, 2])
     assert world.now() == (2, [OTHER])
@@ -255,6 +257,7 @@ def test_the_pages_say_what_guards_a_route_and_what_waits(world: Guarded) -> Non
     assert "Guard it with an evaluation plan" in client.get(aside).content.decode()
     form = client.get(reverse("evaluation:route-plan", args=[pk])).content.decode()
     assert "id_canary_percent" not in form
+    assert re.findall(r"[^<>.]*\bversion\b[^<>.]*", form) == ["Its newest version counts at the time of the gate"]
     data, made = dataset(cast), scorer(cast)
     body = {
         "dataset": "golden", "split": "", "project": "triage", "policy": "automatic", "approvals_needed": "1",

@@ -17,6 +17,14 @@ from apps.tenants.models import Project
 from apps.tenants.money import to_picousd, to_usd
 from apps.tenants.types import Environment
 
+# What differs on a route's plan: there revisions are decided about, and what they are compared with is in force.
+ROUTE_HELP = {
+    "split": "Of the dataset's examples; the test split is the one that nothing was tuned on.",
+    "approvals_needed": "Never counting the revision's author.",
+    "alpha": "The most often that an even revision may be put in force, as a share.",
+    "most_cost_ratio": "Times that of the revision in force, for example 1.2.",
+    "most_latency_ratio": "Times that of the revision in force.",
+}
 SPARE_ROWS = 2
 LEAST_ROWS = 3
 
@@ -106,6 +114,8 @@ class PlanForm(forms.Form):
             for name in ("model", "environment", "label", "canary_percent"):
                 del self.fields[name]
             self.fields["runs_by_itself"].label = "On every change of its targets"
+            for name, told in ROUTE_HELP.items():
+                self.fields[name].help_text = told
         self._choose("dataset", Dataset.objects.for_tenant(tenant).filter(is_archived=False, monitor=None))
         self._choose("project", Project.objects.for_tenant(tenant).filter(is_active=True))
         self.scorers = list(Scorer.objects.for_tenant(tenant).filter(is_archived=False).select_related("tenant"))

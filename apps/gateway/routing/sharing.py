@@ -72,6 +72,11 @@ class Sharing:
     def strategy_words(self) -> str:
         return Strategy(self.strategy).label
 
+    @property
+    def is_weighed(self) -> bool:
+        """Whether the targets' weights decide anything."""
+        return Strategy(self.strategy).weighs(sticky=self.sticky)
+
     def columns(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in COLUMNS}
 
