@@ -352,6 +352,8 @@ class Books:
     def _why(self, error: GatewayError | None) -> dict[str, Any]:
         """The facts behind the answer, as the portal shows them (``apps/gateway/explanation.py``)."""
         why: dict[str, Any] = {"caller": self._principal.label, "project": self._principal.project.label}
+        if self._principal.by_lobby:
+            why["by_lobby"] = True
         if error is not None and error.rule:
             why["denied_by"] = error.rule
         own = isinstance(error, LimitExceeded | Unavailable | ModelNotFound | Forbidden)

@@ -288,13 +288,30 @@ class VersionTraffic:
         return self.cost_picousd * 1000 // self.requests
 
 
-def prompt_traffic(actor: Actor, prompt: Prompt, since: datetime) -> list[VersionTraffic]:
-    """By version, the newest first: of a prompt that the actor may see, in the projects whose usage they may see."""
+@dataclass(frozen=True, slots=True)
+class PromptTraffic:
+    """``versions`` is what applications and people asked, the newest version first. Apart from it what Lobby asked
+    itself: evaluations and the playground."""
+
+    versions: list[VersionTraffic]
+    own_requests: int
+    own_cost_picousd: int
+
+    @property
+    def cost_picousd(self) -> int:
+        return sum(row.cost_picousd for row in self.versions)
+
+
+def prompt_traffic(actor: Actor, prompt: Prompt, since: datetime) -> PromptTraffic:
+    """Of a prompt that the actor may see, in the projects whose usage they may see."""
     rows = RequestLog.objects.for_actor(actor, "usage.view").filter(
         tenant_id=prompt.tenant_id, prompt_id=prompt.pk, at__gte=since, prompt_version__isnull=False
     )
+    by_lobby = Q(why__has_key="by_lobby")
+    own = rows.filter(by_lobby).aggregate(requests=Count("pk"), cost=Sum("cost_picousd"))
     sums = (
-        rows.order_by()
+        rows.filter(~by_lobby)
+        .order_by()
         .values("prompt_version")
         .annotate(
             requests=Count("pk"),
@@ -306,7 +323,7 @@ def prompt_traffic(actor: Actor, prompt: Prompt, since: datetime) -> list[Versio
     )
     found = sums.order_by("-prompt_version")
     total = sum(row["requests"] for row in found)
-    return [
+    versions = [
         VersionTraffic(
             row["prompt_version"] or 0,
             row["requests"],
@@ -318,6 +335,7 @@ def prompt_traffic(actor: Actor, prompt: Prompt, since: datetime) -> list[Versio
         )
         for row in found
     ]
+    return PromptTraffic(versions, own["requests"], own["cost"] or 0)
 
 
 def _rollups(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -73,6 +74,9 @@ result = {
     answer: httpx.Response = world.post(chat(), key=made["member"])
     assert answer.headers["x-lobby-cost-picousd"].isdigit()
     assert answer.headers["x-lobby-duration-ms"].isdigit()
+    # The ledger says of each whether it was one of Lobby's own: a prompt's traffic is what others ask.
+    own, others = (_why(world, world.post(chat(), **key)) for key in ({"key": made["member"]}, {}))
+    assert (own.get("by_lobby"), others.get("by_lobby")) == (True, None)
     # A stream's figures are a comment of its own; others' streams are as the provider sent them.
     figures = [
         [line for line in world.post(chat(stream=True), **key).text.splitlines() if line.startswith(": lobby")]
@@ -90,3 +94,15 @@ control_plane_changed()
     )
     world.eventually(lambda: (status("member"), status("key")) == (403, 403), within=5)
     assert world.post(chat(), key=made["member"][:-4]).status_code == 401
+
+
+def _why(world: World, answer: httpx.Response) -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
+
+    def is_there() -> bool:
+        lines = world.spool_lines(answer.headers["x-lobby-request-id"])
+        found[:] = [line["why"] for line in lines if line["line"] == "request"]
+        return bool(found)
+
+    world.eventually(is_there, within=5)
+    return found[0]

@@ -20,7 +20,7 @@ DAYS = 30
 @tenant_page
 def prompt_traffic(request: HttpRequest, here: Here, tenant: str, prompt: str) -> HttpResponse:
     found = get_prompt_for(here.actor, tenant, prompt)
-    rows = selectors.prompt_traffic(here.actor, found, timezone.now() - timedelta(days=DAYS))
-    shares = [{"label": f"v{row.number}", "value": row.requests} for row in rows]
-    context = {"prompt": found, "rows": rows, "shares": shares, "cost_picousd": sum(row.cost_picousd for row in rows)}
+    traffic = selectors.prompt_traffic(here.actor, found, timezone.now() - timedelta(days=DAYS))
+    shares = [{"label": f"v{row.number}", "value": row.requests} for row in traffic.versions]
+    context = {"prompt": found, "traffic": traffic, "rows": traffic.versions, "shares": shares}
     return render(request, "gateway/_prompt_traffic.html", context)
