@@ -432,6 +432,10 @@ def _furnish_gates(kinds: dict[str, Any], project: Project, admin: User, word: s
         )
         for status, each in (("released", policy | {"environment": "dev", "label": "shared"}), ("waiting", policy))
     ]
+    GateDecision.objects.create(
+        tenant=tenant, route=guarded, revision=guarded.revision, status="waiting", policy=policy, verdict="better",
+        reasons=[word],
+    )  # fmt: skip
     prompts.release_versions(
         actor=actor, prompt=prompt, environment="dev", label="shared", weights={1: 50, 2: 50}, reason=word
     )

@@ -294,7 +294,8 @@ def columns(cast: Cast, count: int) -> None:
 
 
 def gate_decisions(cast: Cast, count: int) -> None:
-    """As many decisions about as many prompts, each with an approval and both evaluations."""
+    """As many decisions, each third about a route and the others each about a prompt, with an approval and both
+    evaluations."""
     prompts(cast, count)
     people = list(User.objects.filter(email__endswith="@example.org"))
     frozen = DatasetVersion.objects.create(
@@ -306,17 +307,22 @@ def gate_decisions(cast: Cast, count: int) -> None:
             for n in range(count)
         ]
     )
+    routes = Route.objects.bulk_create(
+        [Route(tenant=cast.claims, slug=f"guarded{n}", name=f"Guarded {n}") for n in range(count)]
+    )
+    revisions = RouteRevision.objects.bulk_create(
+        [RouteRevision(route=route, number=1, strategy="priority", sticky=False, targets=[]) for route in routes]
+    )
+    about: list[dict[str, Any]] = [
+        {"prompt": version.prompt, "version": version} if n % 3 else {"route": revision.route, "revision": revision}
+        for n, (version, revision) in enumerate(
+            zip(PromptVersion.objects.for_tenant(cast.claims), revisions, strict=False), 1
+        )
+    ]
     rows = GateDecision.objects.bulk_create(
         [
-            GateDecision(
-                tenant=cast.claims,
-                prompt=version.prompt,
-                version=version,
-                candidate=run,
-                baseline=run,
-                status="waiting",
-            )
-            for version, run in zip(PromptVersion.objects.for_tenant(cast.claims), runs, strict=False)
+            GateDecision(tenant=cast.claims, candidate=run, baseline=run, status="waiting", **each)
+            for each, run in zip(about, runs, strict=True)
         ]
     )
     Approval.objects.bulk_create(
@@ -631,6 +637,7 @@ def _takes_page_size(name: str) -> bool:
 def _forget(cast: Cast) -> None:
     """The three rows, so that the 100 can have their names."""
     for rows in (
+        GateDecision.objects.unscoped("test"),
         InboxItem.objects.unscoped("test"),
         Monitor.objects.unscoped("test"),
         Evaluation.objects.unscoped("test"),
