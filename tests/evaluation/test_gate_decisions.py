@@ -21,7 +21,7 @@ from apps.prompts.models import PromptVersion, Release
 from apps.prompts.selectors import label_state_of
 from apps.prompts.types import Decision
 from apps.tenants.errors import Conflict, Invalid, PermissionDenied
-from apps.tenants.models import Membership
+from apps.tenants.models import AuditEntry, Membership
 from tests.cast import Cast
 from tests.evaluation.gating import SIZE, Gated, finish, gated, right, run_of, scorer, version_of
 from tests.fakes.smtp_sink import smtp_sink
@@ -171,6 +171,50 @@ def test_approvers_decide_and_the_author_is_none_of_them(world: Gated) -> None:
     gates.answer_gate(actor=cast.actor("owner"), decision=refused, is_approval=False, note="Too curt.")
     refused.refresh_from_db()
     assert (refused.status, refused.reasons[0]) == (GateStatus.STOPPED, "Owner did not approve it: Too curt.")
+
+
+def test_a_plan_may_name_its_approvers_and_says_so_of_what_waits_already(world: Gated) -> None:
+    cast = world.cast
+    with pytest.raises(Invalid, match=r"viewer@example.com may not approve"):
+        world.plan(approvers=[cast["owner"], cast["viewer"]])
+    with pytest.raises(Invalid, match="may not approve in this tenant"):
+        world.plan(approvers=[cast["outsider"]])
+    with pytest.raises(Invalid, match="2 approvals are needed, and 1 may give one"):
+        world.plan(approvers=[cast["owner"]], approvals_needed=2)
+    world.plan(policy="approval", approvers=[cast["owner"], cast["developer"]])
+    decision = decided(world, world.save("Sort well."))
+
+    def asked() -> dict[str, bool]:
+        people = ("developer", "scientist", "owner")
+        return {who: decision in waiting_for(cast.actor(who), cast.claims) for who in people}
+
+    assert asked() == {"developer": False, "scientist": False, "owner": True}, "an author that is named stays one"
+    assert [row.user for row in GateNotice.objects.unscoped("test")] == [cast["owner"]]
+    for who, code in (
+        ("scientist", "not_an_approver"),
+        ("service_admin", "not_an_approver"),
+        ("developer", "own_version"),
+    ):
+        with pytest.raises(PermissionDenied) as refused:
+            gates.answer_gate(actor=cast.actor(who), decision=decision, is_approval=True)
+        assert refused.value.code == code
+    assert decision.policy["approvers"] == ["developer@example.com", "owner@example.com"]
+
+    # Who approves is as the plan says now; another approver makes no other question.
+    world.plan(policy="approval", approvers=[cast["scientist"]])
+    assert asked() == {"developer": False, "scientist": True, "owner": False}
+    assert gates.open_gate(actor=cast.actor("developer"), version=decision.subject) == decision
+    assert gates.deliver_notices() == 0, "the owner is not asked any more"
+    Membership.objects.unscoped("test").filter(user=cast["scientist"]).update(role="viewer")
+    with pytest.raises(PermissionDenied):
+        gates.answer_gate(actor=cast.actor("scientist"), decision=decision, is_approval=True)
+    with pytest.raises(PermissionDenied, match="names who approves"):
+        gates.answer_gate(actor=cast.actor("owner"), decision=decision, is_approval=True)
+    Membership.objects.unscoped("test").filter(user=cast["scientist"]).update(role="data_scientist")
+    gates.answer_gate(actor=cast.actor("scientist"), decision=decision, is_approval=True)
+    assert live(world) == {2: 100}
+    told = AuditEntry.objects.unscoped("test").filter(action="evaluation_plan.set").order_by("-sequence")[0]
+    assert told.data["approvers"] == [["developer@example.com", "owner@example.com"], ["scientist@example.com"]]
 
 
 def test_those_who_may_approve_are_told_by_mail_until_it_arrives_or_is_decided(

@@ -74,14 +74,24 @@ def test_a_plan_is_set_in_the_form_and_the_version_is_reviewed_approved_and_rele
     assert (plan.canary_percent, plan.budget_picousd, plan.most_cost_ratio) == (20, 2_500_000_000_000, 1.5)
     assert 'value="exact-match" selected' in scientist.get(address).content.decode()
 
+    # Its approvers are chosen among those whose role may approve.
+    shown = scientist.get(address).content.decode()
+    assert ("Owner" in shown, "Viewer" in shown, "Outsider" in shown) == (True, False, False)
+    named = form | {"role": ["primary", "guard"], "approvers": [str(cast["owner"].pk)]}
+    assert scientist.post(address, named | {"approvals_needed": "2"}).status_code == 422
+    assert scientist.post(address, named | {"approvers": [str(cast["viewer"].pk)]}).status_code == 422
+    assert scientist.post(address, named).status_code == 302
+    assert list(plan.approvers.all()) == [cast["owner"]]
+
     decision = decide(world, "Sort well.", right(0.9))
     assert decision.status == GateStatus.WAITING
+    assert "Approve" not in client(cast, "scientist").get(review(2)).content.decode().partition('id="decision"')[2]
     page = client(cast, "developer").get(review(2)).content.decode()
     assert "another member approves it" in page
     assert "gate_waiting" not in page
     assert "Version 2 waits for approval by its gate." in page
     assert "disabled" in page
-    assert "0 of 1 approvals." in page
+    assert "0 of 1 approvals, by Owner." in page
     home = client(cast, "owner").get("/").content.decode()
     assert review(2) in home
     assert client(cast, "owner").post(reverse("evaluation:gate-answer", args=[decision.pk])).status_code == 302
@@ -207,6 +217,18 @@ def test_gates_at_the_api(world: Gated) -> None:
     body = {"dataset": "golden", "project": "triage", "metrics": [{"scorer": "exact-match"}]}
     refused = api.put("/api/prompts/claims/triage/plan", body, content_type="application/json")
     assert refused.status_code == 403  # a key does not loosen its own gate
+
+    def put(**more: Any) -> Any:
+        answer = client(cast, "scientist").put(
+            "/api/prompts/claims/triage/plan", body | {"policy": "automatic", **more}, content_type="application/json"
+        )
+        return answer.status_code, answer.json().get("approvers")
+
+    assert put(approvers=["nobody@example.com"]) == (422, None)
+    assert put(approvers=["outsider@example.com"]) == (422, None)
+    assert put(approvers=["Owner@example.com"]) == (200, ["owner@example.com"])
+    assert put() == (200, [])
+    world.plan(policy="automatic")
     asked = {"tenant": "claims", "prompt": "triage", "version": version.number}
     opened = api.post("/api/gates", asked, content_type="application/json")
     assert opened.status_code == 201, opened.content

@@ -33,7 +33,7 @@ from apps.prompts.models import Prompt
 from apps.prompts.selectors import get_prompt_for, get_version_of
 from apps.tenants import selectors as tenants
 from apps.tenants.errors import Invalid
-from apps.tenants.models import Tenant
+from apps.tenants.models import Tenant, User
 from apps.tenants.rest.filters import ChoiceFilter, Filters, NumberFilter, TextFilter
 from apps.tenants.rest.schema import CONFLICT, NOT_FOUND, operation
 from apps.tenants.rest.views import ApiView, no_content
@@ -58,10 +58,22 @@ class _Naming(ApiView):
             dataset=self.dataset(tenant, body.pop("dataset")),
             project=self.referenced("project", lambda: tenants.get_project_for(self.actor, tenant.slug, project)),
             metrics=[self.metric(tenant, each) for each in body.pop("metrics")],
+            approvers=self.approvers(tenant, body.pop("approvers", [])),
             **body,
         )
         plans.set_plan(actor=self.actor, owner=owner, facts=facts)
         return self.shown(PlanOut, selectors.get_plan_of(owner))
+
+    def approvers(self, tenant: Tenant, emails: list[str]) -> list[User]:
+        found = []
+        for email in emails:
+            person = plans.may_approve(tenant.pk).filter(email__iexact=email.strip()).first()
+            if person is None:
+                raise Invalid(
+                    f"{email[:100]!r} is no member who may approve in this tenant.", field="approvers", code="not_found"
+                )
+            found.append(person)
+        return found
 
     def metric(self, tenant: Tenant, given: dict[str, Any]) -> PlannedMetric:
         slug = given["scorer"]

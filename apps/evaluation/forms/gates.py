@@ -8,12 +8,12 @@ from typing import Any
 from django import forms
 
 from apps.evaluation.models import Dataset, EvaluationPlan, Scorer
-from apps.evaluation.services.plans import PlanFacts, PlannedMetric, tenant_of
+from apps.evaluation.services.plans import PlanFacts, PlannedMetric, may_approve, tenant_of
 from apps.evaluation.types import MetricRole, ReleasePolicy, Split
 from apps.gateway.models import Route
 from apps.prompts.models import Prompt
 from apps.prompts.types import DEFAULT_LABEL
-from apps.tenants.models import Project
+from apps.tenants.models import Project, User
 from apps.tenants.money import to_picousd, to_usd
 from apps.tenants.types import Environment
 
@@ -21,6 +21,7 @@ from apps.tenants.types import Environment
 ROUTE_HELP = {
     "split": "Of the dataset's examples; the test split is the one that nothing was tuned on.",
     "approvals_needed": "Never counting the revision's author.",
+    "approvers": "Nobody chosen: every developer, data scientist and tenant admin. Never the revision's author.",
     "alpha": "The most often that an even revision may be put in force, as a share.",
     "most_cost_ratio": "Times that of the revision in force, for example 1.2.",
     "most_latency_ratio": "Times that of the revision in force.",
@@ -58,6 +59,12 @@ class PlanForm(forms.Form):
         min_value=1,
         max_value=5,
         help_text="Never counting the version's author.",
+    )
+    approvers: forms.ModelMultipleChoiceField[User] = forms.ModelMultipleChoiceField(
+        queryset=None,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Nobody chosen: every developer, data scientist and tenant admin. Never the version's author.",
     )
     canary_percent = forms.IntegerField(
         initial=100,
@@ -117,6 +124,7 @@ class PlanForm(forms.Form):
             for name, told in ROUTE_HELP.items():
                 self.fields[name].help_text = told
         self._choose("dataset", Dataset.objects.for_tenant(tenant).filter(is_archived=False, monitor=None))
+        self._choose("approvers", may_approve(tenant.pk))
         self._choose("project", Project.objects.for_tenant(tenant).filter(is_active=True))
         self.scorers = list(Scorer.objects.for_tenant(tenant).filter(is_archived=False).select_related("tenant"))
         self.rows = self._rows(plan)
@@ -186,5 +194,6 @@ def _initial(owner: Prompt | Route, plan: EvaluationPlan | None) -> dict[str, An
     return {name: getattr(plan, name) for name in names} | {
         "dataset": plan.dataset.slug,
         "project": plan.project.slug,
+        "approvers": list(plan.approvers.values_list("pk", flat=True)),
         "budget_usd": budget,
     }

@@ -36,6 +36,9 @@ class EvaluationPlan(models.Model):
     label = models.SlugField(max_length=50, blank=True)
     policy = models.CharField(max_length=10, choices=ReleasePolicy.choices, default=ReleasePolicy.APPROVAL)
     approvals_needed = models.PositiveSmallIntegerField(default=1, validators=[MaxValueValidator(5)])
+    approvers = models.ManyToManyField(
+        User, blank=True, related_name="+", help_text="Who approves; empty means all whose role may."
+    )
     canary_percent = models.PositiveSmallIntegerField(
         default=100, validators=[MinValueValidator(1), MaxValueValidator(100)], help_text="Share of the first release."
     )

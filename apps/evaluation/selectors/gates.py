@@ -25,7 +25,7 @@ from apps.prompts.release_rules import Refusal
 from apps.prompts.selectors import LabelState
 from apps.tenants.access import Actor, can
 from apps.tenants.errors import NotFound
-from apps.tenants.models import Tenant
+from apps.tenants.models import Tenant, User
 from apps.tenants.types import Environment
 
 WHY: Final = "of a prompt that the actor may see"
@@ -128,6 +128,12 @@ def told_of(decision: GateDecision) -> dict[str, int]:
     return rows.aggregate(all=Count("pk"), sent=Count("pk", filter=Q(status=AlertStatus.SENT)))
 
 
+def approvers_of(decision: GateDecision) -> list[User]:
+    """Whom its owner's plan names, as it is now; empty where all approve whose role may."""
+    plan = plan_of(decision.owner)
+    return [] if plan is None else list(plan.approvers.order_by("name", "email"))
+
+
 def comparisons_for(actor: Actor) -> QuerySet[Comparison]:
     return Comparison.objects.for_actor(actor).select_related("tenant", "baseline", "candidate")
 
@@ -162,6 +168,10 @@ def waiting_for(actor: Actor, tenant: Tenant) -> QuerySet[GateDecision]:
     )
     rows = GateDecision.objects.for_tenant(tenant).filter(status=GateStatus.WAITING).exclude(version__author=actor.user)
     rows = rows.exclude(revision__author=actor.user).filter(~Exists(given)).order_by("-pk")
+    named = EvaluationPlan.approvers.through.objects.filter(
+        Q(evaluationplan__prompt=OuterRef("prompt")) | Q(evaluationplan__route=OuterRef("route"))
+    )
+    rows = rows.filter(~Exists(named) | Exists(named.filter(user=actor.user)))
     return rows.select_related("tenant", "prompt", "version__author", "route", "revision__author")
 
 
@@ -208,7 +218,10 @@ def checklist(owner: Prompt | Route, plan: EvaluationPlan | None, decision: Gate
     ):
         given = sum(each.is_approval for each in decision.approvals.all())
         needed = policy["approvals_needed"]
-        checks.append(Check("ok" if given >= needed else "open", f"{given} of {needed} approvals."))
+        text = f"{given} of {needed} approvals."
+        if decision.status == GateStatus.WAITING and (named := approvers_of(decision)):
+            text = f"{given} of {needed} approvals, by {' or '.join(map(str, named))}."
+        checks.append(Check("ok" if given >= needed else "open", text))
     return checks
 
 

@@ -49,6 +49,7 @@ class PlanOut(Output):
     label = serializers.CharField()  # type: ignore[assignment]
     policy = serializers.ChoiceField(ReleasePolicy.choices)
     approvals_needed = serializers.IntegerField()
+    approvers = serializers.SerializerMethodField(help_text="Their e-mail addresses; empty: all whose role may.")
     canary_percent = serializers.IntegerField()
     runs_by_itself = serializers.BooleanField()
     repetitions = serializers.IntegerField()
@@ -59,6 +60,10 @@ class PlanOut(Output):
     budget_usd = Usd(source="budget_picousd", allow_null=True)
     metrics = serializers.SerializerMethodField()
     updated_at = Moment()
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_approvers(self, row: EvaluationPlan) -> list[str]:
+        return sorted(row.approvers.values_list("email", flat=True))
 
     @extend_schema_field(MetricOut(many=True))
     def get_metrics(self, row: EvaluationPlan) -> Any:
@@ -78,6 +83,12 @@ class PlanIn(Input):
     label = Text(max_length=50, required=False)  # type: ignore[assignment]
     policy = Choice(ReleasePolicy.choices, required=False)
     approvals_needed = Whole(required=False, min_value=1, max_value=5)
+    approvers = Texts(
+        most=50,
+        longest=254,
+        required=False,
+        help_text="E-mail addresses of members whose role may approve; by default all. Never a version's author.",
+    )
     canary_percent = Whole(required=False, min_value=1, max_value=100)
     runs_by_itself = Flag(required=False)
     repetitions = Whole(required=False, min_value=1, max_value=20)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from apps.evaluation.models import Dataset, EvaluationPlan, PlanMetric, Scorer
 from apps.evaluation.types import MetricRole, ReleasePolicy, Split
@@ -16,15 +17,16 @@ from apps.gateway.models import Route
 from apps.gateway.types import Guard
 from apps.prompts.models import Prompt
 from apps.tenants import audit, validation
-from apps.tenants.access import Actor, require
+from apps.tenants.access import ROLE_ACTIONS, Actor, require
 from apps.tenants.errors import Invalid
-from apps.tenants.models import Project, Tenant
+from apps.tenants.models import Membership, Project, Tenant, User
 from apps.tenants.services.changes import apply_changes
-from apps.tenants.types import Environment
+from apps.tenants.types import Environment, Role
 
 MOST_METRICS: Final = 12
 LARGEST_RATIO: Final = 1_000.0
 LARGEST_MARGIN: Final = 1e9
+APPROVING: Final = tuple(role for role in Role if "gate.approve" in ROLE_ACTIONS[role])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class PlannedMetric:
 
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
-    """What a plan says; see ``EvaluationPlan``. ``model`` empty means the version's own."""
+    """What a plan says; see ``EvaluationPlan``. ``model`` empty means the version's own, ``approvers`` all who may."""
 
     dataset: Dataset
     project: Project
@@ -47,6 +49,7 @@ class PlanFacts:
     label: str = "live"
     policy: str = ReleasePolicy.APPROVAL
     approvals_needed: int = 1
+    approvers: Sequence[User] = ()
     canary_percent: int = 100
     runs_by_itself: bool = True
     repetitions: int = 1
@@ -59,8 +62,9 @@ class PlanFacts:
 
 @transaction.atomic
 def set_plan(*, actor: Actor, owner: Prompt | Route, facts: PlanFacts) -> EvaluationPlan:
-    """The owner's plan from now on, in the place of what it was. Gates that run keep the plan that they began with.
-    A route with a plan is guarded: its changes are proposed."""
+    """The owner's plan from now on, in the place of what it was. Gates that run keep the plan that they began with,
+    but for its approvers: who approves is as the plan says now. A route with a plan is guarded: its changes are
+    proposed."""
     tenant = tenant_of(owner)
     require(actor, "evaluation.plan", tenant, what="change how this is evaluated")
     values, metrics = cleaned(owner, facts)
@@ -81,6 +85,7 @@ def set_plan(*, actor: Actor, owner: Prompt | Route, facts: PlanFacts) -> Evalua
         PlanMetric.objects.bulk_create(
             PlanMetric(plan=plan, scorer=each.scorer, role=each.role, margin=each.margin) for each in metrics
         )
+    plan.approvers.set(facts.approvers)
     plan.refresh_from_db()
     if isinstance(owner, Route):
         how = Guard.ADVICE if plan.policy == ReleasePolicy.ADVICE else Guard.GATE
@@ -135,6 +140,7 @@ def told(plan: EvaluationPlan, metrics: Sequence[PlanMetric] | None = None) -> d
         "label": plan.label,
         "policy": plan.policy,
         "approvals_needed": plan.approvals_needed,
+        "approvers": [] if plan._state.adding else sorted(plan.approvers.values_list("email", flat=True)),
         "canary_percent": plan.canary_percent,
         "runs_by_itself": plan.runs_by_itself,
         "repetitions": plan.repetitions,
@@ -178,9 +184,35 @@ def cleaned(owner: Prompt | Route, facts: PlanFacts) -> tuple[dict[str, Any], li
         if facts.budget_picousd is None
         else number(facts.budget_picousd, field="budget_picousd", minimum=1, maximum=2**62),
     }
+    _check_approvers(tenant_id, facts)
     if isinstance(owner, Route):  # a revision is called by its own name, and is in force for every call
         values |= {"model": "", "environment": "", "canary_percent": 100}
     return values, _cleaned_metrics(tenant_id, facts.metrics)
+
+
+def may_approve(tenant_id: int) -> QuerySet[User]:
+    """Who may be a plan's approver: the members whose role lets them."""
+    members = Membership.objects.unscoped("of the tenant whose plan is set").filter(tenant=tenant_id)
+    return User.objects.filter(pk__in=members.filter(role__in=APPROVING).values("user"), is_active=True).order_by(
+        "email"
+    )
+
+
+def _check_approvers(tenant_id: int, facts: PlanFacts) -> None:
+    named = {each.pk for each in facts.approvers}
+    found = set(may_approve(tenant_id).filter(pk__in=named).values_list("pk", flat=True))
+    if strange := sorted(each.email for each in facts.approvers if each.pk not in found):
+        raise Invalid(
+            f"{', '.join(strange)} may not approve in this tenant.",
+            field="approvers",
+            remedy="Name developers, data scientists or tenant admins of it.",
+        )
+    if named and len(named) < facts.approvals_needed:
+        raise Invalid(
+            f"{facts.approvals_needed} approvals are needed, and {len(named)} may give one.",
+            field="approvals_needed",
+            remedy="Name more approvers, or ask for fewer approvals.",
+        )
 
 
 def _cleaned_metrics(tenant_id: int, metrics: Sequence[PlannedMetric]) -> list[PlannedMetric]:

@@ -227,11 +227,13 @@ def _answerable(
         actor.user is not None and each.user_id == actor.user.pk for each in decision.approvals.all()
     )
     waiting = decision is not None and decision.status == GateStatus.WAITING
+    named = selectors.approvers_of(decision) if decision is not None and waiting else []
+    asked = not mine and not answered and (not named or actor.user in named)
     closed = (GateStatus.RUNNING, GateStatus.RELEASED, GateStatus.OVERRIDDEN)
     return {
         "is_mine": mine,
         "answered": answered,
-        "may_approve": waiting and not mine and not answered and can(actor, "gate.approve", tenant),
+        "may_approve": waiting and asked and can(actor, "gate.approve", tenant),
         "may_override": decision is not None and decision.status not in closed and can(actor, "gate.override", tenant),
     }
 

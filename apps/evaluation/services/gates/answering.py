@@ -7,6 +7,7 @@ from typing import Final
 from django.db import transaction
 
 from apps.evaluation.models import Approval, GateDecision
+from apps.evaluation.selectors.gates import approvers_of
 from apps.evaluation.services.gates.guarding import adopt_all, locked
 from apps.evaluation.services.gates.outcomes import outdated, record, release, settle
 from apps.evaluation.types import GateStatus
@@ -26,7 +27,7 @@ def answer_gate(*, actor: Actor, decision: GateDecision, is_approval: bool, note
     """One member's word on a decision that waits: with enough approvals it is released, with one refusal stopped.
 
     Raises:
-        PermissionDenied: It is the actor's own version.
+        PermissionDenied: It is the actor's own version, or the plan names others.
         Conflict: It does not wait, or no longer fits what is released; or the actor has answered.
     """
     require(actor, "gate.approve", decision.tenant, what="approve this release")
@@ -36,6 +37,13 @@ def answer_gate(*, actor: Actor, decision: GateDecision, is_approval: bool, note
             f"A {decision.noun}'s author does not approve it.",
             code="own_version",
             remedy="Ask another member of the tenant.",
+        )
+    named = approvers_of(decision)
+    if named and actor.user not in named:
+        raise PermissionDenied(
+            f"The plan of {decision.owner.name} names who approves.",
+            code="not_an_approver",
+            remedy=f"Ask {' or '.join(map(str, named))}.",
         )
     if decision.status != GateStatus.WAITING:
         raise Conflict(

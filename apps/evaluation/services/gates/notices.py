@@ -9,24 +9,24 @@ from django.db.models import Case, IntegerField, QuerySet, Value, When
 from django.urls import reverse
 
 from apps.evaluation.models import GateDecision, GateNotice
+from apps.evaluation.selectors.gates import approvers_of
 from apps.evaluation.services.deliveries import DELIVERY_TASK, Withdrawn, deliver_due, mail
+from apps.evaluation.services.plans import APPROVING
 from apps.evaluation.types import GateStatus
 from apps.gateway.models import Route
-from apps.tenants.access import ROLE_ACTIONS
 from apps.tenants.jobs import enqueue
-from apps.tenants.models import Membership, Tenant
+from apps.tenants.models import Membership
 from apps.tenants.types import Environment, Role
 
 MOST_TOLD: Final = 50
 WHY: Final = "those who may approve a decision of their tenant"
-APPROVING: Final = tuple(role for role in Role if "gate.approve" in ROLE_ACTIONS[role])
 # Who is told first, where a tenant has more approvers than are told.
 _FIRST: Final = (Role.ADMIN, Role.DATA_SCIENTIST, Role.DEVELOPER)
 
 
 def tell_approvers(decision: GateDecision) -> None:
     """In the transaction that has the decision wait. Everybody else finds it on Home, too."""
-    rows = _approvers(decision.tenant).exclude(user=decision.subject.author_id).exclude(user__email="")
+    rows = _approvers(decision).exclude(user=decision.subject.author_id).exclude(user__email="")
     order = Case(*(When(role=role, then=Value(rank)) for rank, role in enumerate(_FIRST)), output_field=IntegerField())
     people = list(rows.order_by(order, "pk").values_list("user_id", flat=True)[:MOST_TOLD])
     GateNotice.objects.bulk_create(
@@ -41,8 +41,11 @@ def deliver_notices() -> int:
     return deliver_due(GateNotice, _send)
 
 
-def _approvers(tenant: Tenant) -> QuerySet[Membership]:
-    return Membership.objects.unscoped(WHY).filter(tenant=tenant, role__in=APPROVING, user__is_active=True)
+def _approvers(decision: GateDecision) -> QuerySet[Membership]:
+    """Those whom its plan names, or else all who may."""
+    rows = Membership.objects.unscoped(WHY).filter(tenant=decision.tenant_id, role__in=APPROVING, user__is_active=True)
+    named = approvers_of(decision)
+    return rows.filter(user__in=named) if named else rows
 
 
 def _send(pk: int) -> None:
@@ -59,7 +62,7 @@ def _send(pk: int) -> None:
     if decision.status != GateStatus.WAITING or decision.approvals.filter(user=person).exists():
         raise Withdrawn("It was decided before the mail went out.")
     owner, version, policy, tenant = decision.owner, decision.subject, decision.policy, decision.tenant
-    if not _approvers(tenant).filter(user=person).exists():
+    if not _approvers(decision).filter(user=person).exists():
         raise Withdrawn("They may no longer approve.")
     when = "it is in force"
     if decision.route is None:

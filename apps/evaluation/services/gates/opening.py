@@ -35,8 +35,8 @@ from apps.tenants.models import Membership
 WHY: Final = "a gate that opens by itself, or that its caller reached"
 DECIDE_TASK: Final = "evaluation.decide_gate"
 _RUNNING: Final = {"status": GateStatus.RUNNING}
-# What does not change the question: who asked it, and when.
-_ASKING: Final = ("trigger", "opened_by")
+# What does not change the question: who asked it, when, and who says yes to the answer.
+_ASKING: Final = ("trigger", "opened_by", "approvers")
 
 
 @transaction.atomic
