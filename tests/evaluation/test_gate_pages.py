@@ -23,6 +23,8 @@ from apps.evaluation.services import calibration, gates
 from apps.evaluation.services.plans import PlannedMetric
 from apps.evaluation.services.scorers import create_scorer
 from apps.evaluation.types import GateStatus, RunStatus
+from apps.tenants.models import Project
+from apps.tenants.types import Scope
 from tests.cast import Cast
 from tests.evaluation.gating import Gated, dataset, finish, gated, right, run_of, scorer, version_of
 
@@ -228,6 +230,23 @@ def test_gates_at_the_api(world: Gated) -> None:
     assert put(approvers=["outsider@example.com"]) == (422, None)
     assert put(approvers=["Owner@example.com"]) == (200, ["owner@example.com"])
     assert put() == (200, [])
+
+    # A key of another project is told so; a key of another tenant finds nothing.
+    elsewhere = Project.objects.create(tenant=cast.claims, slug="other", name="Other")
+    cast.key("elsewhere", Scope.MANAGEMENT_READ, Scope.MANAGEMENT_WRITE, project=elsewhere)
+    cast.key("lender", Scope.MANAGEMENT_READ, Scope.MANAGEMENT_WRITE, by="outsider", project=cast.loans)
+
+    def opened_by(name: str) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {cast.keys[name]}"}
+        body = {"tenant": "claims", "prompt": "triage", "version": version.number}
+        told: dict[str, Any] = Client(headers=headers).post("/api/gates", body, content_type="application/json").json()
+        return told
+
+    told = opened_by("elsewhere")
+    assert (told["status"], told["code"]) == (403, "key_of_other_project")
+    assert told["detail"] == "The calls are made in the project 'triage', and this key is of another one."
+    assert told["remedy"] == "Use a key of that project, or have the plan name the key's."
+    assert opened_by("lender")["detail"] == "There is no prompt 'triage'."
     world.plan(policy="automatic")
     asked = {"tenant": "claims", "prompt": "triage", "version": version.number}
     opened = api.post("/api/gates", asked, content_type="application/json")

@@ -28,7 +28,7 @@ from apps.evaluation.types import GateStatus, ItemStatus, MetricRole, ReleasePol
 from apps.gateway.models import RouteRevision
 from apps.prompts.models import PromptVersion
 from apps.tenants.access import Actor, require
-from apps.tenants.errors import Conflict, DomainError, Invalid
+from apps.tenants.errors import Conflict, DomainError, Invalid, PermissionDenied
 from apps.tenants.jobs import enqueue
 from apps.tenants.models import Membership
 
@@ -50,6 +50,7 @@ def open_gate(
     Raises:
         Conflict: There is no plan, or the label means this version already.
         Invalid: The plan does not fit what is there: a dataset without a version, a model that may not be called.
+        PermissionDenied: An API key of another project than that in which the plan has its calls made.
     """
     owner = locked(owner_of(version))
     tenant = tenant_of(owner)
@@ -180,6 +181,12 @@ def _open(
     for earlier in GateDecision.objects.unscoped(WHY).filter(**about(version)).order_by("-pk")[:20]:
         if earlier.status != GateStatus.FAILED and _question(earlier.policy) == _question(facts):
             return earlier
+    if actor.api_key_id is not None and actor.project_id != plan.project_id:
+        raise PermissionDenied(
+            f"The calls are made in the project {plan.project.slug!r}, and this key is of another one.",
+            code="key_of_other_project",
+            remedy="Use a key of that project, or have the plan name the key's.",
+        )
     if unfit := unfit_judges([scorer for scorer, row in metrics if row.role != MetricRole.WATCH]):
         raise Invalid(unfit[0], field="metrics", code="judge_not_calibrated", remedy=unfit[1])
     choices = [MetricChoice(scorer, row.role, row.margin) for scorer, row in metrics]
