@@ -39,6 +39,15 @@ def test_a_run_is_started_in_three_choices_and_read(runs_world: RunsWorld, chrom
             estimate = page.locator("#run-estimate")
             expect(estimate).to_contain_text("2 items")
             expect(estimate).to_contain_text("It would cost about")
+            # An estimate that is asked for when the button has just been pressed starts no second run.
+            stay = (
+                "document.querySelector('#run-form').addEventListener('submit', e => e.preventDefault(), {once: true})"
+            )
+            page.evaluate(stay)
+            page.get_by_role("button", name="Start the run").click()
+            with page.expect_request(lambda asked: asked.method == "POST") as sent:
+                page.evaluate("document.querySelector('#run-form').dispatchEvent(new Event('change'))")
+            assert sent.value.url.endswith("/evaluations/new/estimate/")
             page.get_by_role("button", name="Start the run").click()
 
             expect(page.locator(".run-head .badge")).to_contain_text("Done")  # without a reload by hand
