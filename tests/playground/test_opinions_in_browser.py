@@ -138,7 +138,14 @@ def test_ratings_become_a_set_that_a_judge_is_run_over(
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
     thumbs.get_by_role("link", name="Set a judge up").click()
     page.get_by_role("textbox", name="Name optional", exact=True).fill("Right")
-    page.get_by_label("Parameters").fill('{"model": "meridian-mini", "criteria": "It is right."}')
+    page.get_by_role("button", name="Create scorer").click()
+    expect(page.get_by_label("Criteria")).to_have_attribute("aria-invalid", "true")
+    assert [told.endswith("422 (Unprocessable Entity)") for told in complaints] == [True], "a form that was refused"
+    complaints.clear()
+    assert grave_violations(page) == []
+    page.get_by_label("Model", exact=True).select_option("meridian-mini")
+    page.get_by_label("Criteria").fill("It is right.")
+    page.get_by_label("Meaning 1").fill("It is wrong.")
     page.get_by_role("button", name="Create scorer").click()
     expect(page.get_by_text("not calibrated")).to_be_visible()
     page.goto(f"{lobby.url}/playground/feedback/rating-sets/")
