@@ -48,8 +48,9 @@ def ask(page: Page, text: str) -> None:
 
 def answered(page: Page, count: int = 1) -> None:
     """Until so many answers have ended and their figures are the ledger's."""
-    expect(page.get_by_test_id("stop")).to_be_hidden(timeout=15_000)
     expect(page.locator("[data-testid=tokens]", has_text="in, ")).to_have_count(count, timeout=15_000)
+    # Second: before it begins nothing can be stopped, either, and the figures may come before the end.
+    expect(page.get_by_test_id("stop")).to_be_hidden(timeout=15_000)
 
 
 def connected(page: Page) -> None:

@@ -75,7 +75,7 @@ project = services.create_project(actor=actor, tenant=tenant, slug="narrow", nam
 services.set_rate_limit(actor=actor, tenant=tenant, project=project, metric="requests", limit=1)
 """
     )
-    sign_in(page, world)
+    sign_in(page, world, "dev2")  # whose last project it is from now on
     page.get_by_test_id("project").select_option("narrow")
     page.get_by_test_id("model").select_option("fake-chat")
     deadline = time.monotonic() + 20

@@ -70,7 +70,8 @@ async def test_a_spool_that_nobody_drains_fills_up_and_goes_on_when_it_is_draine
     assert seen[-1].error["code"] == "ledger_unavailable"
     assert len(await asyncio.to_thread(world.fake.attempts)) == statuses(seen)[200]
     size = sum(path.stat().st_size for path in world.lobby.data_dir.glob("spool/*.jsonl"))
-    assert size < 2**20 * 1.05
+    # Each process looks once a second what the others have written.
+    assert size < 2**20 * 1.25
     world.lobby.start_drainer()
     # What was drained is deleted with its segment, which ends by itself a minute after its first line, or by a restart.
     await asyncio.to_thread(world.lobby.stop_process, "web")

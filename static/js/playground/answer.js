@@ -180,7 +180,7 @@ export class Answer {
     if (this.blind) return;
     this.tokens.textContent = `${number(input_tokens)} in, ${number(output_tokens)} out`;
     this.cost.textContent = dollars(cost_picousd);
-    this.cost.title = `$${(cost_picousd / 1e12).toFixed(12).replace(/0+$/, "")}, as the ledger has it`;
+    this.cost.title = `$${(cost_picousd / 1e12).toFixed(12).replace(/\.?0+$/, "")}, as the ledger has it`;
   }
 
   showError({ error: told, status }) {

@@ -156,9 +156,7 @@ def _open(
             remedy="Freeze a version of it.",
         )
     baseline = in_force(owner, plan.environment, plan.label)
-    if baseline is not None and baseline.pk == version.pk:
-        means = f"“{plan.label}” means version" if isinstance(version, PromptVersion) else "In force is revision"
-        raise Conflict(f"{means} {version.number} already.", code="nothing_to_gate")
+    is_in_force = baseline is not None and baseline.pk == version.pk
     metrics = [(current_version(actor=actor, scorer=row.scorer), row) for row in rows]
     facts = told(plan, rows) | {
         "dataset_version": dataset.number,
@@ -179,8 +177,13 @@ def _open(
         "opened_by": actor.label,
     }
     for earlier in GateDecision.objects.unscoped(WHY).filter(**about(version)).order_by("-pk")[:20]:
-        if earlier.status != GateStatus.FAILED and _question(earlier.policy) == _question(facts):
+        if earlier.status != GateStatus.FAILED and _question(earlier.policy, is_in_force) == _question(
+            facts, is_in_force
+        ):
             return earlier
+    if is_in_force:
+        means = f"“{plan.label}” means version" if isinstance(version, PromptVersion) else "In force is revision"
+        raise Conflict(f"{means} {version.number} already.", code="nothing_to_gate")
     if actor.api_key_id is not None and actor.project_id != plan.project_id:
         raise PermissionDenied(
             f"The calls are made in the project {plan.project.slug!r}, and this key is of another one.",
@@ -210,9 +213,11 @@ def _saved(version: Subject, decision: GateDecision) -> GateDecision:
     return decision
 
 
-def _question(policy: dict[str, Any]) -> dict[str, Any]:
-    """What is asked, whoever asks it. How far a judge is trusted by now makes no other question of it."""
-    asked = {name: value for name, value in policy.items() if name not in _ASKING}
+def _question(policy: dict[str, Any], is_in_force: bool) -> dict[str, Any]:
+    """What is asked, whoever asks it. How far a judge is trusted by now makes no other question of it; nor does the
+    baseline where the version is in force already, as it was another one when the gate let it pass."""
+    left_out = (*_ASKING, "baseline_version") if is_in_force else _ASKING
+    asked = {name: value for name, value in policy.items() if name not in left_out}
     asked["metrics"] = [{name: value for name, value in each.items() if name != "judge"} for each in policy["metrics"]]
     return asked
 
