@@ -71,11 +71,11 @@ def test_a_refusal_by_a_limit_names_it_and_who_can_change_it(page: Page, world: 
     world.shell.run(
         """
 tenant = Tenant.objects.unscoped("test").get(slug="acme")
-project = services.create_project(actor=actor, tenant=tenant, slug="narrow", name="Narrow")
+project = services.create_project(actor=actor, tenant=tenant, slug="narrow", name="narrow")
 services.set_rate_limit(actor=actor, tenant=tenant, project=project, metric="requests", limit=1)
 """
     )
-    sign_in(page, world, "dev2")  # whose last project it is from now on
+    sign_in(page, world)
     page.get_by_test_id("project").select_option("narrow")
     page.get_by_test_id("model").select_option("fake-chat")
     deadline = time.monotonic() + 20
@@ -720,6 +720,7 @@ result = Answer.objects.unscoped("test").latest("pk").text.count("@")
     )
     connected(page)
     expect(page.get_by_test_id("error")).to_contain_text("Interrupted")
+    expect(page.get_by_test_id("answer")).to_contain_text(f"{produced}@")  # drawn after the error
     shown = page.get_by_test_id("answer").inner_text()
     numbers = [int(number) for number in re.findall(r"(\d+)@", shown)]
     assert numbers == list(range(len(numbers)))
