@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,6 +144,10 @@ def test_kappa_agrees_with_statsmodels_and_with_cohens_own_example() -> None:
         assert ours.interval is not None
         assert ours.value == pytest.approx(theirs.kappa, abs=1e-9)
         assert (ours.interval.low, ours.interval.high) == pytest.approx((theirs.kappa_low, theirs.kappa_upp), abs=1e-6)
+    # Labels that nobody gave move nothing, and neighbours stay neighbours.
+    told, heard = [1, 4, 5, 5, 4, 1, 1, 5], [1, 5, 5, 4, 4, 1, 4, 5]
+    weighed = [cohens_kappa(told, heard, labels, weights="quadratic") for labels in ([1, 4, 5], scale)]
+    assert weighed[0].value == pytest.approx(weighed[1].value)
     # Two readers and 50 proposals: 20 yes-yes, 5 yes-no, 10 no-yes, 15 no-no give 0.4.
     readers = [("y", "y")] * 20 + [("y", "n")] * 5 + [("n", "y")] * 10 + [("n", "n")] * 15
     kappa = cohens_kappa([a for a, _ in readers], [b for _, b in readers], ["y", "n"])
@@ -158,10 +163,14 @@ def test_a_calibration_shows_a_judge_that_always_says_the_same() -> None:
     lazy = calibrate(rated, ["pass", "fail"])
     assert (lazy.kappa.agreement, lazy.baseline_agreement, lazy.beats_constant) == (0.9, 0.9, False)
     assert lazy.kappa.value == pytest.approx(0.0)
-    assert not lazy.holds(least_kappa=-1.0, least_items=30)
-    good = calibrate([*rated[:90], *[Rated("fail", "fail", ("hard",))] * 9, rated[-1]], ["pass", "fail"])
-    assert good.holds(least_kappa=0.6, least_items=100)
-    assert not good.holds(least_kappa=0.6, least_items=101)
+    asked: dict[str, Any] = {"least_kappa": 0.6, "least_items": 100, "least_others": 10, "most_errors": 0.1}
+    assert not lazy.holds(**asked | {"least_kappa": -1.0})
+    answers = [*rated[:90], *[Rated("fail", "fail", ("hard",))] * 9, rated[-1]]
+    good = calibrate(answers, ["pass", "fail"], judge_errors=11)
+    assert good.holds(**asked)
+    assert not good.holds(**asked | {"least_items": 101})
+    assert not good.holds(**asked | {"least_others": 11})
+    assert not calibrate(answers, ["pass", "fail"], judge_errors=12).holds(**asked)
     assert set(good.by_slice) == {"easy", "hard"}
 
 

@@ -21,8 +21,11 @@ from apps.tenants.errors import Invalid, PermissionDenied
 
 VALID_FOR: Final = timedelta(days=90)
 OVERRIDE_FOR: Final = timedelta(days=30)
-# What a gate asks of a judge: so many ratings, and an agreement whose interval lies above this.
+# What a gate asks of a judge: so many ratings, so many of them other than the commonest, at most this share of verdicts
+# that could not be read, and an agreement whose interval lies above this.
 LEAST_PAIRS: Final = 30
+LEAST_OTHERS: Final = 5
+MOST_ERRORS: Final = 0.1
 LEAST_KAPPA: Final = 0.4
 # An opinion of the answer: the end of the judge's scale that is better, or the other one.
 OPINIONS: Final[Mapping[str, bool]] = {
@@ -84,7 +87,9 @@ def calibrate_judge(
         baseline_accuracy=measured.baseline_agreement,
         sources=dict(Counter(each.source for each in rated if each.source).most_common()),
         by_slice={name: _told(each) for name, each in measured.by_slice.items()},
-        is_sufficient=measured.holds(least_kappa=LEAST_KAPPA, least_items=LEAST_PAIRS),
+        is_sufficient=measured.holds(
+            least_kappa=LEAST_KAPPA, least_items=LEAST_PAIRS, least_others=LEAST_OTHERS, most_errors=MOST_ERRORS
+        ),
         created_by=actor.user,
         expires_at=timezone.now() + VALID_FOR,
     )
@@ -122,7 +127,7 @@ def override_calibration(*, actor: Actor, version: ScorerVersion, reason: str) -
 
 def ratings_of_run(run: Evaluation, version: ScorerVersion) -> list[Rating]:
     """A run over a labelled dataset: what people had said of each answer (the example's expected rating) beside the
-    judge's score of it."""
+    judge's score of it. Of repetitions the first counts: the same answer rated again is no further rating."""
     if run.model != RECORDED:
         raise Invalid(
             "That run asked a model: people have rated other answers than those it gave.",
@@ -130,10 +135,10 @@ def ratings_of_run(run: Evaluation, version: ScorerVersion) -> list[Rating]:
             remedy="Run the judge over recorded answers.",
         )
     scores = Score.objects.unscoped("of a run that its caller reached").filter(
-        item__evaluation=run, scorer_version=version
+        item__evaluation=run, item__repetition=0, scorer_version=version
     )
     found = []
-    for score in scores.select_related("item__revision").order_by("item__position", "item__repetition"):
+    for score in scores.select_related("item__revision").order_by("item__position"):
         human = rating_from(score.item.revision.expected, version)
         if human is not None:
             judge = score.value if score.status == ScoreStatus.OK else None

@@ -40,15 +40,17 @@ def cohens_kappa(
     """Cohen's kappa (1960; weighted 1968) with the interval of Fleiss, Cohen and Everitt (1969).
 
     Args:
-        labels: All that can be given, in order: ``quadratic`` weighs a disagreement by the square of its distance.
+        labels: All that can be given. ``quadratic`` weighs a disagreement by the square of its distance, and takes
+            numbers: 4 and 5 are neighbours though nobody said 2 or 3.
     """
     table = confusion(first, second, labels)
     items = int(table.sum())
     shares = table / items
     agreement = float(np.trace(shares))
-    size = len(labels)
-    distance = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
-    weight: Array = np.eye(size) if weights == "unweighted" else 1.0 - (distance / max(size - 1, 1)) ** 2
+    weight: Array = np.eye(len(labels))
+    if weights == "quadratic":
+        scale = np.asarray(labels, dtype=float)
+        weight = 1.0 - (np.subtract.outer(scale, scale) / (np.ptp(scale) or 1.0)) ** 2
     rows, columns = shares.sum(axis=1), shares.sum(axis=0)
     observed = float((weight * shares).sum())
     by_chance = float((weight * np.outer(rows, columns)).sum())

@@ -40,11 +40,15 @@ class Calibration:
     def beats_constant(self) -> bool:
         return self.kappa.agreement > self.baseline_agreement
 
-    def holds(self, *, least_kappa: float, least_items: int) -> bool:
-        """Whether a gate may rely on it: enough items, an agreement whose interval lies above ``least_kappa``."""
+    def holds(self, *, least_kappa: float, least_items: int, least_others: int, most_errors: float) -> bool:
+        """Whether a gate may rely on it: enough items, enough of them that people did not rate as they rate most (one
+        rare case that both saw alike makes a perfect kappa), few verdicts that could not be read (as a share of all),
+        and an agreement whose interval lies above ``least_kappa``."""
         interval = self.kappa.interval
         return (
             self.kappa.items >= least_items
+            and self.kappa.items - self.human_counts[self.constant] >= least_others
+            and self.judge_errors <= most_errors * (self.kappa.items + self.judge_errors)
             and self.beats_constant
             and interval is not None
             and interval.low >= least_kappa
