@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from typing import ClassVar
 
 import pytest
+from django.db import connections, transaction
 
+from apps.evaluation.models import EvaluationItem
+from apps.evaluation.running import store
 from apps.evaluation.running.gateway import Gateway, Pace
 from apps.evaluation.running.scoring import Metric, Work, perform
 from apps.evaluation.running.subjects import Subject
 from apps.evaluation.scorers import ChatCall, Message, Output, Sample, Score, Scorer, Steps
+from tests.cast import Cast
+from tests.evaluation.gating import dataset, run_of, scorer
 
 SAMPLE = Sample("1", (Message("user", "one two"),))
 
@@ -26,6 +33,32 @@ class Brought(Scorer):
     def steps(self, sample: Sample, output: Output) -> Steps:
         yield [ChatCall("sandbox-judge", sample.messages, response_format=self.format)]
         return Score(1.0)
+
+
+@pytest.mark.backends
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_claim_at_once_share_what_waits(cast: Cast) -> None:
+    run = run_of(cast, dataset(cast, 12), "Shared", scorer(cast))
+    run.items_total = 12
+    store.make_items(run)
+    claimed = threading.Event()
+    others: list[EvaluationItem] = []
+
+    def other() -> None:
+        with transaction.atomic():
+            others.extend(store.claim(run, "other", 4))
+            claimed.set()
+            time.sleep(0.5)  # this worker's items look free until the transaction ends
+        connections.close_all()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    claimed.wait()
+    mine = store.claim(run, "mine", 4)
+    thread.join()
+    assert [item.position for item in others] == [0, 1, 2, 3]
+    assert [item.position for item in mine] == [4, 5, 6, 7]
+    assert [item.position for item in store.claim(run, "mine", 9)] == [8, 9, 10, 11]
 
 
 @pytest.fixture

@@ -74,22 +74,18 @@ def make_items(run: Evaluation) -> None:
 
 
 def claim(run: Evaluation, worker: str, most: int) -> list[EvaluationItem]:
-    """Items that are this worker's now, in their order. What it holds already it is at, even where a lease ran out
-    while the database was away."""
+    """Items that are this worker's now, in their order; fewer than ``most`` only where no more wait. What it holds
+    already it is at, even where a lease ran out while the database was away."""
     now = timezone.now()
     free = Q(leased_until=None) | (Q(leased_until__lt=now) & ~Q(leased_by=worker))
     waiting = items_of(run.pk).filter(free, status=ItemStatus.PENDING).order_by("position", "repetition")
-    ids = list(waiting.values_list("pk", flat=True)[:most])
-    if not ids:
-        return []
-    mine = items_of(run.pk).filter(free, pk__in=ids, status=ItemStatus.PENDING)
-    mine.update(leased_until=now + lease(), leased_by=worker)
-    return list(
-        items_of(run.pk)
-        .filter(pk__in=ids, status=ItemStatus.PENDING, leased_by=worker)
-        .select_related("revision")
-        .order_by("position", "repetition")
-    )
+    claimed: list[EvaluationItem] = []
+    while found := list(waiting.values_list("pk", flat=True)[: most - len(claimed)]):
+        these = items_of(run.pk).filter(pk__in=found, status=ItemStatus.PENDING).order_by("position", "repetition")
+        these.order_by().filter(free).update(leased_until=now + lease(), leased_by=worker)
+        # Another worker may have taken some of them in between: then there are others to look for.
+        claimed += these.filter(leased_by=worker).select_related("revision")
+    return claimed
 
 
 def prepare(
