@@ -9,7 +9,14 @@ import httpx
 import pytest
 
 from apps.evaluation.redteam import Attack, By, Category, Severity, generate
+from apps.evaluation.selectors.redteam import is_simulated
 from apps.evaluation.statistics.wilson import wilson
+from apps.gateway.services import create_route
+from apps.models.models import Model
+from apps.models.sandbox_models import register
+from apps.models.services import create_endpoint, create_model, create_provider, grant_access
+from apps.tenants.access import Actor
+from tests.cast import Cast
 from tests.evaluation.world import RunsWorld
 from tests.gateway.world import bearer
 
@@ -189,3 +196,18 @@ for plan in ({"model": model, "categories": []}, {"model": model, "categories": 
         model=leaky,
     )
     assert [field for _, field in refused] == ["categories", "categories", "model", "model", "size", "seed"]
+
+
+def test_a_route_is_simulated_by_what_its_own_tenant_means_by_its_name(cast: Cast) -> None:
+    actor = Actor.system("test")
+    register(actor=actor)
+    provider = create_provider(
+        actor=actor, slug="real", name="Real", base_url="https://192.0.43.7", credential_source="none"
+    )
+    real = create_model(actor=actor, slug="real", name="Real", lifecycle="approved")
+    create_endpoint(actor=actor, model=real, provider=provider, upstream_model="real")
+    grant_access(actor=actor, tenant=cast.lending, model=real)
+    for tenant, model in ((cast.claims, Model.objects.get(slug="sandbox-chat")), (cast.lending, real)):
+        create_route(actor=actor, tenant=tenant, slug="ours", name="Ours", targets=[{"model": model}])
+    assert [is_simulated(tenant, "ours") for tenant in (cast.claims, cast.lending)] == [True, False]
+    assert [is_simulated(cast.claims, name) for name in ("sandbox-chat", "real", "nosuch")] == [True, False, False]

@@ -223,9 +223,9 @@ def findings_dataset_of(run: Evaluation) -> Dataset | None:
     return rows.select_related("tenant").first()
 
 
-def is_simulated(model: str) -> bool:
-    """Whether only Lobby's sandbox answers under this name, of a model or of a route."""
-    routes = Route.objects.unscoped(WHY).filter(slug=model)
+def is_simulated(tenant: Tenant, model: str) -> bool:
+    """Whether only Lobby's sandbox answers the tenant under this name, of a model or of a route of its own."""
+    routes = Route.objects.for_tenant(tenant).filter(slug=model)
     endpoints = Endpoint.objects.filter(is_enabled=True, model__slug=model)
     if not endpoints.exists():
         endpoints = Endpoint.objects.filter(is_enabled=True, model__in=routes.values("targets__model"))

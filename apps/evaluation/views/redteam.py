@@ -78,7 +78,9 @@ def estimate(request: HttpRequest, here: Here) -> HttpResponse:
         version = plan.prompt_version
         context["is_prompt"] = version is not None
         context["variable"] = main_variable(version.content) if version is not None else ""
-        context["is_simulated"] = selectors.is_simulated(plan.model or (version.model if version else ""))
+        context["is_simulated"] = selectors.is_simulated(
+            plan.project.tenant, plan.model or (version.model if version else "")
+        )
         try:
             context["estimate"] = services.estimate_red_team(actor=here.actor, plan=plan)
         except DomainError as error:
@@ -125,7 +127,7 @@ def report(request: HttpRequest, here: Here, run: str) -> HttpResponse:
         ],
         "severities": list(Severity),
         "compare_url": _compare_url(found, made),
-        "is_simulated": selectors.is_simulated(found.model),
+        "is_simulated": selectors.is_simulated(found.tenant, found.model),
         "dataset": selectors.findings_dataset_of(found),
         "may_add": can(here.actor, "dataset.edit", found.tenant) and not is_live(found),
         "may_run": may_start(here.actor, found.tenant),
