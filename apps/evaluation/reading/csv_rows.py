@@ -76,9 +76,11 @@ def rows_of(file: BinaryIO) -> Iterator[Row | Refused]:
                 end=lines.end,
             )
         except csv.Error as error:
-            yield Refused(lines.first, f"The row is no CSV: {error}.", end=lines.end)
             if lines.is_over:
+                told = f"A quotation mark is never closed, so that this row goes on to the last line, {lines.last}."
+                yield Refused(lines.first, told, end=lines.end)
                 return
+            yield Refused(lines.first, f"The row is no CSV: {error}.", end=lines.end)
         else:
             if any(cell.strip() for cell in cells):
                 yield _row(columns, cells, lines)

@@ -51,7 +51,7 @@ class Calibration:
             and self.judge_errors <= most_errors * (self.kappa.items + self.judge_errors)
             and self.beats_constant
             and interval is not None
-            and interval.low >= least_kappa
+            and interval.low > least_kappa
         )
 
     def as_json(self) -> dict[str, Any]:

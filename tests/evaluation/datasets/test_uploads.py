@@ -224,7 +224,7 @@ LINES: dict[str, tuple[bytes, str, list[tuple[int, str]]]] = {
     "NUL": (b"claim,answer\na,b\nc\x00,d\n", "a.csv", [(3, "NUL")]),
     "Latin-1 later": (b"claim\n" + b"a%d\n" * 20 % tuple(range(20)) + b"T\xfcr\nz\n", "a.csv", [(22, "0xFC")]),
     "quotes": (b'claim,answer\n"a"x,b\n"c\nd",e\nf,g\n', "a.csv", [(2, "no CSV")]),
-    "an open quote": (b'claim,answer\na,b\n"c,d\ne,f\n', "a.csv", [(3, "no CSV")]),
+    "an open quote": (b'claim,answer\na,b\n"c,d\ne,f\n', "a.csv", [(3, "never closed, so that this row goes on")]),
     "a long line": (b"claim\na\n" + b"x" * (LINE_BYTES + 1) + b"\nb\n", "a.csv", [(3, "longer than")]),
     "a long example": (b"claim\na\n" + b"x" * 1_500_000 + b"\nb\n", "a.csv", [(3, "at most 1,000,000 fit")]),
     "not a number": (b"claim,amount\na,1\nb,NaN\nc,1e999\nd,ten\n", "a.csv",
