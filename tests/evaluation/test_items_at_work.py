@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
 import pytest
@@ -86,3 +88,53 @@ def test_an_example_that_cannot_be_sent_is_an_error_of_its_item(gateway: Gateway
     assert result.is_done
     assert result.error is not None
     assert result.error.code == "call_failed"
+
+
+class Asking(Scorer):
+    """Asks twice, as a judge does that swaps the positions."""
+
+    slug = "asking"
+    title = "Asking scorer"
+    description = "Asks a model twice."
+
+    def steps(self, sample: Sample, output: Output) -> Steps:
+        for _ in range(2):
+            yield [ChatCall("sandbox-judge", sample.messages)]
+        return Score(1.0)
+
+
+class _PaysOnce(BaseHTTPRequestHandler):
+    """A gateway whose budget is spent by the first call."""
+
+    called = 0
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        type(self).called += 1
+        said: dict[str, object] = {"choices": [{"message": {"content": "yes"}}]}
+        if self.called > 1:
+            said = {"error": {"message": "The budget is spent.", "code": "budget_exceeded"}}
+        body = json.dumps(said).encode()
+        self.send_response(200 if self.called == 1 else 402)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("x-lobby-cost-picousd", "7")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nobody reads it."""
+
+
+def test_what_a_halted_judge_has_called_is_paid_for() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _PaysOnce) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        made = Gateway(f"http://127.0.0.1:{server.server_address[1]}", lambda: "token", Pace(1))
+        work = Work(1, 0, SAMPLE, {}, "", output=Output(text="w0"), unscored=(Metric(7, Asking()),))
+        result = perform(work, made, Subject("sandbox-chat", {}))
+        made.close()
+        server.shutdown()
+        thread.join()
+    assert (result.halted, result.scores) == ("The budget is spent.", ())
+    assert result.cost_picousd == 7

@@ -58,7 +58,8 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of an item. ``halted`` and ``interrupted`` ones go back with what they have."""
+    """What came of an item. ``halted`` and ``interrupted`` ones go back with what they have; ``unscored_picousd`` is
+    the cost of the calls of a score that did not come about, to be made again."""
 
     work: Work
     answer: Answer | None = None
@@ -68,6 +69,7 @@ class Result:
     scores: tuple[Scored, ...] = ()
     halted: str = ""
     interrupted: bool = False
+    unscored_picousd: int = 0
 
     @property
     def is_done(self) -> bool:
@@ -76,7 +78,8 @@ class Result:
     @property
     def cost_picousd(self) -> int:
         """Of all that was called for it now."""
-        return (self.answer.cost_picousd if self.answer else 0) + sum(each.cost_picousd for each in self.scores)
+        answered = self.answer.cost_picousd if self.answer else 0
+        return answered + sum(each.cost_picousd for each in self.scores) + self.unscored_picousd
 
 
 @dataclass(slots=True)
@@ -152,9 +155,10 @@ def _scored(result: Result, sample: Sample, output: Output, gateway: Gateway, su
         try:
             score = scorers.drive(metric.scorer, sample, output, ask)
         except Halted as halted:
-            return replace(result, scores=tuple(done), halted=str(halted) or "No call can be made now.")
+            why = str(halted) or "No call can be made now."
+            return replace(result, scores=tuple(done), halted=why, unscored_picousd=ask.cost_picousd)
         except Interrupted:
-            return replace(result, scores=tuple(done), interrupted=True)
+            return replace(result, scores=tuple(done), interrupted=True, unscored_picousd=ask.cost_picousd)
         except Exception as error:  # a call that its scorer made wrong; what else it does wrong ``drive`` takes
             log.exception("scorer_call_failed", scorer=metric.scorer.slug, item=result.work.item_id)
             said = f"{metric.scorer.title} asked for a call that cannot be made ({type(error).__name__})."
