@@ -55,8 +55,8 @@ DEAR = (
     "tests/portal/test_migrations.py",
     "tests/benchmarks/test_quick.py",
 )
-# Whoever asks for one of these waits for processes.
-SLOW_TO_START = {"live_lobby", "chromium", "demo_lobby", "postgres_server", "redis_server", "session_mlflow"}
+# Whoever asks for one of these waits for processes; a running Lobby begins with its template.
+SLOW_TO_START = {"lobby_template", "chromium", "postgres_server", "redis_server", "session_mlflow"}
 
 
 def in_order_of_cost(items: list[pytest.Item]) -> list[pytest.Item]:
