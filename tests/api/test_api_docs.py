@@ -79,7 +79,7 @@ def test_both_pages_read_in_a_browser(live_lobby: LobbyFactory, chromium: str) -
     lobby = live_lobby()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page = browser.new_page(reduced_motion="reduce", viewport={"width": 1280, "height": 900})
         complaints: list[str] = []
         asked: set[str] = set()
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)

@@ -232,7 +232,7 @@ def _looked_at(lobby: LiveLobby, chromium: str) -> None:
     complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+        page = browser.new_page(reduced_motion="reduce", viewport={"width": 390, "height": 844}, color_scheme="dark")
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{lobby.url}/accounts/login/?next=/prompts/claims/triage/versions/4/")

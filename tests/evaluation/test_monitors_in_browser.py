@@ -62,7 +62,7 @@ def test_a_monitor_is_read_acted_on_and_set_up(live_lobby: LobbyFactory, chromiu
     complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+        page = browser.new_page(reduced_motion="reduce", viewport={"width": 1280, "height": 900}, color_scheme="light")
         page.set_default_timeout(30_000)
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))

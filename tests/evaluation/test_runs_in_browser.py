@@ -22,7 +22,7 @@ def test_a_run_is_started_in_three_choices_and_read(runs_world: RunsWorld, chrom
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page = browser.new_page(reduced_motion="reduce", viewport={"width": 1280, "height": 900})
             page.set_default_timeout(60_000)
             expect.set_options(timeout=60_000)
             page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)

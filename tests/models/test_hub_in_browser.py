@@ -48,7 +48,7 @@ def test_a_person_finds_a_model_and_learns_how_to_call_it(lobby: LiveLobby, chro
     complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+        page = browser.new_page(reduced_motion="reduce", viewport={"width": 390, "height": 844}, color_scheme="dark")
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         open_hub(page, lobby)

@@ -47,7 +47,7 @@ def test_a_provider_is_onboarded_tried_and_disabled(
     complaints: list[str] = []
     with FakeOpenAI(tmp_path / "count.jsonl", "--require-key", KEY) as fake, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page = browser.new_page(reduced_motion="reduce", viewport={"width": 1280, "height": 900})
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
         sign_in(page, lobby, "/providers/")

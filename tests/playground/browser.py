@@ -17,7 +17,8 @@ HOME = "/playground/?project=app-1&model=fake-chat"
 @contextmanager
 def person(browser: Browser, world: World, complaints: list[str], **options: object) -> Iterator[Page]:
     """A page of a browser of one's own. What it complains of, and what it asks of other sites, is noted."""
-    context: BrowserContext = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]
+    given = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
+    context: BrowserContext = browser.new_context(**given)  # type: ignore[arg-type]
     page = context.new_page()
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))

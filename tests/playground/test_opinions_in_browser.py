@@ -38,7 +38,8 @@ def lobby(lobby_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def open_as(browser: Browser, lobby: LiveLobby, who: str, path: str, complaints: list[str], **options: Any) -> Page:
-    page = browser.new_context(**options).new_page()
+    # Without transitions: one that a change of size ends is an error of the page.
+    page = browser.new_context(reduced_motion="reduce", **options).new_page()
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(f"{lobby.url}/accounts/login/?next={path}")

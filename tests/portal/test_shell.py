@@ -102,7 +102,9 @@ def sign_in(page: Page, lobby: LiveLobby, then: str = "/styleguide/") -> None:
 
 def test_the_shell_works_by_hand_and_by_keyboard(lobby: LiveLobby, browser: Browser) -> None:
     complaints: list[str] = []
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 900}, color_scheme="light", reduced_motion="reduce"
+    )
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = open_page(context, complaints)
     sign_in(page, lobby)

@@ -60,7 +60,7 @@ def test_from_a_spreadsheet_to_a_signature(live_lobby: LobbyFactory, chromium: s
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page = browser.new_page(reduced_motion="reduce", viewport={"width": 1280, "height": 900})
         page.on("pageerror", lambda error: complaints.append(str(error)))
         sign_in(page, lobby, "developer")
         expect(page.get_by_text("No datasets yet")).to_be_visible()
@@ -144,7 +144,7 @@ def test_from_a_spreadsheet_to_a_signature(live_lobby: LobbyFactory, chromium: s
         assert "left out: colour (--map" in run(str(file), "--dataset", "for", "--create", "--prompt", "triage")
 
         # Somebody who knows the subject signs it off, on the page that shows what changed.
-        other = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+        other = browser.new_context(reduced_motion="reduce", viewport={"width": 390, "height": 844}).new_page()
         sign_in(other, lobby, "reviewer")
         other.goto(f"{lobby.url}/datasets/claims/golden/versions/2/")
         expect(other.get_by_text("3 added · 1 changed · 0 removed")).to_be_visible()

@@ -43,7 +43,7 @@ def test_a_route_is_made_ordered_and_simulated(lobby: LiveLobby, chromium: str) 
     key = lobby.create_key("bank/claims")  # known to the gateway by the time it is used
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page = browser.new_page(reduced_motion="reduce", viewport={"width": 1280, "height": 900})
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{lobby.url}/accounts/login/?next=/routes/new/")

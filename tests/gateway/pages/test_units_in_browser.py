@@ -71,7 +71,7 @@ def test_units_are_priced_counted_and_billed(
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         viewport = {"width": size[0], "height": size[1]}
-        page = browser.new_page(viewport=viewport, color_scheme=scheme)  # type: ignore[arg-type]
+        page = browser.new_page(reduced_motion="reduce", viewport=viewport, color_scheme=scheme)  # type: ignore[arg-type]
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.goto(f"{lobby.url}/accounts/login/?next=/models/painter/")
         page.get_by_label("Email").fill("ada@bank.test")

@@ -57,7 +57,7 @@ def test_charts_outlive_swaps_and_phones_do_not_scroll_sideways(live_lobby: Lobb
     complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page = browser.new_page(reduced_motion="reduce", viewport={"width": 1280, "height": 900})
         page.on("pageerror", lambda error: complaints.append(str(error)))
         sign_in(page, lobby.url, owner)
         page.goto(f"{lobby.url}/usage/")
