@@ -58,7 +58,7 @@ def test_a_reader_finds_an_example_rates_it_and_goes_on_from_it(
     expect(page.get_by_test_id("example")).to_have_count(1)
     assert "q=kind" in page.url
     page.wait_for_load_state("networkidle")
-    page.get_by_role("link", name="A refusal that stays kind").click()
+    page.get_by_role("link", name="A refusal that stays kind").click(delay=400)  # as slowly as some people press
     page.get_by_test_id("star-5").click()
     expect(page.get_by_test_id("star-5")).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_test_id("stars")).to_contain_text("(3)")
