@@ -517,6 +517,8 @@ def test_the_focus_is_never_lost(page: Page, world: World) -> None:
 
 def test_a_screen_reader_hears_when_an_answer_begins_and_ends_and_no_token(page: Page, world: World) -> None:
     sign_in(page, world)
+    connected(page)
+    expect(page.get_by_test_id("connection")).to_have_text("")  # it is a live region, hidden or not
     page.evaluate(
         """() => {
           window.heard = [];

@@ -374,12 +374,14 @@ class Page {
   connectionIs(state, text) {
     const note = $("#play-connection");
     const texts = {
+      open: "", // Nothing that could be heard, either: the note is a live region.
+      "signed-out": "You are signed out. ",
       lost: "The connection broke. Answers go on at the server; this page joins them again as soon as it can.",
       "no-access": "You may not call models here any more. A tenant admin can change that.",
     };
     const signIn = state === "signed-out" ? h("a", { href: `${this.urls.login}?next=${encodeURIComponent(location.pathname + location.search)}` }, "Sign in again") : null;
     note.hidden = state === "open";
-    note.replaceChildren(h("div", {}, h("strong", {}, state === "lost" ? "Reconnecting. " : ""), text || texts[state] || "You are signed out. ", signIn));
+    note.replaceChildren(h("div", {}, h("strong", {}, state === "lost" ? "Reconnecting. " : ""), text || texts[state], signIn));
     document.documentElement.dataset.socket = state;
   }
 
