@@ -11,6 +11,7 @@ from lobby.api import Api, Failed
 from lobby.waiting import until
 
 OVER = ("done", "failed", "cancelled")
+SEVERAL = ("context", "tags")  # more than one column may be it
 
 
 def push(
@@ -52,7 +53,7 @@ def _imported(
     upload = api.send("datasets", tenant, dataset, "uploads", path=path)
     upload = _until(api, tenant, dataset, upload, ("ready", *OVER), quiet=True)
     if upload["status"] == "ready":
-        body = {} if mapping is None else {"mapping": {**upload["mapping"], **mapping}}
+        body = {} if mapping is None else {"mapping": _said(upload["mapping"], mapping)}
         upload = api.post("datasets", tenant, dataset, "uploads", upload["id"], "import", body=body)
         upload = _until(api, tenant, dataset, upload, OVER, quiet=quiet)
     if upload["status"] != "done":
@@ -68,6 +69,12 @@ def _imported(
         "frozen": False,
         "dropped": False,
     }
+
+
+def _said(guessed: dict[str, str], mapping: dict[str, str]) -> dict[str, str]:
+    """What was said of a column counts: of another one, the guess that it is the same part is withdrawn."""
+    said = {part for part in mapping.values() if part not in SEVERAL}
+    return {column: "" if part in said else part for column, part in guessed.items()} | mapping
 
 
 def told(found: dict[str, Any]) -> str:

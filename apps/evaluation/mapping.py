@@ -37,6 +37,8 @@ _WORDS: Mapping[str, str] = {
     **dict.fromkeys(("split", "subset"), "split"),
     **dict.fromkeys(("messages", "conversation", "conversations", "chat"), "messages"),
 }  # fmt: skip
+_RATINGS = ("rating", "human_rating")
+_ANSWERS = ("answer", "response", "output", "completion")
 # What public datasets for sorting texts call the right answer: that, where no other column is it.
 _LABELS = ("label_text", "category", "intent", "class", "sentiment", "topic")
 
@@ -84,6 +86,8 @@ def guess(
     first = next(iter(columns), "")
     if "key" not in taken and not mapping.get(first, "key") and _word(first).endswith("_id") and _differ(rows, first):
         take(first, "key")
+    if not variables:
+        _take_ratings(mapping, taken)
     labels = [column for word in _LABELS for column in columns if _word(column) == word]
     if "expected" not in taken and labels and mapping[labels[0]] in ("", "slice"):
         taken.discard(mapping[labels[0]])
@@ -99,6 +103,18 @@ def guess(
         for column in left:
             take(column, VARIABLE + _name(column))
     return mapping
+
+
+def _take_ratings(mapping: dict[str, str], taken: set[str]) -> None:
+    """Rated answers, for the calibration of a judge: what people said is expected, and the answer is what is judged."""
+    words = {_word(column): column for column in mapping}
+    rating = next((words[word] for word in _RATINGS if word in words), None)
+    answer = next((words[word] for word in _ANSWERS if word in words), None)
+    if rating is None or answer is None or mapping[rating]:
+        return
+    if all(column == answer for column, part in mapping.items() if part == "expected"):
+        mapping |= {rating: "expected", answer: f"{VARIABLE}answer"}
+        taken |= {"expected", f"{VARIABLE}answer"}
 
 
 def _word(text: str) -> str:
@@ -143,7 +159,11 @@ def clean_mapping(mapping: Mapping[str, Any], columns: Sequence[str]) -> dict[st
                 remedy=f"Parts: input:NAME, {', '.join(PARTS)}.",
             )
         if part in used and part not in SEVERAL:
-            raise Invalid(f"The columns {used[part][:60]!r} and {column[:60]!r} are both {part}.", field="mapping")
+            raise Invalid(
+                f"The columns {used[part][:60]!r} and {column[:60]!r} are both {part}.",
+                field="mapping",
+                remedy="Leave one of them out, or say what else it is.",
+            )
         used[part] = column
     inputs = [part for part in used if part in (INPUT, "messages") or part.startswith(VARIABLE)]
     if not inputs:

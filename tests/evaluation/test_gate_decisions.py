@@ -516,14 +516,16 @@ def test_a_measured_judge_opens_the_gate_with_its_kappa(world: Gated, judge: Sco
 
 def test_agreement_that_does_not_suffice_or_has_expired_is_refused(world: Gated, judge: Scorer) -> None:
     measured(world, judge, agreeing=24)
-    assert refused(world, "One.").message == "The judge Right version 1 agrees too little with people."
+    lack = "The judge Right version 1 agrees too little with people. "
+    assert refused(world, "One.").message.startswith(f"{lack}The interval of kappa begins at -0.")
     measured(world, judge, agreeing=12, of=12)  # all of them, and too few
-    assert refused(world, "Two.").message == "The judge Right version 1 agrees too little with people."
+    few = f"{lack}Answers that both rated: 12. A gate asks for 30."
+    assert refused(world, "Two.").message == few
     row = measured(world, judge, agreeing=40)
     assert opened(world, "Three.").status == GateStatus.RUNNING
     rows = JudgeCalibration.objects.unscoped("test")
     rows.filter(pk=row.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
-    assert refused(world, "Four.").message == "The judge Right version 1 agrees too little with people."
+    assert refused(world, "Four.").message == few
     rows.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert refused(world, "Five.").message == "The judge Right version 1 is not calibrated."
 

@@ -76,11 +76,46 @@ def test_a_judge_is_measured_beside_the_commonest_answer_and_by_slice(cast: Cast
     assert selectors.calibration_of(version) == row, "the newest counts"
 
 
+def test_on_a_scale_a_judge_need_not_be_exact_to_tell_good_from_bad(cast: Cast) -> None:
+    version = judge(cast, kind=RUBRIC)
+    # People say 1, 2, 4 or 5; the judge is one too high each time, and always on the right side.
+    said = {1: 2, 2: 3, 4: 5, 5: 5}
+    near = [Rating(float(human), float(verdict)) for human, verdict in said.items() for _ in range(10)]
+    row = calibration.calibrate_judge(actor=cast.actor("scientist"), version=version, ratings=near, source="Near")
+    assert row.accuracy == row.baseline_accuracy == 0.25
+    assert (row.is_sufficient, row.lacks) == (True, [])
+    middle = [Rating(each.human, 3.0) for each in near]
+    row = calibration.calibrate_judge(actor=cast.actor("scientist"), version=version, ratings=middle, source="Middle")
+    assert row.lacks == [
+        "It comes no closer to people's ratings than somebody who always gives the same one.",
+        "The interval of kappa begins at 0.00. A gate asks for more than 0.4.",
+    ]
+
+
+def test_a_rare_case_and_verdicts_that_cannot_be_read_make_no_judge(cast: Cast) -> None:
+    version = judge(cast)
+    rare = [Rating(float(n > 0), float(n > 0)) for n in range(40)]
+    row = calibration.calibrate_judge(actor=cast.actor("scientist"), version=version, ratings=rare, source="Rare")
+    assert (row.kappa, row.is_sufficient) == (1.0, False)
+    assert row.lacks == ["Ratings other than the commonest: 1. A gate asks for 5."]
+    agree = [Rating(float(n % 2), float(n % 2)) for n in range(36)]
+    unread = [Rating(1.0, None)] * 4
+    row = calibration.calibrate_judge(
+        actor=cast.actor("scientist"), version=version, ratings=[*agree, *unread], source="Read, mostly"
+    )
+    assert row.is_sufficient
+    row = calibration.calibrate_judge(
+        actor=cast.actor("scientist"), version=version, ratings=[*agree, *unread, *unread[:1]], source="Garbled"
+    )
+    assert row.lacks == ["Verdicts that could not be read: 5 of 41. A gate takes at most 10%."]
+
+
 def test_too_few_ratings_or_none_do_not_suffice(cast: Cast) -> None:
     version = judge(cast)
     actor = cast.actor("scientist")
     few = [Rating(float(n % 2), float(n % 2)) for n in range(10)]
     row = calibration.calibrate_judge(actor=actor, version=version, ratings=few, source="Few")
+    assert row.lacks[0] == "Answers that both rated: 10. A gate asks for 30."
     assert not row.is_sufficient
     with pytest.raises(Invalid, match="Nothing was rated"):
         calibration.calibrate_judge(actor=actor, version=version, ratings=[Rating(1.0, None)], source="None")

@@ -97,6 +97,9 @@ class JudgeCalibration(models.Model):
     )
     by_slice = models.JSONField(default=dict, blank=True)
     is_sufficient = models.BooleanField()
+    lacks = models.JSONField(
+        default=list, blank=True, help_text="Why gates do not rely on it, in sentences; empty where they do."
+    )
     reason = models.CharField(max_length=500, blank=True)
     created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

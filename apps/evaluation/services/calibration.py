@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
 from django.utils import timezone
@@ -18,6 +18,9 @@ from apps.evaluation.types import Direction, ScoreStatus, ValueKind
 from apps.tenants import audit, validation
 from apps.tenants.access import Actor, require
 from apps.tenants.errors import Invalid, PermissionDenied
+
+if TYPE_CHECKING:
+    from apps.evaluation.statistics.calibration import Calibration
 
 VALID_FOR: Final = timedelta(days=90)
 OVERRIDE_FOR: Final = timedelta(days=30)
@@ -76,6 +79,7 @@ def calibrate_judge(
         judge_errors=errors,
     )
     kappa = measured.kappa
+    lacks = _lacks(measured)
     row = JudgeCalibration.objects.create(
         version=version,
         source=validation.clean_text(source, field="source", maximum=300),
@@ -87,9 +91,8 @@ def calibrate_judge(
         baseline_accuracy=measured.baseline_agreement,
         sources=dict(Counter(each.source for each in rated if each.source).most_common()),
         by_slice={name: _told(each) for name, each in measured.by_slice.items()},
-        is_sufficient=measured.holds(
-            least_kappa=LEAST_KAPPA, least_items=LEAST_PAIRS, least_others=LEAST_OTHERS, most_errors=MOST_ERRORS
-        ),
+        is_sufficient=not lacks,
+        lacks=lacks,
         created_by=actor.user,
         expires_at=timezone.now() + VALID_FOR,
     )
@@ -181,6 +184,30 @@ def rating_from(value: Any, version: ScorerVersion) -> float | None:
 
 def _ends(version: ScorerVersion) -> str:
     return "" if version.low is None or version.high is None else f" from {version.low:g} to {version.high:g}"
+
+
+def _lacks(measured: Calibration) -> list[str]:
+    """Why a gate does not rely on it, in sentences; none where it does."""
+    kappa, errors = measured.kappa, measured.judge_errors
+    verdicts = kappa.items + errors
+    lacks = []
+    if kappa.items < LEAST_PAIRS:
+        lacks.append(f"Answers that both rated: {kappa.items}. A gate asks for {LEAST_PAIRS}.")
+    if measured.others < LEAST_OTHERS:
+        lacks.append(f"Ratings other than the commonest: {measured.others}. A gate asks for {LEAST_OTHERS}.")
+    if errors > MOST_ERRORS * verdicts:
+        lacks.append(
+            f"Verdicts that could not be read: {errors} of {verdicts}. A gate takes at most {MOST_ERRORS:.0%}."
+        )
+    if not measured.beats_constant:
+        lacks.append("It comes no closer to people's ratings than somebody who always gives the same one.")
+    if kappa.interval is None:
+        lacks.append("Kappa is not defined: all ratings are the same.")
+    elif kappa.interval.low <= LEAST_KAPPA:
+        lacks.append(
+            f"The interval of kappa begins at {kappa.interval.low:.2f}. A gate asks for more than {LEAST_KAPPA}."
+        )
+    return lacks
 
 
 def _told(kappa: Any) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+
+import numpy as np
 
 from apps.evaluation.statistics.agreement import Kappa, Label, Weights, cohens_kappa
 
@@ -23,42 +24,21 @@ class Rated:
 class Calibration:
     """A judge's agreement with people.
 
-    ``baseline_agreement`` is that of a constant judge, who always says what people say most often: a judge with no more
-    than that has told nothing, however high it is. ``judge_errors`` are verdicts that could not be read.
+    Attributes:
+        baseline_agreement: The agreement of always giving the commonest of people's labels.
+        others: How many items people gave another label than the commonest.
+        beats_constant: Whether the judge comes closer to people than any that always gives the same label: by the share
+            of other labels, and with quadratic weights by the squared distance, by which a judge that is never quite
+            right can still tell good from bad. Without that it has told nothing, however high its agreement is.
+        judge_errors: Verdicts that could not be read.
     """
 
     kappa: Kappa
-    weights: Weights
-    constant: Label
     baseline_agreement: float
+    others: int
+    beats_constant: bool
     by_slice: Mapping[str, Kappa]
-    human_counts: Mapping[Label, int]
-    judge_counts: Mapping[Label, int]
     judge_errors: int
-
-    @property
-    def beats_constant(self) -> bool:
-        return self.kappa.agreement > self.baseline_agreement
-
-    def holds(self, *, least_kappa: float, least_items: int, least_others: int, most_errors: float) -> bool:
-        """Whether a gate may rely on it: enough items, enough of them that people did not rate as they rate most (one
-        rare case that both saw alike makes a perfect kappa), few verdicts that could not be read (as a share of all),
-        and an agreement whose interval lies above ``least_kappa``."""
-        interval = self.kappa.interval
-        return (
-            self.kappa.items >= least_items
-            and self.kappa.items - self.human_counts[self.constant] >= least_others
-            and self.judge_errors <= most_errors * (self.kappa.items + self.judge_errors)
-            and self.beats_constant
-            and interval is not None
-            and interval.low > least_kappa
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        made = asdict(self)
-        for counts in ("human_counts", "judge_counts"):
-            made[counts] = {str(label): count for label, count in made[counts].items()}
-        return made | {"beats_constant": self.beats_constant}
 
 
 def calibrate(
@@ -77,16 +57,20 @@ def calibrate(
         human, judge = [item.human for item in items], [item.judge for item in items]
         return cohens_kappa(human, judge, labels, weights=weights, level=level)
 
-    human = Counter(item.human for item in rated)
-    constant = max(labels, key=lambda label: human[label])
+    def error(said: Sequence[Label]) -> float:
+        """How far that is from what people said."""
+        if weights == "quadratic":
+            return float(np.square(np.asarray(said, dtype=float) - np.asarray(people, dtype=float)).sum())
+        return sum(one != other for one, other in zip(said, people, strict=True))
+
+    people = [item.human for item in rated]
+    commonest = Counter(people).most_common(1)[0][1]
     names = sorted({name for item in rated for name in item.slices})
     return Calibration(
         kappa=kappa(rated),
-        weights=weights,
-        constant=constant,
-        baseline_agreement=human[constant] / len(rated),
+        baseline_agreement=commonest / len(rated),
+        others=len(rated) - commonest,
+        beats_constant=error([item.judge for item in rated]) < min(error([label] * len(rated)) for label in labels),
         by_slice={name: kappa([item for item in rated if name in item.slices]) for name in names},
-        human_counts=dict(human),
-        judge_counts=dict(Counter(item.judge for item in rated)),
         judge_errors=judge_errors,
     )

@@ -122,11 +122,6 @@ def scorer_detail(request: HttpRequest, here: Here, tenant: str, scorer: str) ->
         context["calibrations"] = selectors.calibrations_of(newest)[:20]
         context["in_force"] = selectors.calibration_of(newest)
         context["labelled"] = [use.evaluation for use in selectors.rated_uses(newest)[:20]]
-        context["least"] = {
-            "kappa": calibration.LEAST_KAPPA,
-            "pairs": calibration.LEAST_PAIRS,
-            "others": calibration.LEAST_OTHERS,
-        }
     return render(request, "evaluation/scorer_detail.html", context, status=422 if form.errors else 200)
 
 

@@ -142,6 +142,10 @@ def test_from_a_spreadsheet_to_a_signature(live_lobby: LobbyFactory, chromium: s
         assert "columns: claim is input:claim, split is split, note=x is input:note_x" in told
         file.write_text("claim,amount,colour\na,2,red\n")
         assert "left out: colour (--map" in run(str(file), "--dataset", "for", "--create", "--prompt", "triage")
+        # What is said of a column counts before what was guessed of another.
+        file.write_text("claim,answer,said\na,home,motor\n")
+        told = run(str(file), "--dataset", "mapped", "--create", "--map", "said=expected")
+        assert "columns: claim is input:claim, said is expected" in told
 
         # Somebody who knows the subject signs it off, on the page that shows what changed.
         other = browser.new_context(reduced_motion="reduce", viewport={"width": 390, "height": 844}).new_page()

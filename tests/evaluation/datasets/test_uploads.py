@@ -74,6 +74,15 @@ def test_columns_are_guessed_by_the_prompts_variables_and_by_their_names(upload:
     assert upload(tickets.replace(b"text", b"id")).mapping["id"] == "key"
 
 
+def test_rated_answers_are_recognised_as_what_calibrates_a_judge() -> None:
+    columns = ["question", "answer", "rating"]
+    found = {"question": "input:question", "answer": "input:answer", "rating": "expected"}
+    assert mapping.guess(columns, [], {}) == found
+    # With an expected answer, or for a prompt, which is given no answers, a rating is something else.
+    assert mapping.guess(["expected", "response", "rating"], [], {})["expected"] == "expected"
+    assert mapping.guess(columns, [], {"question": {}}) == found | {"answer": "expected", "rating": ""}
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_file_becomes_examples_and_importing_it_again_changes_nothing(
     dataset: Dataset, imported: Import, archive_folder: Path, kind: str

@@ -44,7 +44,8 @@ def unfit_judges(versions: list[ScorerVersion]) -> tuple[str, str] | None:
         if judge.calibration is None:
             return f"The judge {name} is not calibrated.", remedy
         if not judge.calibration.is_sufficient:
-            return f"The judge {name} agrees too little with people.", remedy
+            why = " ".join((f"The judge {name} agrees too little with people.", *judge.calibration.lacks))
+            return why, remedy
     return None
 
 
