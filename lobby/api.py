@@ -29,21 +29,26 @@ class Api:
 
     def __init__(self, url: str, key: str) -> None:
         self.url = url.rstrip("/")
-        self._client = httpx.Client(
-            base_url=self.url + "/api/",
-            headers={"Authorization": f"Bearer {key}"},
-            timeout=TIMEOUT_SECONDS,
-        )
+        try:
+            base = httpx.URL(self.url + "/api/")
+        except httpx.InvalidURL as error:
+            raise Failed(f"LOBBY_URL is {url[:200]!r}, which is no address: {error}.", code="bad_url") from None
+        self._client = httpx.Client(base_url=base, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_SECONDS)
 
     @classmethod
     def from_environment(cls) -> Api:
-        url, key = os.environ.get("LOBBY_URL", ""), os.environ.get("LOBBY_API_KEY", "")
+        # A secret that a CI server reads from a file ends with a line end.
+        url, key = (os.environ.get(name, "").strip() for name in ("LOBBY_URL", "LOBBY_API_KEY"))
         if not url:
             raise Failed("Set LOBBY_URL to the address of your Lobby, for example https://lobby.example.com.")
         if not url.startswith(("http://", "https://")):
             raise Failed(f"LOBBY_URL is {url[:200]!r}: it has to begin with https:// or http://.", code="bad_url")
         if not key:
             raise Failed("Set LOBBY_API_KEY to a key with the scopes management:read and management:write.")
+        if not (key.isascii() and key.isprintable()):  # what httpx says of such a header has the key in it
+            raise Failed(
+                "LOBBY_API_KEY has characters that no key has: is it one key, and all on one line?", code="bad_key"
+            )
         return cls(url, key)
 
     def get(self, *path: object, **query: str) -> Any:
@@ -97,7 +102,15 @@ class Api:
         except httpx.HTTPError as error:
             raise Failed(f"Lobby at {self._client.base_url} cannot be reached: {error}", code="unreachable") from None
         if answer.is_success:
-            return answer.json() if answer.content else None
+            try:
+                return answer.json() if answer.content else None
+            except ValueError:
+                raise Failed(
+                    f"{method} {self._client.base_url}{address} answered with something other than JSON."
+                    " Is LOBBY_URL the address of Lobby itself, and does no proxy ask for a sign-in first?",
+                    code="not_json",
+                    status=answer.status_code,
+                ) from None
         try:
             problem = answer.json()
             told = " ".join(filter(None, (problem["detail"], problem.get("remedy"))))

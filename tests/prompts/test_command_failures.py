@@ -1,0 +1,78 @@
+"""What ``lobby`` says and how it exits where something is wrong: with its settings, the network, a file or the terminal."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from lobby.__main__ import FAILED, main
+
+ME = {"tenants": ["claims"], "key": {"project": "claims/triage"}}
+Answer = tuple[int, Any]
+
+
+@contextmanager
+def answering(answer: Callable[[str, str], Answer]) -> Iterator[str]:
+    """A server in the place of Lobby's: ``answer`` gets method and path, and gives a status and JSON, or bytes."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, said = answer(self.command, self.path.removeprefix("/api/").partition("?")[0])
+            body = said if isinstance(said, bytes) else json.dumps(said).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_DELETE = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def asks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs the command with this address and key."""
+
+    def run(*arguments: str, url: str = "http://127.0.0.1:1", key: str = "lby_SECRET") -> int:
+        monkeypatch.setenv("LOBBY_URL", url)
+        monkeypatch.setenv("LOBBY_API_KEY", key)
+        return main(arguments)
+
+    return run
+
+
+def test_a_key_is_never_printed(asks: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    for key in ("lby_SECRET\n", "lby_SE\nCRET", "lby_SE\x1bCRET", "lby_SECRÉT"):
+        assert asks("prompts", "pull", key=key) == FAILED
+        told = capsys.readouterr()
+        assert "SE" not in told.err + told.out, told
+        assert ("LOBBY_API_KEY" in told.err) == (key != "lby_SECRET\n"), "a line end at its end does no harm"
+
+
+def test_an_address_that_is_none_is_told(asks: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    for url in ("http://host:abc", "http://[::1"):
+        assert asks("prompts", "pull", url=url) == FAILED
+        assert "LOBBY_URL is" in capsys.readouterr().err
+
+
+def test_an_answer_that_is_no_json_is_told(asks: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(lambda method, path: (200, b"<html>Sign in</html>")) as url:
+        assert asks("prompts", "pull", url=f" {url}/\n") == FAILED
+    assert "answered with something other than JSON" in capsys.readouterr().err
