@@ -41,6 +41,13 @@ def sign_in(page: Page, lobby: LiveLobby, path: str) -> None:
     page.wait_for_url(f"**{path}")
 
 
+def choose(page: Page, label: str, value: str) -> None:
+    """Choose what brings other fields, and wait for them: what is typed into what is about to be replaced is lost."""
+    with page.expect_response(lambda answer: "/new-provider/?" in answer.url):
+        page.get_by_label(label).select_option(value)
+    page.wait_for_function("() => !document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling')")
+
+
 def test_a_provider_is_onboarded_tried_and_disabled(
     lobby: LiveLobby, chromium: str, tmp_path: Path, free_port: int
 ) -> None:
@@ -56,11 +63,12 @@ def test_a_provider_is_onboarded_tried_and_disabled(
 
         # Another kind, other fields; what was typed stays.
         page.get_by_label("Name", exact=True).fill("Our models")
-        page.get_by_label("Kind").select_option("bedrock")
+        choose(page, "Kind", "bedrock")
+        expect(page.get_by_label("Guardrail").first).to_be_visible()
         expect(page.get_by_label("Region")).to_be_visible()
         expect(page.get_by_label("Role to assume")).to_be_visible()
         expect(page.get_by_label("Name", exact=True)).to_have_value("Our models")
-        page.get_by_label("Where its credential is kept").select_option("database")
+        choose(page, "Where its credential is kept", "database")
         expect(page.get_by_label("Access key id")).to_be_visible()
         expect(page.get_by_label("Role to assume")).to_have_count(0)
         page.get_by_label("Region").fill("eu-nowhere-9")
@@ -70,12 +78,10 @@ def test_a_provider_is_onboarded_tried_and_disabled(
         report = page.locator("#provider-report .callout")
         expect(report).to_have_attribute("data-outcome", "wrong_region")
 
-        page.get_by_label("Kind").select_option("openai_compatible")
-        expect(page.get_by_label("Guardrail", exact=True)).to_have_count(0)  # the other kind's fields are there
+        choose(page, "Kind", "openai_compatible")
+        expect(page.get_by_label("Guardrail")).to_have_count(0)
         page.get_by_label("Region").fill("")
-        page.get_by_label("Where its credential is kept").select_option("database")
-        # Its field may have been there before: what is typed into what is about to be replaced is lost.
-        page.wait_for_function("() => !document.querySelector('.htmx-request')")
+        choose(page, "Where its credential is kept", "database")
         expect(page.get_by_label("API key")).to_be_visible()
         assert "canary" not in page.url
         page.get_by_label("Address").fill(f"http://127.0.0.1:{free_port}/v1")
