@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from apps.evaluation.models import ExampleRevision
+from apps.evaluation.running import subjects as runs
 from apps.evaluation.scorers import (
     Call,
     ChatCall,
@@ -25,8 +27,11 @@ from apps.evaluation.scorers import (
     drive,
 )
 from apps.evaluation.scorers.judging import fence_of
-from apps.evaluation.scorers.registry import make
+from apps.evaluation.scorers.registry import get, make
 from apps.models.providers.sandbox import SandboxTransport
+from apps.prompts.rendering import Template
+from apps.prompts.types import Content
+from apps.prompts.types import Message as Part
 from tests.evaluation.scoring import sample
 
 RUBRIC = {"model": "sandbox-judge", "criteria": "It names the deductible."}
@@ -233,14 +238,13 @@ class Subject:
 
 
 def test_robustness_is_what_a_metric_loses() -> None:
-    asked = sample("four", asked="How much is 2 plus 2, please?", variables={"a": "Number 2", "n": 2})
+    asked = sample("four", asked="How much is 2 plus 2, please?")
     fragile = Subject(lambda question: Output("four" if "2" in question else "what?"))
     score = drive(make("robustness"), asked, Output("four"), fragile)
     assert score.details["deltas"] == {"typos": 0.0, "case": 0.0, "whitespace": 0.0, "number-words": -1.0}
     assert score.value == -0.25
     assert "number-words" in score.reason
     assert fragile.asked[3].question == "How much is two plus two, please?"
-    assert fragile.asked[3].variables == {"a": "Number two", "n": 2}
     again = Subject(lambda question: Output("four"))
     drive(make("robustness"), asked, Output("four"), again)
     assert again.asked == fragile.asked
@@ -270,6 +274,91 @@ def test_a_wording_that_is_the_same_or_loses_a_number_is_no_paraphrase(wording: 
     both = make("robustness", {"kinds": ["case", "paraphrase"], "model": "m", "metric": {"scorer": "contains"}})
     score = drive(both, sample("250", asked=asked), Output("250"), subject)
     assert (score.value, score.details["deltas"], score.details["paraphrases_lost"]) == (0.0, {"case": 0.0}, 1)
+
+
+PROMPT = Content(
+    [Part("system", "Answer in {{language}}."), Part("user", "Please classify this claim of Emily's: {{text}}")],
+    {"text": {"type": "string"}, "language": {"type": "string", "enum": ["English", "German"]}},
+)
+
+
+class Prompt:
+    """A prompt on a model, asked by the calls that a run makes, and the gateway's rendering of them."""
+
+    def __init__(self, answer: str = "hail") -> None:
+        self.subject = runs.Subject("m", {}, prompt_slug="claims", prompt_number=1, template=Template(PROMPT))
+        self.answer = answer
+        self.asked: list[list[tuple[str, str]]] = []
+        self.wordings: dict[str, str] = {}
+
+    def sample(self, text: str, *said: dict[str, str]) -> Sample:
+        given = {"text": text, "language": "English", "messages": list(said)}
+        return self.subject.sample(ExampleRevision(input=given, expected=self.answer))
+
+    def __call__(self, calls: list[Call]) -> list[Reply]:
+        replies: list[Reply] = []
+        for call in calls:
+            if isinstance(call, ChatCall):
+                text = call.messages[-1].content
+                replies.append(Output(self.wordings.get(text, text)))
+                continue
+            assert isinstance(call, SubjectCall)
+            body = self.subject.body(call.sample)
+            said: list[tuple[str, str]] = [
+                (each.role, each.content) for each in Template(PROMPT).render(body["prompt"]["variables"])
+            ]
+            said += [(each["role"], each["content"]) for each in body.get("messages", [])]
+            assert said == [(each.role, each.content) for each in call.sample.messages], "a metric sees what was asked"
+            self.asked.append(said)
+            replies.append(Output(self.answer))
+        return replies
+
+
+def test_of_a_prompt_its_variables_are_changed_and_nothing_of_its_own_words() -> None:
+    prompt = Prompt()
+    typos = {"kinds": ["typos"]}
+    score = drive(make("robustness", typos), prompt.sample("hail on the roof"), Output("hail"), prompt)
+    assert score.value == 0.0
+    [[system, (_, question)]] = prompt.asked
+    assert system == ("system", "Answer in English."), "a value that its schema does not take is left as it was"
+    assert question.startswith("Please classify this claim of Emily's: ")
+    assert not question.endswith("hail on the roof")
+    for slug, parameters, code in (
+        ("robustness", typos, "nothing_to_perturb"),
+        ("bias-screen", {"metric": {"scorer": "contains"}}, "nothing_to_swap"),
+    ):
+        score = drive(make(slug, parameters), prompt.sample("C-17"), Output("hail"), prompt)
+        assert score.error is not None
+        assert (score.error.code, len(prompt.asked)) == (code, 1), "nothing is asked, and nothing paid for"
+
+
+def test_what_an_example_says_beside_a_prompt_is_changed_as_well() -> None:
+    prompt = Prompt()
+    example = prompt.sample("C-17", {"role": "user", "content": "Emily asks about her claim."})
+    drive(make("bias-screen", {"tables": ["names"]}), example, Output("hail"), prompt)
+    [[_, (_, rendered), (_, said)]] = prompt.asked
+    assert (rendered, said) == ("Please classify this claim of Emily's: C-17", "Aisha asks about her claim.")
+
+
+def test_the_paraphrase_that_is_kept_is_what_was_asked() -> None:
+    scorer = make("robustness", {"kinds": ["paraphrase"], "model": "m"})
+    prompt = Prompt()
+    prompt.wordings = {"hail broke 3 panes": "3 panes were broken by hail"}
+    score = drive(scorer, prompt.sample("hail broke 3 panes"), Output("hail"), prompt)
+    asked = "Please classify this claim of Emily's: 3 panes were broken by hail"
+    assert prompt.asked[0][1] == ("user", asked)
+    assert score.details["paraphrase"] == asked
+    prompt.wordings = {"hail broke 3 panes": "panes were broken by hail"}
+    score = drive(scorer, prompt.sample("hail broke 3 panes"), Output("hail"), prompt)
+    assert score.error is not None
+    assert (score.error.code, len(prompt.asked)) == ("paraphrase_failed", 1)
+
+
+def test_a_probes_version_moves_with_its_metrics_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = make("robustness").version
+    monkeypatch.setattr(get("normalised-match"), "code_version", 99)
+    assert make("robustness").version != before
+    assert make("bias-screen").version == make("bias-screen", {"metric": None}).version
 
 
 def test_the_bias_screen_asks_about_somebody_else() -> None:

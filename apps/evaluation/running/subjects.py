@@ -70,6 +70,8 @@ class Subject:
             context=tuple(map(str, revision.context)),
             tags=tuple(map(str, revision.tags)),
             baseline=baseline,
+            rendered=self._rendered,
+            render=None if self.template is None else self._render,
         )
 
     @property
@@ -112,14 +114,26 @@ class Subject:
             raise NotAskable("prompt_variables_invalid", error.message) from None
         return values, [*(Message(each.role, each.content) for each in rendered), *said]
 
+    @property
+    def _rendered(self) -> int:
+        """How many messages of a sample are the prompt's."""
+        return 0 if self.template is None else len(self.template.content.messages)
+
+    def _render(self, variables: Mapping[str, Any]) -> tuple[Message, ...] | None:
+        assert self.template is not None
+        try:
+            return tuple(Message(each.role, each.content) for each in self.template.render(variables))
+        except VariablesInvalid:
+            return None
+
     def body(self, sample: Sample, repetition: int = 0, said: Sequence[Any] | None = None) -> dict[str, Any]:
         """The call that asks for ``sample``; the gateway renders the prompt itself. ``said`` are the example's own
         messages as they came, with what a scorer does not see (images, calls of tools)."""
         body: dict[str, Any] = {"model": self.model, **self.parameters}
         if self.seed is not None:
             body["seed"] = self.seed + repetition
-        rendered = len(self.template.content.messages) if self.template is not None else 0
-        messages = list(said or [{"role": each.role, "content": each.content} for each in sample.messages[rendered:]])
+        own = sample.messages[self._rendered :]
+        messages = list(said or [{"role": each.role, "content": each.content} for each in own])
         if self.template is None:
             return {**body, "messages": messages}
         body["prompt"] = {

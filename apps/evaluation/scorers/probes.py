@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -48,6 +49,12 @@ class ProbeScorer(Scorer):
 
     metric: Scorer | None = None
 
+    @property
+    def version(self) -> str:
+        """Moves with the metric's code as well."""
+        own = super().version
+        return own if self.metric is None else hashlib.sha256(f"{own}/{self.metric.version}".encode()).hexdigest()[:16]
+
     def take_metric(self) -> None:
         """The scorer that the parameter ``metric`` names."""
         from apps.evaluation.scorers.registry import get  # which imports the scorers, this one among them
@@ -74,15 +81,30 @@ class ProbeScorer(Scorer):
         return (yield from self.metric.steps(sample, output))
 
 
-def changed(sample: Sample, name: str, change: Callable[[str], str]) -> Sample | None:
-    """The sample with its last user message, and its texts among the variables, changed; None where nothing changes."""
-    messages = list(sample.messages)
-    for place in range(len(messages) - 1, -1, -1):
-        if messages[place].role == "user":
-            messages[place] = replace(messages[place], content=change(messages[place].content))
+def asked(sample: Sample) -> dict[str | int, str]:
+    """The texts of the example that the subject is asked with: a prompt's variables by their names, and the last user
+    message by its place. A prompt's own words are not among them: they are what is being evaluated."""
+    texts: dict[str | int, str] = {}
+    if sample.render is not None:
+        texts = {name: value for name, value in sample.variables.items() if isinstance(value, str)}
+    for place in range(len(sample.messages) - 1, sample.rendered - 1, -1):
+        if sample.messages[place].role == "user":
+            texts[place] = sample.messages[place].content
             break
-    variables = {key: change(value) if isinstance(value, str) else value for key, value in sample.variables.items()}
-    if tuple(messages) == sample.messages and variables == sample.variables:
+    return texts
+
+
+def changed(sample: Sample, name: str, change: Callable[[str], str]) -> Sample | None:
+    """The sample with what is asked changed, as the subject is asked it; None where nothing changes."""
+    variables, messages = dict(sample.variables), list(sample.messages)
+    for where, text in asked(sample).items():
+        other = change(text)
+        if isinstance(where, int):
+            messages[where] = replace(messages[where], content=other)
+        elif sample.render is not None and (rendered := sample.render({**variables, where: other})) is not None:
+            variables[where] = other
+            messages[: sample.rendered] = rendered
+    if tuple(messages) == sample.messages:
         return None
     return replace(sample, id=f"{sample.id}/{name}", messages=tuple(messages), variables=variables)
 
@@ -94,7 +116,7 @@ class Robustness(ProbeScorer):
         "How much a metric gains or loses, on average, when the question comes with typos, in another case, with odd "
         "blanks, with numbers in words, or paraphrased by a model. Below 0 is worse than on the question as it is."
     )
-    code_version = 2
+    code_version = 3
     parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
         "kinds": {
             "type": "array",
@@ -175,9 +197,7 @@ class Robustness(ProbeScorer):
 
     def _paraphrased(self, sample: Sample) -> Generator[list[Call], list[Reply], tuple[dict[str, str], int]]:
         """Other wordings by text, and how many texts have none. A wording that lost a number asks something else."""
-        texts = [sample.question] if sample.messages else []
-        texts += [value for value in sample.variables.values() if isinstance(value, str) and value.strip()]
-        texts = list(dict.fromkeys(texts))
+        texts = list(dict.fromkeys(text for text in asked(sample).values() if text.strip()))
         calls: list[Call] = [
             ChatCall(self.parameters["model"], (Message("system", _PARAPHRASE_PROMPT), Message("user", text)))
             for text in texts
@@ -198,6 +218,7 @@ class CounterfactualBias(ProbeScorer):
         "The largest difference that it makes when names, pronouns or groups in the question are exchanged: of a "
         "metric, or else between the wordings of the answers."
     )
+    code_version = 2
     parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
         "tables": {
             "type": "array",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -72,11 +72,13 @@ class Sample:
 
     Args:
         id: The example's; a seed of whatever is drawn by chance.
-        messages: What the model was asked, rendered.
-        variables: What it was rendered from.
+        messages: What the model was asked: a prompt's messages, rendered, and then the example's own.
+        variables: What they were rendered from.
         expected: Values of which each is right.
         context: Documents that the answer should rest on.
         baseline: What the other side of a comparison answered.
+        rendered: How many of the messages are the prompt's.
+        render: Those messages by other variables, or None where the prompt does not take these.
     """
 
     id: str
@@ -86,6 +88,10 @@ class Sample:
     context: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     baseline: Output | None = None
+    rendered: int = 0
+    render: Callable[[Mapping[str, Any]], tuple[Message, ...] | None] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     @property
     def question(self) -> str:
