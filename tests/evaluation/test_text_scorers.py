@@ -90,6 +90,8 @@ CLAIM = {"claim": {"number": "C-17", "amount": 120.0}, "open": True, "tags": ["h
         ),
         ("json-fields", '{"open": 1}', [CLAIM], {"fields": ["open"]}, 0),
         ("json-fields", '{"claim": {"amount": 120}}', [CLAIM], {"fields": ["claim.amount"]}, 1),
+        ("json-fields", '{"claim": {"number": "C-18", "amount": 9}}', [CLAIM], {"fields": ["claim"]}, 0),
+        ("json-fields", '{"claim": {"amount": 120}}', [CLAIM], {"fields": ["claim", "claim.amount"]}, 0.5),
         ("json-fields", "no", [CLAIM], {}, 0),
         ("edit-similarity", "kitten", ["sitting"], {}, 1 - 3 / 7),
         ("edit-similarity", "", [""], {}, 1),
@@ -147,6 +149,8 @@ def test_bad_parameters_are_named(slug: str, parameters: dict[str, Any], field: 
         ("numeric-match", ["many"], {}, "expected_not_a_number"),
         ("choice-match", ["maybe"], {"labels": LABELS}, "expected_not_a_label"),
         ("json-fields", ["{"], {}, "expected_not_json"),
+        ("json-fields", [CLAIM], {"fields": ["open", "clam.number"]}, "expected_lacks_field"),
+        ("json-fields", [CLAIM], {"fields": ["op"]}, "expected_lacks_field"),
         ("latency", [], {}, "no_latency"),
         ("first-token", [], {}, "no_first_token"),
         ("cost", [], {}, "no_cost"),
@@ -158,7 +162,7 @@ def test_bad_parameters_are_named(slug: str, parameters: dict[str, Any], field: 
 def test_what_cannot_be_scored_is_an_error_with_a_code(
     slug: str, expected: list[Any], parameters: dict[str, Any], code: str
 ) -> None:
-    score = scored(slug, "x", sample(*expected, asked="What are the two answers?"), **parameters)
+    score = scored(slug, "{}", sample(*expected, asked="What are the two answers?"), **parameters)
     assert score.value is None
     assert score.error is not None
     assert score.error.code == code

@@ -107,12 +107,13 @@ class JsonFields(Scorer):
             "items": {"type": "string", "minLength": 1, "maxLength": 200},
             "maxItems": 200,
             "default": [],
-            "description": "Which, as dotted paths (party.name); left empty, all of the expected object's.",
+            "description": "Which, as dotted paths (party.name, or party with all in it); left empty, all that are expected.",
         },
         "tolerance": {"type": "number", "minimum": 0, "default": 1e-9, "description": "Between numbers, relative."},
         "normalise": {"type": "boolean", "default": True, "description": "Texts may differ in case and punctuation."},
         "fenced": _FENCES,
     }
+    code_version = 2
     needs = frozenset({Need.EXPECTED})
 
     def score(self, sample: Sample, output: Output) -> Score:
@@ -129,11 +130,16 @@ class JsonFields(Scorer):
 
     def _against(self, given: Any, wanted: Any) -> Score:
         expected = _leaves(wanted)
-        names = self.parameters["fields"] or list(expected)
-        if not isinstance(wanted, dict | list) or not names:
+        if not isinstance(wanted, dict | list) or not expected:
             return Score.failed("expected_not_an_object", "The expected value has no fields.")
+        names = list(expected)
+        if self.parameters["fields"]:
+            inside = {field: [name for name in names if _is_in(name, field)] for field in self.parameters["fields"]}
+            if lacking := [field for field, chosen in inside.items() if not chosen]:
+                return Score.failed("expected_lacks_field", f"The expected value has no field {shown(lacking[0], 40)}.")
+            names = list(dict.fromkeys(name for chosen in inside.values() for name in chosen))
         found = _leaves(given)
-        wrong = [name for name in names if not self._same(found.get(name, _ABSENT), expected.get(name, _ABSENT))]
+        wrong = [name for name in names if not self._same(found.get(name, _ABSENT), expected[name])]
         reason = f"Wrong or missing: {', '.join(shown(name, 40) for name in wrong[:10])}." if wrong else ""
         return Score(1 - len(wrong) / len(names), reason=reason, details={"wrong": wrong[:50]})
 
@@ -148,6 +154,11 @@ class JsonFields(Scorer):
 
 
 _ABSENT: Final = object()
+
+
+def _is_in(name: str, field: str) -> bool:
+    """Whether a leaf is the field, or lies in it."""
+    return name == field or name.startswith(f"{field}.")
 
 
 def _leaves(value: Any, path: str = "") -> dict[str, Any]:
