@@ -1,4 +1,4 @@
-"""What ``lobby`` says and how it exits where something is wrong: with its settings, the network, a file or the terminal."""
+"""What ``lobby`` says and how it exits where something is wrong: its settings, the network, a file, the terminal."""
 
 from __future__ import annotations
 
