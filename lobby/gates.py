@@ -47,14 +47,16 @@ def wait(api: Api, decision: dict[str, Any], seconds: float) -> dict[str, Any]:
 
 
 def newest(api: Api, tenant: str, prompt: str, version: int) -> dict[str, Any]:
-    """The newest decision about a version. Raises ``Failed`` where there is none."""
-    query = {"tenant": tenant, "prompt": prompt, "version": str(version), "page_size": "1"}
-    rows = api.get("gates", **query)["results"]
+    """The newest decision about a version, where there are others than advice of those. Raises ``Failed`` where
+    there is none."""
+    rows = api.get("gates", tenant=tenant, prompt=prompt, version=str(version), page_size="100")["results"]
     if not rows:
         raise Failed(
             f"{prompt} version {version} has not been through a gate: run 'lobby eval run --gate'.", code="no_gate"
         )
-    found: dict[str, Any] = api.get("gates", rows[0]["id"])
+    # Anybody may ask for advice at any time: it does not undo what the plan's gate decided.
+    row = next((each for each in rows if each["policy"].get("policy") != "advice"), rows[0])
+    found: dict[str, Any] = api.get("gates", row["id"])
     return found
 
 
@@ -71,13 +73,24 @@ def exit_code(decision: dict[str, Any], *, inconclusive_passes: bool = False) ->
         raise Failed(f"The gate could not decide: {told}", code="gate_failed")
     if decision["status"] == "running":
         raise Failed("The evaluation is still running: ask again with 'lobby gate'.", code="timeout")
-    if decision["status"] in ("released", "overridden"):
+    if is_released(decision):
         return PASSED
-    if decision["verdict"] == "worse" or (decision["verdict"] == "better" and decision["status"] == "stopped"):
+    if is_refused(decision):
         return WORSE
     if decision["verdict"] == "better":
         return PASSED
     return PASSED if inconclusive_passes else INCONCLUSIVE
+
+
+def is_released(decision: dict[str, Any]) -> bool:
+    """Whatever its verdict was: an override is somebody's word that the evidence does not count."""
+    return str(decision["status"]) in ("released", "overridden")
+
+
+def is_refused(decision: dict[str, Any]) -> bool:
+    """Worse, or stopped although it was not: by a person, or as what it was compared with is released no more."""
+    verdict, status = str(decision["verdict"]), str(decision["status"])
+    return verdict == "worse" or (status == "stopped" and verdict != "inconclusive")
 
 
 def told(decision: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree as xml
 
-from lobby.gates import headline, subject
+from lobby.gates import headline, is_refused, is_released, subject
 
 LONGEST = 1_200
 _UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -19,9 +19,10 @@ def junit(decision: dict[str, Any]) -> str:
     """One test case for the verdict, one for each metric, one for each of the worst regressions.
 
     A metric that got worse fails; one that shows nothing is skipped. Regressions fail where the verdict is worse: on a
-    better version they are only named.
+    better version they are only named. Nothing fails of what was released: the report says what the exit code says.
     """
     evidence, verdict = decision.get("evidence") or {}, decision["verdict"]
+    may_fail = not is_released(decision)
     name = subject(decision)
     whose = decision.get("prompt") or "models"
     root = xml.Element("testsuites")
@@ -39,19 +40,21 @@ def junit(decision: dict[str, Any]) -> str:
     told = "\n".join(decision["reasons"])
     if decision["status"] == "failed":
         _outcome(whole, "error", "Could not be decided", told)
-    elif verdict == "worse" or (decision["status"] == "stopped" and verdict == "better"):
+    elif decision["status"] == "running":
+        _outcome(whole, "error", "Not decided in time", told)
+    elif may_fail and is_refused(decision):
         _outcome(whole, "failure", headline(decision), told)
-    elif verdict != "better" and decision["status"] not in ("released", "overridden"):
+    elif may_fail and verdict != "better":
         _outcome(whole, "skipped", headline(decision))
     for metric in evidence.get("metrics", []):
         row = case("metric", f"{metric['name']} ({metric['role']})")
-        if metric["verdict"] == "worse" and metric["role"] != "watch":
+        if may_fail and metric["verdict"] == "worse" and metric["role"] != "watch":
             _outcome(row, "failure", metric["reason"], metric["reason"])
         elif metric["verdict"] == "inconclusive":
             _outcome(row, "skipped", metric["reason"])
     for each in evidence.get("worst", []):
         row = case("regression", str(each["example"]))
-        if verdict == "worse":
+        if may_fail and verdict == "worse":
             message = f"{each['metric']}: {each['baseline']:.4g} before, {each['candidate']:.4g} now"
             _outcome(row, "failure", message, f"Before:\n{each['baseline_output']}\n\nNow:\n{each['candidate_output']}")
     cases = suite.findall("testcase")

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from lobby import gates, reports, sweeps
+from lobby.api import Failed
 from tests.browser import ARGUMENTS
 from tests.cast import PASSWORD
 from tests.gateway.world import World
@@ -169,18 +170,20 @@ def test_from_a_prompts_file_and_a_csv_to_a_verdict_by_the_command_alone(
     assert team.run("gate", "--prompt", "triage", "--version", right)["id"] == better["id"]
     assert not any(team.failed_cases())
     refused = team.run("prompts", "release", "triage", "--version", wrong, code=2)
-    assert refused["error"]["code"] == "gate_stopped"
+    assert refused["error"]["code"] == "gate_not_run", "advice, as this version had, is no gate"
 
     worse = team.evaluated(team.pushed("Reply with {{wrong}}"), "--gate", code=gates.WORSE)
     assert (worse["version"], worse["verdict"], worse["status"]) == (4, "worse", "stopped")
     assert len(worse["evidence"]["worst"]) == 5
     assert "fire 0" in (tmp_path / "gate.md").read_text()
-    assert team.run("gate", "--prompt", "triage", "--version", "4", code=gates.WORSE)["id"] == worse["id"]
+    assert team.evaluated("4", *suite)["status"] == "advised"
+    decided = team.run("gate", "--prompt", "triage", "--version", "4", code=gates.WORSE)
+    assert decided["id"] == worse["id"], "advice that was asked for afterwards undoes nothing"
 
     even = team.evaluated(team.pushed("Reply with {{right}}"), "--gate", code=gates.INCONCLUSIVE)
     assert (even["verdict"], even["status"]) == ("inconclusive", "stopped")
     assert team.run("gate", "--prompt", "triage", "--version", "5", "--inconclusive-passes")["id"] == even["id"]
-    assert [row["version"] for row in team.run("eval", "status", "--prompt", "triage")] == [5, 4, 3, 2, 2]
+    assert [row["version"] for row in team.run("eval", "status", "--prompt", "triage")] == [5, 4, 4, 3, 2, 2]
     assert team.run("gate", "--prompt", "nosuch", "--version", "1", code=2)["error"]["code"] == "no_gate"
     _models_are_compared(team)
     _looked_at(lobby, chromium)
@@ -247,7 +250,7 @@ def _looked_at(lobby: LiveLobby, chromium: str) -> None:
         expect(page.get_by_text("The gate that guards “live” in production stopped version 4")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
-        # The newest decision is the advice that was asked for by hand, on the same two runs.
+        # The page is of what the gate decided, not of the advice that was asked for afterwards.
         page.get_by_role("link", name="Every example, side by side").click()
         expect(page.get_by_text("1–20 of 40")).to_be_visible()
         page.get_by_placeholder("Search examples and answers").press_sequentially("case-07")
@@ -343,10 +346,30 @@ def test_the_summary_says_what_the_trust_in_a_judge_rests_on() -> None:
     ]
 
 
-def test_exit_codes() -> None:
-    assert gates.exit_code(decision()) == gates.WORSE
-    assert gates.exit_code(decision(status="overridden")) == gates.PASSED
-    assert gates.exit_code(decision(status="waiting", verdict="better")) == gates.PASSED
-    assert gates.exit_code(decision(status="stopped", verdict="better")) == gates.WORSE  # refused by a person
-    assert gates.exit_code(decision(verdict="inconclusive")) == gates.INCONCLUSIVE
-    assert gates.exit_code(decision(verdict="inconclusive"), inconclusive_passes=True) == gates.PASSED
+@pytest.mark.parametrize(
+    ("status", "verdict", "code", "outcome"),
+    [
+        ("stopped", "worse", gates.WORSE, "failure"),
+        ("stopped", "better", gates.WORSE, "failure"),  # refused by a person
+        ("stopped", "", gates.WORSE, "failure"),  # a first release that a person refused
+        ("stopped", "inconclusive", gates.INCONCLUSIVE, "skipped"),
+        ("waiting", "", gates.INCONCLUSIVE, "skipped"),  # a first release
+        ("waiting", "better", gates.PASSED, None),
+        ("overridden", "worse", gates.PASSED, None),
+        ("running", "", 2, "error"),
+        ("failed", "", 2, "error"),
+    ],
+)
+def test_the_report_says_what_the_exit_code_says(status: str, verdict: str, code: int, outcome: str | None) -> None:
+    about = decision(status=status, verdict=verdict)
+    if verdict != "worse":
+        about["evidence"] = {}
+    if code == 2:
+        with pytest.raises(Failed):
+            gates.exit_code(about)
+    else:
+        assert gates.exit_code(about) == code
+        assert gates.exit_code(about, inconclusive_passes=True) == (0 if code == gates.INCONCLUSIVE else code)
+    cases = xml.fromstring(reports.junit(about)).findall("testsuite/testcase")
+    assert cases
+    assert [child.tag for case in cases for child in case] == [outcome] * len(cases if outcome else [])

@@ -19,8 +19,9 @@ from apps.evaluation.models import (
     Scorer,
 )
 from apps.evaluation.running import store
+from apps.evaluation.selectors.gates import release_refusal
 from apps.evaluation.services import calibration, gates
-from apps.evaluation.services.plans import PlannedMetric
+from apps.evaluation.services.plans import PlanFacts, PlannedMetric
 from apps.evaluation.services.scorers import create_scorer
 from apps.evaluation.types import GateStatus, RunStatus
 from apps.tenants.models import Project
@@ -107,6 +108,31 @@ def test_a_plan_is_set_in_the_form_and_the_version_is_reviewed_approved_and_rele
     widened = client(cast, "owner").post(reverse("evaluation:gate-widen", args=[decision.pk]), {"percent": "100"})
     assert widened.status_code == 302
     assert "live 100%" in client(cast, "viewer").get(review(2)).content.decode()
+
+
+def test_advice_that_is_asked_for_later_hides_nothing_of_what_the_gate_decided(world: Gated) -> None:
+    cast = world.cast
+    world.plan(policy="approval")
+    decision = decide(world, "Sort well.", right(0.9))
+    facts = PlanFacts(dataset=world.data.dataset, project=cast.triage, metrics=[PlannedMetric(world.scorer)])
+    advice = gates.open_gate(actor=cast.actor("developer"), version=decision.subject, facts=facts)
+    assert advice.pk != decision.pk
+    assert (decision.status, advice.status) == (GateStatus.WAITING, GateStatus.RUNNING)
+    owner = client(cast, "owner")
+    page = owner.get(review(2)).content.decode()
+    assert "Approve" in page.partition('id="decision"')[2]
+    assert "Version 2 waits for approval by its gate." in page
+    assert f"{review(2)}?gate={decision.pk}" in owner.get("/").content.decode(), "the link leads to what waits"
+    assert f"{review(2)}?gate={advice.pk}" in page
+    told = client(cast, "developer").get(reverse("evaluation:prompt-gates", args=["claims", "triage"]))
+    assert "Better" in told.content.decode()
+    answer = owner.post(reverse("evaluation:gate-answer", args=[decision.pk]), {"refuse": "1"})
+    assert answer["Location"] == f"{review(2)}?gate={decision.pk}"
+    refusal = release_refusal(world.prompt, "prod", "live", world.prompt.versions.get(number=2))
+    assert refusal is not None
+    assert (refusal.code, "did not approve" in refusal.message) == ("gate_stopped", True)
+    answer = owner.post(reverse("evaluation:gate-open", args=["claims", "triage", 2]))
+    assert answer["Location"] == f"{review(2)}?gate={decision.pk}", "the same question has the same answer"
 
 
 def test_a_gate_whose_run_is_paused_says_so_and_why(world: Gated) -> None:

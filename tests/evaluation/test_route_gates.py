@@ -150,7 +150,8 @@ def test_approval_is_for_others_than_the_author(world: Guarded) -> None:
     assert "Approve" in page
     assert "weight 1" not in page, "by priority none counts"
     answer = client.post(reverse("evaluation:gate-answer", args=[decision.pk]), {"note": "Yes"})
-    assert answer["Location"] == reverse("evaluation:revision-review", args=[world.route.pk, 2])
+    address = reverse("evaluation:revision-review", args=[world.route.pk, 2])
+    assert answer["Location"] == f"{address}?gate={decision.pk}"
     assert world.now() == (2, [OTHER])
 
 

@@ -89,20 +89,30 @@ def gates_about(actor: Actor, subject: PromptVersion | RouteRevision) -> QuerySe
     return gates_for(actor).filter(_about(subject))
 
 
+def is_advice(decision: GateDecision) -> bool:
+    """Whether it was asked for beside the plan, or by a plan that gives advice: it lets nothing pass."""
+    return bool(decision.policy.get("policy") == ReleasePolicy.ADVICE)
+
+
+def deciding_first(decisions: Iterable[GateDecision]) -> list[GateDecision]:
+    """In their order, but advice, which anybody may ask for at any time, after what decides."""
+    return sorted(decisions, key=is_advice)
+
+
 def newest_gates_of(route: Route) -> dict[int, GateDecision]:
-    """By the revision's number; of those that were decided or opened last."""
+    """By the revision's number: the newest that decides, else the newest advice."""
     found: dict[int, GateDecision] = {}
     rows = GateDecision.objects.unscoped(WHY).filter(route=route).defer("evidence").select_related("revision")
-    for row in rows.order_by("-pk")[:100]:
+    for row in deciding_first(rows.order_by("-pk")[:100]):
         found.setdefault(row.subject.number, row)
     return found
 
 
 def newest_gates(versions: Iterable[PromptVersion]) -> dict[int, GateDecision]:
-    """By the version's id."""
+    """By the version's id: the newest that decides, else the newest advice."""
     found: dict[int, GateDecision] = {}
     rows = GateDecision.objects.unscoped(WHY).filter(version__in=list(versions)).defer("evidence").order_by("-pk")
-    for row in rows:
+    for row in deciding_first(rows):
         if row.version_id is not None:
             found.setdefault(row.version_id, row)
     return found
@@ -250,6 +260,7 @@ def release_refusal(prompt: Prompt, environment: str, label: str, version: Promp
     if any(each.status in OPEN_GATES for each in decisions):
         return None
     name = f"Version {version.number}"
+    decisions = [each for each in decisions if not is_advice(each)]
     if not decisions:
         return Refusal(
             f"{name} has not been through the gate that guards {where}.",

@@ -34,12 +34,11 @@ SHOWN_VERSIONS = 100
 @require_GET
 @tenant_page
 def version_review(request: HttpRequest, here: Here, tenant: str, prompt: str, number: int) -> HttpResponse:
-    """The newest decision about the version, or ``?gate=ID``."""
+    """The newest decision about the version (before all advice), or ``?gate=ID``."""
     found = get_prompt_for(here.actor, tenant, prompt)
     version = get_version_of(found, number)
     decisions = list(selectors.gates_about(here.actor, version)[:20])
-    asked = request.GET.get("gate", "")
-    decision = next((each for each in decisions if str(each.pk) == asked), decisions[0] if decisions else None)
+    decision = _shown(request, decisions)
     plan = selectors.plan_of(found)
     environment, label = _guarded(decision, plan)
     state = label_state_of(found, environment, label)
@@ -72,8 +71,7 @@ def revision_review(request: HttpRequest, here: Here, pk: int, number: int) -> H
     route, tenant = revision.route, _tenant_of(revision)
     require(here.actor, "evaluation.view", tenant, what="see how this route is evaluated")
     decisions = list(selectors.gates_about(here.actor, revision)[:20])
-    asked = request.GET.get("gate", "")
-    decision = next((each for each in decisions if str(each.pk) == asked), decisions[0] if decisions else None)
+    decision = _shown(request, decisions)
     plan = selectors.plan_of(route)
     old = _before(here, revision, decision)
     manages = can(here.actor, "route.manage", tenant)
@@ -121,8 +119,14 @@ def route_gates(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
 @tenant_page
 def revision_gate_open(request: HttpRequest, here: Here, pk: int, number: int) -> HttpResponse:
     revision = get_revision_for(here.actor, pk, number)
-    _say_opened(request, here, revision)
-    return redirect("evaluation:revision-review", pk=pk, number=number)
+    opened = _opened(request, here, revision)
+    return redirect("evaluation:revision-review", pk=pk, number=number) if opened is None else _back(opened)
+
+
+def _shown(request: HttpRequest, decisions: list[GateDecision]) -> GateDecision | None:
+    asked = request.GET.get("gate", "")
+    first = next(iter(selectors.deciding_first(decisions)), None)
+    return next((each for each in decisions if str(each.pk) == asked), first)
 
 
 def _tenant_of(revision: RouteRevision) -> Tenant:
@@ -258,20 +262,23 @@ def prompt_gates(request: HttpRequest, here: Here, tenant: str, prompt: str) -> 
 @tenant_page
 def gate_open(request: HttpRequest, here: Here, tenant: str, prompt: str, number: int) -> HttpResponse:
     version = get_version_of(get_prompt_for(here.actor, tenant, prompt), number)
-    _say_opened(request, here, version)
-    return redirect("evaluation:version-review", tenant=tenant, prompt=prompt, number=number)
+    opened = _opened(request, here, version)
+    if opened is None:
+        return redirect("evaluation:version-review", tenant=tenant, prompt=prompt, number=number)
+    return _back(opened)
 
 
-def _say_opened(request: HttpRequest, here: Here, version: PromptVersion | RouteRevision) -> None:
+def _opened(request: HttpRequest, here: Here, version: PromptVersion | RouteRevision) -> GateDecision | None:
     try:
         decision = gates.open_gate(actor=here.actor, version=version)
     except (Invalid, Conflict) as error:
         messages.error(request, str(error))
+        return None
+    if decision.status == GateStatus.RUNNING:
+        messages.success(request, "The gate runs.")
     else:
-        if decision.status == GateStatus.RUNNING:
-            messages.success(request, "The gate runs.")
-        else:
-            messages.info(request, "This question has been decided: the same evidence, the same decision.")
+        messages.info(request, "This question has been decided: the same evidence, the same decision.")
+    return decision
 
 
 @require_POST

@@ -92,7 +92,9 @@ def review_url_of(decision: GateDecision) -> str:
 
 
 def review_path_of(decision: GateDecision) -> str:
+    """Of this very decision: a newer one about the same, such as advice, may be there by the time it is opened."""
     owner, number = decision.owner, decision.subject.number
+    path = reverse("evaluation:version-review", args=[decision.tenant.slug, owner.slug, number])
     if isinstance(owner, Route):
-        return reverse("evaluation:revision-review", args=[owner.pk, number])
-    return reverse("evaluation:version-review", args=[decision.tenant.slug, owner.slug, number])
+        path = reverse("evaluation:revision-review", args=[owner.pk, number])
+    return f"{path}?gate={decision.pk}"
