@@ -41,6 +41,73 @@ def test_tests_decide(answer: str, tests: str, value: float, reason: str) -> Non
     assert reason in score.reason
 
 
+SUBTRACT = ADD.replace("+", "-")
+CASES = (
+    "import unittest\n\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(add(1, 2), 3)\n"
+)
+CHECK = "def check(candidate):\n    assert candidate(1, 2) == 3\n"
+ANNOTATED = "def add(a: int, b: int):\n    assert add.__annotations__['a'] is int\n    return a + b\n"
+DATACLASS = "from dataclasses import dataclass\n\n@dataclass\nclass P:\n    x: int\n\nassert add(P(1).x, 2) == 3"
+PATCHED = "from unittest import mock\n\n@mock.patch('solution.add', int)\ndef test_a():\n    assert add(1, 2) == 3\n"
+LAZY = "def add(a, b):\n    import numpy\n    return numpy.add(a, b)\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "tests", "value", "count"),
+    [
+        (ADD, CASES, 1.0, 1),
+        (SUBTRACT, CASES, 0.0, 1),
+        (ADD, CASES.replace("TestCase", "IsolatedAsyncioTestCase").replace("def", "async def"), 1.0, 1),
+        (SUBTRACT, CASES.replace("TestCase", "IsolatedAsyncioTestCase").replace("def", "async def"), 0.0, 1),
+        (ADD, f"{CASES}\n{TESTS}", 1.0, 3),
+        (ADD, CHECK + "check(add)", 1.0, 1),
+        (SUBTRACT, CHECK + "check(add)", 0.0, 1),
+        (SUBTRACT, PATCHED, 0.0, 1),
+        (ANNOTATED, "assert add(1, 2) == 3", 1.0, 1),
+        (ADD, DATACLASS, 1.0, 1),
+        (ADD + "def test_even(n):\n    return n % 2 == 0\n", TESTS, 1.0, 2),
+        (ADD + "def test_add():\n    assert add(1, 1) == 3\n", TESTS, 1.0, 2),
+        (SUBTRACT + "def test_add():\n    assert True\n", "assert add(1, 2) == 3", 0.0, 1),
+        (ADD, "from solution import subtract", 0.0, 1),
+        (LAZY, "assert add(1, 2) == 3", 0.0, 1),
+    ],
+)
+def test_the_tests_own_tests_are_run_and_no_others(answer: str, tests: str, value: float, count: int) -> None:
+    score = scored("unit-tests", answer, sample(tests))
+    assert (score.value, score.details.get("tests")) == (value, count), score
+
+
+@pytest.mark.parametrize("answer", [ADD, SUBTRACT])
+@pytest.mark.parametrize(
+    ("tests", "code", "message"),
+    [
+        ("pass", "no_tests", "no assertion was run"),
+        (CHECK, "no_tests", "end with check(name_of_the_function)"),
+        (f"if False:\n    {CHECK.splitlines()[1]}", "no_tests", ""),
+        ("async def test_a():\n    assert add(1, 2) == 3", "tests_invalid", "test_a is async"),
+        ("def test_a():\n    yield add(1, 2) == 3", "tests_invalid", "test_a is async or a generator"),
+        (CASES.replace("def", "async def"), "tests_invalid", "T.test_a is async"),
+        ("class TestAdd:\n    def test_a(self):\n        assert add(1, 2) == 3", "tests_invalid", "TestAdd"),
+        ("def test_a(tmp_path):\n    assert add(1, 2) == 3", "tests_invalid", "'tmp_path'"),
+        (f"{TESTS}\n{TESTS}", "tests_invalid", "test_small is defined more than once"),
+        ("assert add(1, 2 == 3", "tests_invalid", "SyntaxError"),
+        ("import pytest\nassert add(1, 2) == 3", "tests_invalid", "No module named 'pytest'"),
+        ("def test_a():\n    import numpy\n    assert add(1, 2) == 3", "tests_invalid", "No module named 'numpy'"),
+    ],
+)
+def test_tests_that_cannot_judge_are_an_error_and_no_verdict(answer: str, tests: str, code: str, message: str) -> None:
+    score = scored("unit-tests", answer, sample(tests))
+    assert score.error is not None, score
+    assert score.error.code == code
+    assert message in score.error.message
+
+
+def test_the_answer_does_not_see_the_word_that_its_report_is_known_by() -> None:
+    look = "import sys\nraise ValueError(sys.argv, sys.orig_argv)"
+    assert "['harness.py'], [" in (reason := scored("unit-tests", look, sample("assert True")).reason)
+    assert reason.endswith("'-B', 'harness.py'])\".")
+
+
 HOSTILE = {
     "an endless loop": ("while True: pass", "cpu timeout"),
     "an endless sleep": ("import time\ntime.sleep(60)", "timeout"),
@@ -55,7 +122,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_code_ends(name: str) -> None:
     code, outcomes = HOSTILE[name]
-    score = scored("unit-tests", code, sample("pass"), seconds=3, cpu_seconds=1)
+    score = scored("unit-tests", code, sample("assert True"), seconds=3, cpu_seconds=1)
     assert score.value == 0.0
     assert score.details["outcome"] in outcomes.split()
     assert score.reason
@@ -79,7 +146,7 @@ FAILING = {
 
 @pytest.mark.parametrize("name", FAILING)
 def test_what_is_not_there_cannot_be_had(name: str) -> None:
-    score = scored("unit-tests", FAILING[name], sample("pass"))
+    score = scored("unit-tests", FAILING[name], sample("assert True"))
     assert score.value == 0.0
     assert score.details["outcome"] in {"told", "memory", "crashed"}
 
@@ -88,12 +155,12 @@ def test_no_secret_is_seen_and_nothing_stays_behind(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LOBBY_CANARY", "canary-of-the-sandbox")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     look = "import os\nraise ValueError(sorted(os.environ), os.getcwd(), sorted(os.listdir('/')))"
-    score = scored("unit-tests", look, sample("pass"))
+    score = scored("unit-tests", look, sample("assert True"))
     assert "canary" not in str(score)
     assert "'HOME', 'LANG'" in score.reason
     assert list(tmp_path.iterdir()) == []
     left = "import os\nif os.fork() == 0:\n    os.setsid()\n    import time\n    time.sleep(600)\n"
-    assert scored("unit-tests", left, sample("pass")).value == 1.0
+    assert scored("unit-tests", left, sample("assert True")).value == 1.0
     assert _children() == []
 
 

@@ -51,8 +51,10 @@ class UnitTests(Scorer):
     title = "Unit tests"
     description = (
         "1 where the answer's Python passes the tests, run in a sandbox: no network, no files, bounded in every way. "
-        "The expected value holds the tests: functions named test…, or plain assertions; as text, or in 'tests'."
+        "The expected value holds the tests: functions named test…, unittest classes, or plain assertions; as text, or in "
+        "'tests'."
     )
+    code_version = 2
     parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
         "seconds": {
             "type": "number",
@@ -110,12 +112,20 @@ class UnitTests(Scorer):
             return Score.failed("sandbox_unavailable", f"There can be no sandbox on this worker: {error}.")
         if ran.outcome != "told":
             return Score.passed(False, _ENDS[ran.outcome], outcome=ran.outcome)
+        if "invalid" in ran.report:
+            return Score.failed("tests_invalid", f"The tests cannot be run: {shown(ran.report['invalid'], 300)}.")
         passed, failed = ran.report["passed"], ran.report["failed"]
+        if not passed and not failed:
+            return Score.failed("no_tests", _NOTHING_CHECKED)
         failures = ran.report["failures"]
         reason = f"{failed} of {passed + failed} failed; {shown(failures[0], 200)}." if failed else ""
         return Score.passed(failed == 0, reason, outcome="told", tests=passed + failed, failures=failures)
 
 
+_NOTHING_CHECKED: Final = (
+    "The tests check nothing: there is no function named test…, no unittest.TestCase, and no assertion was run. A function "
+    "of another name, such as check(candidate), has to be called: end with check(name_of_the_function)."
+)
 _ENDS: Final = {
     "timeout": "It did not end in time.",
     "cpu": "It used up its processor time.",
