@@ -37,9 +37,12 @@ _location = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 Resolve = Callable[[str], tuple[Include, Mapping[str, dict[str, Any]]]]
 
 
-def clean_content(raw: Mapping[str, Any], resolve: Resolve) -> Content:
-    """The content of a version to be saved. Raises ``ContentInvalid``, or what ``resolve`` raises."""
-    _check_storable(raw)
+def clean_content(raw: Mapping[str, Any], resolve: Resolve, carried: Mapping[str, dict[str, Any]] = {}) -> Content:
+    """The content of a version to be saved. Raises ``ContentInvalid``, or what ``resolve`` raises.
+
+    ``carried`` declares variables that only included prompts have, and counts before what those say of them.
+    """
+    check_storable(raw)
     if "includes" in raw:
         raise ContentInvalid("What a prompt includes is worked out from its messages.", field="includes")
     try:
@@ -65,7 +68,7 @@ def clean_content(raw: Mapping[str, Any], resolve: Resolve) -> Content:
         )
     return Content(
         messages=messages,
-        variables=_variables(content.variables, inherited, placeholders.variables_in(whole)),
+        variables=_variables(content.variables, {**inherited, **carried}, placeholders.variables_in(whole)),
         parameters=content.parameters,
         tools=_tools(content),
         output_schema=_bounded(content.output_schema, "output_schema"),
@@ -128,7 +131,8 @@ def _lines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _check_storable(value: Any, depth: int = 0) -> None:
+def check_storable(value: Any, depth: int = 0) -> None:
+    """Raises ``ContentInvalid`` for what a JSON field of every database cannot hold."""
     if depth > MOST_JSON_DEPTH:
         raise ContentInvalid("It is nested too deeply.")
     match value:
@@ -140,11 +144,11 @@ def _check_storable(value: Any, depth: int = 0) -> None:
                 raise ContentInvalid("A number is not finite.")
         case Mapping():
             for name, each in value.items():
-                _check_storable(str(name), depth + 1)
-                _check_storable(each, depth + 1)
+                check_storable(str(name), depth + 1)
+                check_storable(each, depth + 1)
         case list() | tuple():
             for each in value:
-                _check_storable(each, depth + 1)
+                check_storable(each, depth + 1)
 
 
 def _canonical(value: Any) -> Any:

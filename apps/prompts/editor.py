@@ -1,6 +1,8 @@
 """The editor's form: a version's content as fields that a person fills in, and back.
 
-Nothing is lost on the way: the keywords of a variable's schema that have no field of their own travel along as JSON.
+Nothing is lost on the way: the schema that a variable was declared by travels along as JSON, and where its fields were
+left as they are it stays. A value that would not read back from its field as it is written (the empty text, one that
+begins with a line end) stands there as JSON.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.http import QueryDict
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from apps.prompts import placeholders
+from apps.prompts import placeholders, variables
+from apps.prompts.content import check_storable
 from apps.prompts.errors import ContentInvalid
 from apps.prompts.types import MOST_MESSAGES, MOST_VARIABLES, Content, plain
 
@@ -20,18 +24,23 @@ ROLES = ("system", "user", "assistant")
 TYPES = ("string", "integer", "number", "boolean", "array", "object")
 NUMBERS = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tokens", "seed")
 EFFORTS = ("none", "minimal", "low", "medium", "high")
-_FIELDS = frozenset({"type", "description", "default", "examples", "enum"})
+_VALUES = frozenset({"default", "examples", "enum"})
 
 
 @dataclass(slots=True)
 class VariableRow:
     name: str
-    type: str = "string"
+    type: str = "string"  # as ``variables.type_of`` says it
     description: str = ""
     choices: str = ""  # one a line
     default: str = ""
-    example: str = ""
-    more: str = "{}"  # the schema's other keywords, as JSON
+    example: str = ""  # the first one
+    declared: str = '{"type": "string"}'  # the schema that the fields were filled in from, as JSON
+
+    @property
+    def types(self) -> list[str]:
+        """What the select offers: a type that people do not choose stays what it is."""
+        return [*TYPES] if self.type in TYPES else [self.type, *TYPES]
 
 
 @dataclass(slots=True)
@@ -54,7 +63,7 @@ class Draft:
         return placeholders.variables_in(self.texts)[:MOST_VARIABLES]
 
     def rows(self) -> list[VariableRow]:
-        """One for each name in the messages, as it was declared or as new; then those that included prompts bring."""
+        """One for each name in the messages, as it was declared or as new."""
         declared = {row.name: row for row in self.variables}
         found = self.found()
         return [declared.get(name) or VariableRow(name) for name in found]
@@ -67,7 +76,7 @@ def draft_of(content: Content) -> Draft:
     stop = numbers.pop("stop", None)
     parameters = {name: json.dumps(value) if not isinstance(value, str) else value for name, value in numbers.items()}
     if stop:
-        parameters["stop"] = "\n".join(stop)
+        parameters["stop"] = "\n".join(_text_of(each, "string") for each in stop)
     return Draft(
         messages=[(each.role, each.content) for each in content.messages],
         variables=[_row(name, content.variables[name]) for name in names],
@@ -100,7 +109,7 @@ def content_of(draft: Draft) -> dict[str, Any]:
         if name in NUMBERS:
             parameters[name] = _number(name, value)
         else:
-            parameters[name] = value.splitlines() if name == "stop" else value
+            parameters[name] = [_value_of(each, "string", name) for each in _lines(value)] if name == "stop" else value
     content: dict[str, Any] = {
         "messages": [{"role": role, "content": text} for role, text in draft.messages if text.strip()],
         "variables": {row.name: schema_of(row) for row in draft.rows()},
@@ -121,7 +130,7 @@ def sample_values(draft: Draft) -> dict[str, Any]:
         for text in (row.example, row.default):
             if text:
                 try:
-                    values[row.name] = _value(row, text)
+                    values[row.name] = _value_of(text, row.type, row.name)
                 except ContentInvalid:
                     values[row.name] = text
                 break
@@ -129,47 +138,81 @@ def sample_values(draft: Draft) -> dict[str, Any]:
 
 
 def schema_of(row: VariableRow) -> dict[str, Any]:
+    """The schema that the row was filled in from, with what was changed in its fields."""
     field_name = f"variables/{row.name}"
-    schema: dict[str, Any] = {"type": row.type}
-    schema |= {name: each for name, each in _json(row.more or "{}", field_name, dict).items() if name not in _FIELDS}
-    if row.description.strip():
-        schema["description"] = row.description.strip()
-    if choices := [line.strip() for line in row.choices.splitlines() if line.strip()]:
-        schema["enum"] = [_value(row, each) for each in choices]
-    if row.default:
-        schema["default"] = _value(row, row.default)
-    if row.example:
-        schema["examples"] = [_value(row, row.example)]
+    schema = variables.clean_schema(_json(row.declared, field_name, dict), field_name)
+    before = _row(row.name, schema)
+    if row.type != before.type:
+        # Values are of the type that they were declared with: all are read anew.
+        schema = {name: each for name, each in schema.items() if name not in _VALUES} | {"type": row.type}
+        before = _row(row.name, schema)
+    if row.description.strip() != before.description:
+        _put(schema, "description", [row.description.strip()] if row.description.strip() else [])
+    if _lines(row.choices) != _lines(before.choices):
+        choices = [_value_of(each, row.type, row.name) for each in _lines(row.choices)]
+        _put(schema, "enum", [choices] if choices else [])
+    if row.default != before.default:
+        _put(schema, "default", [_value_of(row.default, row.type, row.name)] if row.default else [])
+    if row.example != before.example:
+        examples = [_value_of(row.example, row.type, row.name)] if row.example else []
+        examples += schema.get("examples", [])[1:]
+        _put(schema, "examples", [examples] if examples else [])
     return schema
 
 
+def _put(schema: dict[str, Any], keyword: str, value: list[Any]) -> None:
+    """The one value, or without one the keyword is gone."""
+    schema.pop(keyword, None)
+    schema |= dict(zip([keyword], value, strict=False))
+
+
 def _row(name: str, schema: Mapping[str, Any]) -> VariableRow:
-    types = schema.get("type", "string")
-    plain_type = types if isinstance(types, str) and types in TYPES else "string"
-    more = {each: value for each, value in schema.items() if each not in _FIELDS}
-    examples = schema.get("examples") or []
+    kind = variables.type_of(schema)
+    examples = schema.get("examples")
     return VariableRow(
         name=name,
-        type=plain_type,
-        description=str(schema.get("description", "")),
-        choices="\n".join(placeholders.written(each) for each in schema.get("enum", [])),
-        default=placeholders.written(schema["default"]) if "default" in schema else "",
-        example=placeholders.written(examples[0]) if examples else "",
-        more=json.dumps(more),
+        type=kind,
+        description=" ".join(schema.get("description", "").split()),
+        choices="\n".join(_text_of(each, kind) for each in schema.get("enum", [])),
+        default=_text_of(schema["default"], kind) if "default" in schema else "",
+        example=_text_of(examples[0], kind) if examples else "",
+        declared=json.dumps(schema, ensure_ascii=False),
     )
 
 
-def _value(row: VariableRow, text: str) -> Any:
-    if row.type == "string":
-        return text
+def _text_of(value: Any, kind: str) -> str:
+    """As it stands in a field of one line, so that ``_value_of`` makes the same of it."""
+    text = placeholders.written(value)
+    if isinstance(value, str) and (not _is_line(text) or _value_of(text, kind, "") != value):
+        return json.dumps(value, ensure_ascii=False)
+    return text
+
+
+def _value_of(text: str, kind: str, name: str) -> Any:
+    """What a field says. A text stands there as it is, or in double quotes as JSON; all else is JSON."""
+    types = [each for each in kind.split(" or ") if each in variables.TYPES]
     try:
-        return json.loads(text)
-    except ValueError:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        if not types or "string" in types:
+            return text
         raise ContentInvalid(
-            f"{text[:40]!r} is no {row.type} for {row.name!r}.",
-            field=f"variables/{row.name}",
+            f"{text[:40]!r} is no {kind} for {name!r}.",
+            field=f"variables/{name}",
             remedy='Write it as JSON, for example 3, true or ["a", "b"].',
         ) from None
+    check_storable(value)
+    if "string" in types and not Draft202012Validator({"type": types}).is_valid(value):
+        return text
+    return value
+
+
+def _is_line(text: str) -> bool:
+    return bool(text) and text == text.strip() and "\n" not in text and "\r" not in text
+
+
+def _lines(text: str) -> list[str]:
+    return [line for each in text.split("\n") if (line := each.strip())]
 
 
 def _number(name: str, text: str) -> float | int:

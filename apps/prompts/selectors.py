@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import Count, Max, Prefetch, Q, QuerySet
 
+from apps.prompts import placeholders
 from apps.prompts.models import Prompt, PromptVersion, Publication, Release, ReleaseShare
 from apps.prompts.types import DEFAULT_LABEL, UseCase
 from apps.tenants.access import Actor, require_somewhere
@@ -195,6 +196,22 @@ def used_by(version: PromptVersion) -> list[PromptVersion]:
     for row in rows.select_related("prompt").order_by("-number")[:200]:
         newest.setdefault(row.prompt_id, row)
     return list(newest.values())
+
+
+def overridden_variables(version: PromptVersion) -> dict[str, dict[str, Any]]:
+    """The declarations of variables that no message of its own has, where they say something else than the included
+    versions do.
+    """
+    content = version.content
+    own = placeholders.variables_in(each.content for each in content.messages)
+    theirs: dict[str, dict[str, Any]] = {}
+    for each in content.includes.values():
+        rows = PromptVersion.objects.for_tenant(version.prompt.tenant).filter(
+            prompt__slug=each.slug, number=each.number, content_hash=each.hash
+        )
+        theirs = {**(rows.values_list("variables", flat=True).first() or {}), **theirs}
+    declared = {name: schema for name, schema in content.variables.items() if name not in own}
+    return {name: schema for name, schema in declared.items() if theirs.get(name) != schema}
 
 
 # Across tenants: what was published.

@@ -53,6 +53,12 @@ def _clean(name: str, schema: Any) -> dict[str, Any]:
     return cleaned
 
 
+def type_of(schema: Mapping[str, Any]) -> str:
+    """In words: ``string``, or ``string or null``; ``any`` where only its choices say what it may be."""
+    types = schema.get("type", "any")
+    return types if isinstance(types, str) else " or ".join(types)
+
+
 def clean_schema(schema: Any, field: str, depth: int = 1) -> dict[str, Any]:
     """The schema, if it is made of what is allowed here. Raises ``ContentInvalid``."""
     if not isinstance(schema, Mapping):

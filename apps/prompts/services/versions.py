@@ -43,10 +43,14 @@ def save_version(
     content: Mapping[str, Any],
     message: str = "",
     parent: PromptVersion | None = None,
+    carried: Mapping[str, dict[str, Any]] = {},
 ) -> Saved:
-    """``content`` is a ``types.Content`` as plain JSON. Without ``parent`` it follows the newest version."""
+    """``content`` is a ``types.Content`` as plain JSON. Without ``parent`` it follows the newest version.
+
+    ``carried`` holds declarations that count where included prompts still have such a variable.
+    """
     require(actor, "prompt.edit", prompt.tenant, what="save a version of this prompt")
-    cleaned = clean_content(content, lambda reference: _resolve(prompt, reference))
+    cleaned = clean_content(content, lambda reference: _resolve(prompt, reference), carried)
     message = " ".join(validation.clean_text(message, field="message", maximum=300).split())
     return store_version(actor, locked(prompt), cleaned, message, parent)
 

@@ -119,13 +119,18 @@ def version_create(request: HttpRequest, here: Here, tenant: str, prompt: str) -
     found = selectors.get_prompt_for(here.actor, tenant, prompt)
     require(here.actor, "prompt.edit", found.tenant, what="save a version of this prompt")
     parent = _asked_version(found, request.POST.get("parent") or request.GET.get("from", ""))
+    carried = selectors.overridden_variables(parent) if parent is not None else {}
     message, error = "", None
     if request.method == "POST":
         draft, message = editor.draft_from(request.POST), request.POST.get("message", "")
         try:
-            content = editor.content_of(draft)
             saved = services.save_version(
-                actor=here.actor, prompt=found, content=content, message=message, parent=parent
+                actor=here.actor,
+                prompt=found,
+                content=editor.content_of(draft),
+                message=message,
+                parent=parent,
+                carried=carried,
             )
         except DomainError as refused:
             error = refused
@@ -138,7 +143,8 @@ def version_create(request: HttpRequest, here: Here, tenant: str, prompt: str) -
             return redirect("prompts:version-detail", tenant=tenant, prompt=prompt, number=number)
     else:
         draft = editor.draft_of(parent.content) if parent is not None else EMPTY
-    context = {"prompt": found, "parent": parent, "message": message, "error": error, **_editor_parts(draft)}
+    context = {"prompt": found, "parent": parent, "message": message, "error": error, "carried": carried}
+    context |= _editor_parts(draft)
     return render(request, "prompts/version_form.html", context, status=422 if error else 200)
 
 
@@ -170,7 +176,6 @@ def _editor_parts(draft: Draft) -> dict[str, Any]:
         "rows": draft.rows(),
         "filled": filled,
         "roles": editor.ROLES,
-        "types": editor.TYPES,
         "efforts": editor.EFFORTS,
         "numbers": [
             (name, name.replace("_", " ").capitalize(), draft.parameters.get(name, "")) for name in editor.NUMBERS
