@@ -7,7 +7,7 @@ import re
 from typing import Any, ClassVar, Final
 
 from apps.evaluation.scorers.base import Scorer
-from apps.evaluation.scorers.patterns import PatternError, compiled
+from apps.evaluation.scorers.patterns import PatternError, compiled, searchable
 from apps.evaluation.scorers.types import Need, Output, Sample, Score, ValueKind
 from apps.evaluation.scorers.wording import normalised, shown, written
 
@@ -39,7 +39,7 @@ class Regex(Scorer):
             raise self.invalid("pattern", f"is no pattern of RE2's: {error}") from None
 
     def score(self, sample: Sample, output: Output) -> Score:
-        text = output.text.encode("utf-8", "replace").decode()
+        text = searchable(output.text)
         whole = self.parameters["whole"]
         found = self._pattern.fullmatch(text.strip()) if whole else self._pattern.search(text)
         return Score.passed(found is not None, "" if found else "The answer does not match the pattern.")

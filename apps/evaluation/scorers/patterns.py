@@ -31,7 +31,14 @@ def compiled(pattern: str, *, ignore_case: bool = False) -> Pattern:
     options.case_sensitive = not ignore_case
     try:
         made: Pattern = re2.compile(pattern, options)
+    except UnicodeEncodeError:
+        raise PatternError("it holds half of a surrogate pair") from None
     except re2.error as error:
         told = error.args[0]
         raise PatternError(told.decode(errors="replace") if isinstance(told, bytes) else str(told)) from None
     return made
+
+
+def searchable(text: str) -> str:
+    """``text`` without the halves of surrogate pairs that JSON may bring: RE2 reads UTF-8."""
+    return text.encode("utf-8", "replace").decode()

@@ -79,11 +79,12 @@ class JsonSchema(Scorer):
         "schema": {"type": ["object", "boolean"], "description": "The JSON Schema that the answer has to fit."},
         "fenced": _FENCES,
     }
+    code_version = 2
     value_kind = ValueKind.BINARY
 
     def prepare(self) -> None:
         try:
-            self._validator = schemas.validator(self.parameters["schema"])
+            self._schema = schemas.Schema(self.parameters["schema"])
         except ValueError as error:
             raise self.invalid("schema", f"is no schema to check by: {error}") from None
 
@@ -92,7 +93,12 @@ class JsonSchema(Scorer):
             value = parsed(output, fenced=self.parameters["fenced"])
         except NotJson as error:
             return Score.passed(False, f"Not JSON: {error}.")
-        for wrong in self._validator.iter_errors(value):
+        try:
+            wrong = self._schema.problem(value)
+        except schemas.TooMuchWork:
+            told = "The schema refers to itself so often that it takes too long to hold this answer against it."
+            return Score.failed("schema_too_costly", told)
+        if wrong is not None:
             return Score.passed(False, f"At {wrong.json_path[:100]}: {wrong.message[:200]}.")
         return Score.passed(True)
 
@@ -107,7 +113,7 @@ class JsonFields(Scorer):
             "items": {"type": "string", "minLength": 1, "maxLength": 200},
             "maxItems": 200,
             "default": [],
-            "description": "Which, as dotted paths (party.name, or party with all in it); left empty, all that are expected.",
+            "description": "Which, as dotted paths: party.name, or party for all in it; left empty, all expected.",
         },
         "tolerance": {"type": "number", "minimum": 0, "default": 1e-9, "description": "Between numbers, relative."},
         "normalise": {"type": "boolean", "default": True, "description": "Texts may differ in case and punctuation."},
