@@ -11,7 +11,7 @@ from django.db.models import Count, Max, Prefetch, Q, QuerySet
 
 from apps.prompts import placeholders
 from apps.prompts.models import Prompt, PromptVersion, Publication, Release, ReleaseShare
-from apps.prompts.types import DEFAULT_LABEL, UseCase
+from apps.prompts.types import DEFAULT_LABEL, Include, UseCase
 from apps.tenants.access import Actor, require_somewhere
 from apps.tenants.errors import NotFound
 from apps.tenants.models import Tenant
@@ -198,6 +198,14 @@ def used_by(version: PromptVersion) -> list[PromptVersion]:
     return list(newest.values())
 
 
+def includes_of(version: PromptVersion) -> list[tuple[Include, PromptVersion | None]]:
+    """The prompts whose texts stand in it, each with its version; None where the tenant has none that says the same."""
+    includes = version.content.includes.values()
+    rows = PromptVersion.objects.for_tenant(version.prompt.tenant).filter(content_hash__in=[e.hash for e in includes])
+    there = {(row.prompt.slug, row.number, row.content_hash): row for row in rows.select_related("prompt")}
+    return [(each, there.get((each.slug, each.number, each.hash))) for each in includes]
+
+
 def overridden_variables(version: PromptVersion) -> dict[str, dict[str, Any]]:
     """The declarations of variables that no message of its own has, where they say something else than the included
     versions do.
@@ -205,11 +213,8 @@ def overridden_variables(version: PromptVersion) -> dict[str, dict[str, Any]]:
     content = version.content
     own = placeholders.variables_in(each.content for each in content.messages)
     theirs: dict[str, dict[str, Any]] = {}
-    for each in content.includes.values():
-        rows = PromptVersion.objects.for_tenant(version.prompt.tenant).filter(
-            prompt__slug=each.slug, number=each.number, content_hash=each.hash
-        )
-        theirs = {**(rows.values_list("variables", flat=True).first() or {}), **theirs}
+    for _, included in includes_of(version):
+        theirs = {**(included.variables if included is not None else {}), **theirs}
     declared = {name: schema for name, schema in content.variables.items() if name not in own}
     return {name: schema for name, schema in declared.items() if theirs.get(name) != schema}
 

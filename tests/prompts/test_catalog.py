@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
 from apps.prompts import selectors, services
 from apps.prompts.errors import ContentInvalid
@@ -16,6 +17,7 @@ from apps.tenants.errors import Conflict, Invalid, NotFound, PermissionDenied
 from apps.tenants.models import AuditEntry
 from tests.cast import Cast
 from tests.prompts.conftest import said
+from tests.prompts.test_pages import client
 
 Save = Callable[..., PromptVersion]
 
@@ -192,6 +194,41 @@ def test_a_prompt_is_put_into_another_as_it_is_now(cast: Cast, prompt: Prompt, s
     for text in ("{{> nothing}}", "{{> triage}}", "{{> house-style@9}}", "{{> house-style@live}}"):
         with pytest.raises(ContentInvalid):
             save(text)
+
+
+def test_a_fork_in_another_tenant_holds_the_texts_that_were_included(cast: Cast, save: Save) -> None:
+    developer, outsider = cast.actor("developer"), cast.actor("outsider")
+    for actor, tenant, text in (
+        (developer, cast.claims, "Be {{tone}}."),
+        (outsider, cast.lending, "Ours, not theirs."),
+    ):
+        style = services.create_prompt(actor=actor, tenant=tenant, slug="style", name="Style")
+        services.save_version(actor=actor, prompt=style, content=said(text))
+    version = save("{{> style}}", "Sort {{ticket}}.")
+    publication = services.publish_version(actor=cast.actor("owner"), version=version)
+    page = client(cast, "outsider").get(reverse("prompts:shared-detail", args=[publication.pk])).content.decode()
+    assert "Be <mark" in page, "what is forked is what is shown"
+    assert "{{&gt; style}}" not in page
+
+    fork = services.fork_version(actor=outsider, version=version, tenant=cast.lending, slug="sorting")
+    first = selectors.get_version_for(outsider, "lending", "sorting", 1)
+    texts = ["Be {{tone}}.", "Sort {{ticket}}."]
+    assert ([each.content for each in first.content.messages], first.includes) == (texts, {})
+    assert (first.variables, fork.forked_from) == (version.variables, version)
+    assert (
+        "Made of"
+        not in client(cast, "outsider").get(reverse("prompts:detail", args=["lending", "sorting"])).content.decode()
+    )
+    again = services.save_version(actor=outsider, prompt=fork, content=said(*texts, variables=version.variables))
+    assert (again.created, again.version) == (False, first)
+    assert services.save_version(actor=outsider, prompt=fork, content=said(*texts, "Briefly.")).created
+
+    # In its own tenant it goes on with the others.
+    services.fork_version(actor=developer, version=version, tenant=cast.claims, slug="sorting")
+    own = selectors.get_version_for(developer, "claims", "sorting", 1)
+    assert own.content_hash == version.content_hash
+    link = reverse("prompts:version-detail", args=["claims", "style", 1])
+    assert link in client(cast, "developer").get(reverse("prompts:detail", args=["claims", "sorting"])).content.decode()
 
 
 def test_what_another_tenant_has_cannot_be_put_in(cast: Cast, save: Save) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 from django.db import transaction
 
+from apps.prompts.content import whole_messages
 from apps.prompts.models import Prompt, PromptVersion, Publication
 from apps.prompts.services.prompts import create_prompt, locked
 from apps.prompts.services.versions import store_version
@@ -43,7 +45,10 @@ def withdraw_publication(*, actor: Actor, version: PromptVersion) -> None:
 def fork_version(
     *, actor: Actor, version: PromptVersion, tenant: Tenant, slug: str, name: str = "", message: str = ""
 ) -> Prompt:
-    """A prompt of ``tenant`` that begins with ``version``: one of its own, or a published one of another tenant's."""
+    """A prompt of ``tenant`` that begins with ``version``: one of its own, or a published one of another tenant's.
+
+    The prompts that another tenant's version includes are not there to be included: their texts become its own.
+    """
     source = version.prompt
     own = can(actor, "prompt.view", source.tenant)
     if not own and not Publication.objects.unscoped("is it published").filter(version=version).exists():
@@ -60,6 +65,9 @@ def fork_version(
     prompt.forked_from = version
     prompt.forked_label = f"{source.tenant.name}: {source.name}, version {version.number}"[:300]
     prompt.save(update_fields=["forked_from", "forked_label"])
-    store_version(actor, locked(prompt), version.content, message or f"Forked from {prompt.forked_label}"[:300])
+    content = version.content
+    if source.tenant_id != tenant.pk:
+        content = msgspec.structs.replace(content, messages=whole_messages(content), includes={})
+    store_version(actor, locked(prompt), content, message or f"Forked from {prompt.forked_label}"[:300])
     audit.record(actor, "prompt.forked", prompt, {"from": prompt.forked_label}, tenant)
     return prompt

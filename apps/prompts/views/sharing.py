@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.prompts import placeholders, selectors, services
+from apps.prompts.content import whole_messages
 from apps.prompts.forms import ForkForm
 from apps.prompts.models import PromptVersion
 from apps.prompts.types import UseCase, plain
@@ -48,7 +49,7 @@ def shared_detail(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
         "version": version,
         "prompt": version.prompt,
         "content": content,
-        "messages_shown": [(each.role, placeholders.pieces(each.content)) for each in content.messages],
+        "messages_shown": [(each.role, placeholders.pieces(each.content)) for each in whole_messages(content)],
         "variables": [(name, schema, "default" in schema) for name, schema in content.variables.items()],
         "parameters": plain(content.parameters).items(),
         "form": ForkForm(initial={"name": version.prompt.name, "slug": version.prompt.slug}),

@@ -75,7 +75,7 @@ def _version_page(request: HttpRequest, here: Here, prompt: Prompt, version: Pro
         "parameters": plain(content.parameters).items(),
         "tools": content.tools,
         "schema_json": json.dumps(content.output_schema, indent=2, ensure_ascii=False),
-        "includes": content.includes.items(),
+        "includes": selectors.includes_of(version),
         "used_by": selectors.used_by(version),
         "pointed": pointed,
         "publication": selectors.publication_of(version),
