@@ -10,11 +10,14 @@ from apps.tenants.snippets import Snippet
 
 
 def prompt_snippets(*, base_url: str, reference: dict[str, Any], model: str) -> list[Snippet]:
-    """In curl, Python and JavaScript; the key is in ``LOBBY_API_KEY``. ``reference`` is what goes into ``prompt``."""
-    body = json.dumps({"prompt": reference}, ensure_ascii=False, indent=2).replace("'", "'\\''")
+    """In curl, Python and JavaScript; the key is in ``LOBBY_API_KEY``. ``reference`` is what goes into ``prompt``.
+
+    Without a default ``model`` the caller has to name one; Python's client always asks for it.
+    """
+    sent = {"prompt": reference} if model else {"model": "MODEL", "prompt": reference}
+    body = json.dumps(sent, ensure_ascii=False, indent=2).replace("'", "'\\''")
     python = _python(reference)
-    script = json.dumps(reference, ensure_ascii=False, indent=2).replace("\n", "\n  ")
-    named = f"    model={json.dumps(model)},\n" if model else '    model="MODEL",\n'
+    script = json.dumps(sent, ensure_ascii=False, indent=2).replace("\n", "\n  ")
     return [
         {
             "label": "curl",
@@ -33,7 +36,7 @@ def prompt_snippets(*, base_url: str, reference: dict[str, Any], model: str) -> 
                 "import os\n\nfrom openai import OpenAI\n\n"
                 f'client = OpenAI(base_url={json.dumps(base_url)}, api_key=os.environ["LOBBY_API_KEY"])\n'
                 "answer = client.chat.completions.create(\n"
-                f"{named}"
+                f"    model={json.dumps(model or 'MODEL')},\n"
                 "    messages=[],\n"
                 f'    extra_body={{"prompt": {python}}},\n'
                 ")\n"
@@ -50,7 +53,7 @@ def prompt_snippets(*, base_url: str, reference: dict[str, Any], model: str) -> 
                 "    Authorization: `Bearer ${process.env.LOBBY_API_KEY}`,\n"
                 '    "Content-Type": "application/json",\n'
                 "  },\n"
-                f"  body: JSON.stringify({{ prompt: {script} }}),\n"
+                f"  body: JSON.stringify({script}),\n"
                 "});\n"
                 'console.log(answer.headers.get("x-lobby-prompt-version"), await answer.json());'
             ),

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
+
+import pytest
 from django.test import Client
 from django.urls import reverse
 
-from apps.prompts.models import Prompt
+from apps.prompts import services
+from apps.prompts.models import Prompt, PromptVersion
+from apps.prompts.snippets import prompt_snippets
 from tests.cast import Cast
 
 
@@ -52,3 +59,31 @@ def test_what_a_tenant_publishes_another_one_forks_and_is_told_where_from(cast: 
     assert "Forked from" in page
     assert "Say it plainly:" in page
     assert outsider.get(reverse("prompts:detail", args=["claims", "house-style"])).status_code == 404
+
+
+def test_an_archived_prompt_is_restored_on_its_page(
+    cast: Cast, prompt: Prompt, save: Callable[..., PromptVersion]
+) -> None:
+    save("Sort {{ticket}}.")
+    services.archive_prompt(actor=cast.actor("developer"), prompt=prompt)
+    page, archive = (reverse(f"prompts:{name}", args=["claims", "triage"]) for name in ("detail", "archive"))
+    form = f'<form method="post" action="{archive}">'
+    assert form in client(cast, "developer").get(page).content.decode()
+    assert form not in client(cast, "viewer").get(page).content.decode()
+    assert client(cast, "developer").post(archive, {"restore": "1"})["Location"] == page
+    assert form not in client(cast, "developer").get(page).content.decode()
+    assert not prompt_of("triage").is_archived
+
+
+@pytest.mark.parametrize("model", ["", "acme/writer:8b"])
+def test_the_code_that_calls_a_prompt_names_a_model_where_the_prompt_does_not(model: str) -> None:
+    reference = {"id": "triage", "variables": {"ticket": "It's broken"}}
+    curl, python, script = (each["code"] for each in prompt_snippets(base_url="", reference=reference, model=model))
+    wanted = {"prompt": reference} if model else {"model": "MODEL", "prompt": reference}
+    body = re.search(r"-d '(.*)'$", curl, re.DOTALL)
+    assert body is not None
+    assert json.loads(body[1].replace("'\\''", "'")) == wanted
+    body = re.search(r"JSON.stringify\((.*)\),\n", script, re.DOTALL)
+    assert body is not None
+    assert json.loads(body[1]) == wanted
+    assert f'model="{model or "MODEL"}"' in python
