@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,56 +21,78 @@ def main(arguments: Sequence[str] | None = None) -> int:
     or too many attacks got through;
     2 for a failure; 3 where a gate or a red team came to no verdict."""
     asked = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows no é shows \xe9
+        sys.stdout.reconfigure(errors="backslashreplace")
+    done: list[dict[str, Any]] = []
     try:
-        api = Api.from_environment()
-        tenant = asked.tenant or api.tenant()
-        if asked.thing == "eval" and asked.verb == "sweep":
-            return _sweep(api, tenant, asked)
-        if asked.thing in ("eval", "gate"):
-            return _gate(api, tenant, asked)
-        if asked.thing == "redteam":
-            return _red_team(api, tenant, asked)
-        found = _run(api, tenant, asked)
+        return _run(asked, done)
     except Failed as error:
-        if asked.json:
-            print(json.dumps({"error": {"code": error.code, "message": error.message}}))
-        else:
-            print(f"lobby: {error.message}", file=sys.stderr)
-        return FAILED
+        code, message = error.code, error.message
+    except Exception as error:  # Python's own exit code for it is 1, which would say "worse" or "different"
+        code, message = "unexpected", f"That should not happen: {type(error).__name__}: {error}"
     if asked.json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps({"error": {"code": code, "message": message}} | ({"done": done} if done else {})))
     else:
-        for each in found:
-            print(datasets.told(each) if asked.thing == "datasets" else _told(asked.verb, each))
-    return DIFFERENT if any(each.get("diff") or each.get("refused") for each in found) else 0
+        print(f"lobby: {message}", file=sys.stderr)
+    return FAILED
 
 
-def _run(api: Api, tenant: str, asked: argparse.Namespace) -> list[dict[str, Any]]:
+def _run(asked: argparse.Namespace, done: list[dict[str, Any]]) -> int:
+    """The exit code. ``done`` gets what was done with prompts and datasets: it stays so when the next one fails."""
+    api = Api.from_environment()
+    tenant = asked.tenant or api.tenant()
+    if asked.thing == "eval" and asked.verb == "sweep":
+        return _sweep(api, tenant, asked)
+    if asked.thing in ("eval", "gate"):
+        return _gate(api, tenant, asked)
+    if asked.thing == "redteam":
+        return _red_team(api, tenant, asked)
+    for each in _files(api, tenant, asked):
+        done.append(each)
+        if not asked.json:
+            print(datasets.told(each) if asked.thing == "datasets" else _told(asked.verb, each), flush=True)
+    if asked.json:
+        print(json.dumps(done))
+    return DIFFERENT if any(each.get("diff") or each.get("refused") for each in done) else 0
+
+
+def _files(api: Api, tenant: str, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """What was done with each, one after the other."""
     if asked.thing == "datasets":
-        return [_push_dataset(api, tenant, asked)]
-    if asked.verb == "pull":
-        wanted = asked.prompt or prompts.slugs(api, tenant)
-        if asked.version is not None and len(wanted) != 1:
-            raise Failed("--version goes with one prompt.")
-        return [prompts.pull(api, tenant, each, asked.directory, version=asked.version) for each in wanted]
+        yield _push_dataset(api, tenant, asked)
+        return
     match asked.verb:
+        case "pull":
+            yield from _pulled(api, tenant, asked)
         case "create":
-            return [prompts.create(api, tenant, path) for path in asked.file]
+            yield from (prompts.create(api, tenant, path) for path in asked.file)
         case "push":
-            return [prompts.push(api, tenant, path, message=asked.message) for path in asked.file]
+            yield from (prompts.push(api, tenant, path, message=asked.message) for path in asked.file)
+        case "diff":
+            yield from (prompts.diff(api, tenant, path, version=asked.version) for path in asked.file)
         case "release":
             facts = {"version": asked.version, "environment": asked.environment, "label": asked.label}
-            return [prompts.release(api, tenant, asked.prompt, reason=asked.message, **facts)]
-    return [prompts.diff(api, tenant, path, version=asked.version) for path in asked.file]
+            yield prompts.release(api, tenant, asked.prompt, reason=asked.message, **facts)
+
+
+def _pulled(api: Api, tenant: str, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    wanted = asked.prompt or prompts.slugs(api, tenant)
+    if asked.version is not None and len(wanted) != 1:
+        raise Failed("--version goes with one prompt.")
+    for each in wanted:
+        try:
+            yield prompts.pull(api, tenant, each, asked.directory, version=asked.version)
+        except Failed as error:
+            if asked.prompt or error.code != "no_version":
+                raise
+            print(f"lobby: {error.message} It is left out.", file=sys.stderr)
 
 
 def _gate(api: Api, tenant: str, asked: argparse.Namespace) -> int:
     """What the decision says is printed and written before the exit code is worked out, which may raise."""
     if asked.thing == "eval" and asked.verb == "status":
         rows = gates.status(api, tenant, asked.prompt)
-        print(
-            json.dumps(rows, ensure_ascii=False) if asked.json else "\n".join(map(gates.told, rows)) or "No gate yet."
-        )
+        print(json.dumps(rows) if asked.json else "\n".join(map(gates.told, rows)) or "No gate yet.")
         return 0
     if asked.thing == "eval" and asked.verb == "compare":
         decision = _comparison(api, tenant, asked)
@@ -94,7 +117,7 @@ def _gate(api: Api, tenant: str, asked: argparse.Namespace) -> int:
         _write(asked.junit, reports.junit(decision))
     if asked.markdown:
         _write(asked.markdown, reports.markdown(decision, page))
-    print(json.dumps(decision, ensure_ascii=False) if asked.json else gates.told(decision))
+    print(json.dumps(decision) if asked.json else gates.told(decision))
     try:
         code = gates.exit_code(decision, inconclusive_passes=asked.inconclusive_passes)
     except Failed as error:
@@ -116,7 +139,7 @@ def _sweep(api: Api, tenant: str, asked: argparse.Namespace) -> int:
     plan = {"tenant": tenant, "project": asked.project or api.project(), "dataset": asked.dataset}
     plan |= {name: value for name, value in given.items() if value}
     found = sweeps.run(api, plan, asked.timeout)
-    print(json.dumps(found, ensure_ascii=False) if asked.json else sweeps.told(found))
+    print(json.dumps(found) if asked.json else sweeps.told(found))
     return 0
 
 
@@ -145,7 +168,7 @@ def _red_team(api: Api, tenant: str, asked: argparse.Namespace) -> int:
     if asked.markdown:
         page = f"{api.url}/evaluations/runs/{found['run']['id']}/red-team/"
         _write(asked.markdown, redteam.markdown(found, page))
-    print(json.dumps(found, ensure_ascii=False) if asked.json else redteam.told(found, severity=asked.severity))
+    print(json.dumps(found) if asked.json else redteam.told(found, severity=asked.severity))
     return redteam.exit_code(found["report"], severity=asked.severity, max_rate=asked.max_rate)
 
 

@@ -20,6 +20,7 @@ is read back exactly, line ends as ``\\n``, and writing it again gives the same 
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,6 +46,16 @@ class PromptFile:
     @property
     def id(self) -> str:
         return str(self.facts["id"])
+
+
+class _Loader(yaml.SafeLoader):
+    """A date is a text: JSON has no dates, and PyYAML no error of its own for one that there is not: 2024-02-30."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, shape) for tag, shape in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 class _Dumper(yaml.SafeDumper):
@@ -81,14 +92,20 @@ def read(text: str, name: str = "the file") -> PromptFile:
         raise Failed(f"{name}: it begins with a line '---', settings in YAML, and another line '---'.", code="bad_file")
     end = lines.index(FENCE, 1)
     try:
-        front = yaml.safe_load("\n".join(lines[1:end])) or {}
+        front = yaml.load("\n".join(lines[1:end]), Loader=_Loader) or {}  # noqa: S506 - it is a safe one
+        front = json.loads(json.dumps(front, allow_nan=False, ensure_ascii=False).encode())  # as the API will have it
     except yaml.YAMLError as error:
         raise Failed(f"{name}: the settings are no YAML: {error}", code="bad_file") from None
+    except (ValueError, TypeError) as error:
+        raise Failed(f"{name}: a value of the settings cannot be sent as JSON: {error}.", code="bad_file") from None
     if not isinstance(front, dict) or not isinstance(front.get("id"), str):
         raise Failed(f"{name}: the settings need an id, such as 'id: claims-triage'.", code="bad_file")
     if unknown := [each for each in front if each not in (*FACTS, *SETTINGS)]:
         known = ", ".join((*FACTS, *SETTINGS))
         raise Failed(f"{name}: there is no setting {unknown[0]!r}. Settings: {known}.", code="bad_file")
+    for each in ("variables", "parameters"):
+        if not isinstance(front.get(each) or {}, dict):
+            raise Failed(f"{name}: {each} is a mapping, of lines such as 'name: value'.", code="bad_file")
     content: dict[str, Any] = {each: front[each] for each in SETTINGS if front.get(each) is not None}
     content["messages"] = _messages(lines[end + 1 :], end + 2, name)
     return PromptFile({each: front[each] for each in FACTS if front.get(each) is not None}, content)

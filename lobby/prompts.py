@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from lobby.api import Api, Failed
 from lobby.prompt_files import SETTINGS, PromptFile, read, write
 
 SUFFIX = ".prompt"
+# As in the catalog's texts.
+_VARIABLE = re.compile(r"\{\{[ \t]{0,8}([A-Za-z_][A-Za-z0-9_]{0,63})[ \t]{0,8}\}\}")
+_INCLUDE = "{{>"
 
 
 def create(api: Api, tenant: str, path: Path) -> dict[str, Any]:
@@ -62,11 +66,14 @@ def release(
 def pull(api: Api, tenant: str, prompt: str, directory: Path, *, version: int | None = None) -> dict[str, Any]:
     """Write a version (by default the newest) to ``directory``. An unchanged file is left alone."""
     file, number = _from_catalog(api, tenant, prompt, version)
-    directory.mkdir(parents=True, exist_ok=True)
     path, text = directory / f"{prompt}{SUFFIX}", write(file)
-    changed = not path.exists() or path.read_text(encoding="utf-8") != text
-    if changed:
-        path.write_text(text, encoding="utf-8", newline="\n")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        changed = not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text
+        if changed:
+            path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise Failed(f"{path}: {error.strerror}.", code="bad_file") from None
     return {"prompt": prompt, "version": number, "file": str(path), "changed": changed}
 
 
@@ -74,10 +81,11 @@ def diff(api: Api, tenant: str, path: Path, *, version: int | None = None) -> di
     """What a push would change: the catalog's version against the file."""
     file = _read(path)
     theirs, number = _from_catalog(api, tenant, file.id, version)
-    # A variable that a file leaves to its default declaration is in the catalog as what that means.
+    ours = _as_stored(file, theirs)
+    before, after = (write(PromptFile(theirs.facts, _canonical(each))) for each in (theirs.content, ours))
     lines = difflib.unified_diff(
-        write(theirs).splitlines(keepends=True),
-        write(PromptFile(theirs.facts, _as_stored(file, theirs))).splitlines(keepends=True),
+        before.splitlines(keepends=True),
+        after.splitlines(keepends=True),
         fromfile=f"{file.id} version {number}",
         tofile=str(path),
     )
@@ -113,12 +121,33 @@ def _from_catalog(api: Api, tenant: str, prompt: str, version: int | None) -> tu
 
 
 def _as_stored(file: PromptFile, theirs: PromptFile) -> dict[str, Any]:
-    """The file's content with what the server would fill in, where it has said so before."""
+    """The file's content with what the server fills in when it is pushed."""
     content = dict(file.content)
-    declared, known = dict(content.get("variables", {})), theirs.content.get("variables", {})
+    declared = content.get("variables", {})
     text = "".join(message["content"] for message in content["messages"])
-    for name, schema in known.items():
-        if name not in declared and f"{{{{{name}}}}}" in text.replace(" ", ""):
-            declared[name] = schema
-    content["variables"] = dict(sorted(declared.items()))
+    filled = {name: {"type": "string"} for name in _VARIABLE.findall(text)}
+    if _INCLUDE in text:  # what that says of its variables is known to the server alone
+        filled = theirs.content.get("variables", {})
+    content["variables"] = {name: _typed(schema) for name, schema in {**filled, **declared}.items()}
+    content["parameters"] = {name: value for name, value in content.get("parameters", {}).items() if value is not None}
+    content["tools"] = [
+        {"type": "function", **tool} if isinstance(tool, dict) else tool for tool in content.get("tools", [])
+    ]
     return content
+
+
+def _typed(schema: Any) -> Any:
+    if isinstance(schema, dict) and not {"type", "enum", "const"} & set(schema):
+        return {"type": "string", **schema}
+    return schema
+
+
+def _canonical(value: Any) -> Any:
+    """As the server's hash has it: a database may keep keys in another order, and 1 as 1.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _canonical(value[name]) for name in sorted(value)}
+    if isinstance(value, list):
+        return [_canonical(each) for each in value]
+    return value

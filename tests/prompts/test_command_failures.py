@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,10 +53,10 @@ def answering(answer: Callable[[str, str], Answer]) -> Iterator[str]:
 def asks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Runs the command with this address and key."""
 
-    def run(*arguments: str, url: str = "http://127.0.0.1:1", key: str = "lby_SECRET") -> int:
+    def run(*arguments: str, url: str = "http://127.0.0.1:1", key: str = "lby_SECRET", json: bool = False) -> int:
         monkeypatch.setenv("LOBBY_URL", url)
         monkeypatch.setenv("LOBBY_API_KEY", key)
-        return main(arguments)
+        return main([*arguments, *(["--json"] if json else [])])
 
     return run
 
@@ -76,3 +79,58 @@ def test_an_answer_that_is_no_json_is_told(asks: Callable[..., int], capsys: pyt
     with answering(lambda method, path: (200, b"<html>Sign in</html>")) as url:
         assert asks("prompts", "pull", url=f" {url}/\n") == FAILED
     assert "answered with something other than JSON" in capsys.readouterr().err
+
+
+PROMPT = {"slug": "greeting", "name": "Begrüßung ☂", "description": "", "use_case": "", "tags": []}
+VERSION = {"number": 1, "messages": [{"role": "user", "content": "Grüße ☂"}], "variables": {}}
+
+
+def catalog(method: str, path: str) -> Answer:
+    """One prompt of one version."""
+    known: dict[str, Any] = {
+        "me": ME,
+        "prompts": {"results": [PROMPT], "next": None},
+        "prompts/claims/greeting": PROMPT,
+        "prompts/claims/greeting/versions": {"results": [VERSION], "next": None},
+    }
+    return 200, known[path]
+
+
+def test_what_cannot_be_written_is_told(
+    asks: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    with answering(catalog) as url:
+        assert asks("prompts", "pull", "-d", str(taken), url=url) == FAILED
+        assert f"{taken}/greeting.prompt: " in capsys.readouterr().err
+        assert asks("prompts", "pull", "-d", str(tmp_path), url=url) == 0
+        (tmp_path / "greeting.prompt").write_bytes(b"\xff")
+        assert asks("prompts", "pull", "-d", str(tmp_path), url=url, json=True) == 0
+        assert '"changed": true' in capsys.readouterr().out
+
+
+def test_a_terminal_of_few_letters_is_no_failure(
+    asks: Callable[..., int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "greeting.prompt"
+    file.write_text("---\nid: greeting\n---\n--- user ---\nGrüße ☔\n", encoding="utf-8")
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding="latin-1", write_through=True))
+    with answering(catalog) as url:
+        assert asks("prompts", "diff", str(file), url=url) == 1
+        assert "+Grüße \\u2614" in printed.getvalue().decode("latin-1")
+        printed.truncate(0)
+        printed.seek(0)
+        assert asks("prompts", "diff", str(file), url=url, json=True) == 1
+        assert "+Grüße ☔" in json.loads(printed.getvalue())[0]["diff"]
+
+
+def test_what_nobody_thought_of_is_a_failure_and_no_verdict(
+    asks: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with answering(lambda method, path: (200, [])) as url:
+        assert asks("prompts", "pull", url=url) == FAILED
+        assert capsys.readouterr().err.startswith("lobby: That should not happen: TypeError")
+        assert asks("prompts", "pull", url=url, json=True) == FAILED
+        assert json.loads(capsys.readouterr().out)["error"]["code"] == "unexpected"

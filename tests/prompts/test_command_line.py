@@ -36,6 +36,28 @@ Hello!
 """
 
 
+# What the server completes and keeps in its own order and numbers.
+LOOSE = """---
+id: loose
+variables:
+  name:
+    description: Who is greeted
+  place: {title: Where, examples: [2024-02-20], type: string}
+parameters:
+  top_p:
+  temperature: 1
+tools:
+  - function:
+      parameters: {type: object, properties: {b: {type: string}, a: {type: string}}}
+      description: Finds it
+      name: find
+output_schema: {type: object, properties: {since: {const: 2024-02-20}}}
+---
+--- user ---
+{{ name }} in {{place}}: {{other}}
+"""
+
+
 @pytest.fixture
 def lobby(live_lobby: LobbyFactory) -> LiveLobby:
     return live_lobby(start=False)
@@ -75,6 +97,31 @@ def test_from_a_file_to_an_answer_and_back(lobby: LiveLobby, tmp_path: Path) -> 
     assert run("pull", "-d", str(tmp_path / "out"))[0]["changed"] is False
     assert run("push", str(tmp_path / "out" / "greeting.prompt"))[0]["created"] is False
     assert run("pull", "greeting", "--version", "1", "-d", str(tmp_path / "old"))[0]["version"] == 1
+
+    # A file that leaves things to the server differs no more than a push says.
+    loose = tmp_path / "loose.prompt"
+    loose.write_text(LOOSE)
+    assert run("create", str(loose))[0]["created"] is True
+    assert run("push", str(loose))[0]["created"] is False
+    assert run("diff", str(loose))[0]["diff"] == ""
+    loose.write_text(LOOSE.replace("    description: Who is greeted", "    type: string"))
+    assert "-    description: Who is greeted" in run("diff", str(loose), code=1)[0]["diff"]
+    loose.write_text(LOOSE.replace("    description: Who is greeted", "    title: Who"))
+    assert run("push", str(loose))[0]["created"] is True
+    loose.write_text(LOOSE.replace("  name:\n    description: Who is greeted\n", ""))
+    assert "-    title: Who" in run("diff", str(loose), code=1)[0]["diff"]
+    assert run("pull", "loose", "-d", str(tmp_path / "out"))[0]["version"] == 2
+    assert run("push", str(tmp_path / "out" / "loose.prompt"))[0]["created"] is False
+
+    # A prompt without a version stands in nobody's way, nor does a file in that of those before it.
+    empty = tmp_path / "empty.prompt"
+    empty.write_text(FILE.replace("greeting", "empty").replace("0.5", "5"))
+    assert run("create", str(empty), code=2)["error"]["code"] == "content_invalid"
+    assert [each["prompt"] for each in run("pull", "-d", str(tmp_path / "out"))] == ["greeting", "loose"]
+    assert run("pull", "empty", "-d", str(tmp_path / "out"), code=2)["error"]["code"] == "no_version"
+    halted = run("push", str(file), str(empty), code=2)
+    assert [each["prompt"] for each in halted["done"]] == ["greeting"]
+    assert halted["error"]["code"] == "content_invalid"
 
     # Errors are told, and a key that may not write does not.
     assert run("push", str(file), key="reading", code=2)["error"]["code"] == "missing_scope"

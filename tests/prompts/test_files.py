@@ -60,6 +60,13 @@ def test_it_reads_well() -> None:
     )
 
 
+def test_a_date_is_a_text() -> None:
+    for day in ("2024-02-20", "2024-02-30", "2024-02-20T10:00:00Z"):
+        file = read(f"---\nid: a\nvariables: {{x: {{examples: [{day}]}}}}\n---\n--- user ---\nx\n")
+        assert file.content["variables"] == {"x": {"examples": [day]}}
+        assert read(write(file)) == file
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -68,6 +75,10 @@ def test_it_reads_well() -> None:
         ("---\nid: [\n---\n--- user ---\nx\n", "no YAML"),
         ("---\nname: x\n---\n--- user ---\nx\n", "need an id"),
         ("---\nid: a\nmodle: x\n---\n--- user ---\nx\n", "no setting 'modle'"),
+        ("---\nid: a\nparameters: {temperature: .nan}\n---\n--- user ---\nx\n", "as JSON"),
+        ("---\nid: a\nvariables: {x: !!binary aGk=}\n---\n--- user ---\nx\n", "as JSON"),
+        ("---\nid: a\nvariables: {x: !!int one}\n---\n--- user ---\nx\n", "as JSON"),
+        ("---\nid: a\nvariables: [claim]\n---\n--- user ---\nx\n", "variables is a mapping"),
         ("---\nid: a\n---\nhello\n", "line 4"),
         ("---\nid: a\n---\n", "no message"),
         ("---\nid: !!python/object/apply:os.system [id]\n---\n--- user ---\nx\n", "no YAML"),
