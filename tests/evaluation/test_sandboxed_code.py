@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from apps.evaluation.running.subjects import expected_of
 from apps.evaluation.scorers import sandbox
+from apps.evaluation.scorers.code import program
 from tests.conftest import missing
 from tests.evaluation.scoring import sample, scored
 
@@ -100,6 +103,48 @@ def test_tests_that_cannot_judge_are_an_error_and_no_verdict(answer: str, tests:
     assert score.error is not None, score
     assert score.error.code == code
     assert message in score.error.message
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        ["assert callable(add)", "assert add(1, 2) == 3"],
+        {"tests": ["assert callable(add)", "assert add(1, 2) == 3"]},
+        ["import math", "```python\nassert math.floor(add(1, 2)) == 3\n```"],
+    ],
+)
+def test_all_texts_of_a_list_are_run(expected: object) -> None:
+    assert scored("unit-tests", ADD, sample(*expected_of(expected))).value == 1.0
+    assert scored("unit-tests", SUBTRACT, sample(*expected_of(expected))).value == 0.0
+
+
+@pytest.mark.parametrize("expected", ["", {"test": "pass"}, {"tests": []}, {"tests": ["assert add(1, 2) == 3", 5]}, 5])
+def test_an_expected_value_without_tests_is_an_error(expected: object) -> None:
+    score = scored("unit-tests", ADD, sample(expected))
+    assert score.error is not None
+    assert score.error.code == "no_tests"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ("Here:\r\n```python\r\nx = 1\r\n\r\ny = 2\r\n```\r\nThat is it.\r\n", "x = 1\n\ny = 2"),
+        ("```\nuseless\n```\n``` py title=a.py\nx = 1\n```  \n```python\ny = 2\n```", "x = 1\ny = 2"),
+        ("```json\n{}\n```\n```\nx = 1\n```", "x = 1"),
+        ("````python\nx = 1\n# ```\n```\n````\nEnjoy!", "x = 1\n# ```\n```"),
+        ("```python\nx = 1\nthe answer was cut", "x = 1\nthe answer was cut"),
+        ("x = 1\n```print(x)```", "x = 1\n```print(x)```"),
+    ],
+)
+def test_code_is_found_in_fences(answer: str, code: str) -> None:
+    assert program(answer).replace("\r", "") == code
+
+
+def test_an_answer_of_many_open_fences_takes_no_time() -> None:
+    started = time.thread_time()
+    for answer in ("```a\n" * 40_000, "```" + "a" * 200_000 + "`", "```" + " " * 200_000 + "`"):
+        program(answer)
+    assert time.thread_time() - started < 1  # quadratic: more than a minute
 
 
 def test_the_answer_does_not_see_the_word_that_its_report_is_known_by() -> None:
@@ -203,6 +248,3 @@ def test_expected_code_that_is_none_is_an_error() -> None:
     score = scored("code-match", "x = 1", sample("x = = 1"))
     assert score.error is not None
     assert score.error.code == "expected_not_code"
-    none = scored("unit-tests", "x = 1", sample({"test": "pass"}))
-    assert none.error is not None
-    assert none.error.code == "no_tests"

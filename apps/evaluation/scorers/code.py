@@ -10,16 +10,26 @@ from apps.evaluation.scorers.base import Scorer
 from apps.evaluation.scorers.types import Need, Output, Sample, Score, ValueKind
 from apps.evaluation.scorers.wording import shown, written
 
-_BLOCK: Final = re.compile(r"^```[ \t]*(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCE: Final = re.compile(r"(`{3,}+)[ \t]*+(\w*+)[^`]*+")
 _MOST_CHARACTERS: Final = 200_000
 
 
 def program(answer: str) -> str:
     """The code in an answer: its fenced blocks of Python (or of no language), else all of it."""
-    blocks = _BLOCK.findall(answer)
+    blocks: list[tuple[str, list[str]]] = []
+    open_fence = ""
+    for line in answer.split("\n"):
+        fence = _FENCE.fullmatch(line)
+        if not open_fence and fence:
+            open_fence = fence[1]
+            blocks.append((fence[2].lower(), []))
+        elif fence and fence[1].startswith(open_fence) and line.strip() == fence[1]:
+            open_fence = ""
+        elif open_fence:
+            blocks[-1][1].append(line)
     for languages in (("python", "py", "python3"), ("",)):
-        if found := [code for language, code in blocks if language.lower() in languages]:
-            return "\n".join(found)
+        if found := [code for language, code in blocks if language in languages]:
+            return "\n".join(line for code in found for line in code)
     return answer
 
 
@@ -27,6 +37,7 @@ class CodeMatch(Scorer):
     slug = "code-match"
     title = "Code match"
     description = "1 where the answer's Python is the expected one but for layout, comments, docstrings and quotes."
+    code_version = 2
     parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
         "rename": {"type": "boolean", "default": False, "description": "Names of local variables do not count."},
     }
@@ -36,11 +47,11 @@ class CodeMatch(Scorer):
     def score(self, sample: Sample, output: Output) -> Score:
         rename = self.parameters["rename"]
         try:
-            wanted = {_normal(program(written(value)), rename=rename) for value in sample.expected}
+            wanted = {_normal(written(value), rename=rename) for value in sample.expected}
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             return Score.failed("expected_not_code", f"The expected value is no Python: {shown(str(error))}.")
         try:
-            given = _normal(program(output.text), rename=rename)
+            given = _normal(output.text, rename=rename)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             return Score.passed(False, f"The answer is no Python: {shown(str(error))}.")
         return Score.passed(given in wanted, "" if given in wanted else "The programs differ.")
@@ -51,8 +62,8 @@ class UnitTests(Scorer):
     title = "Unit tests"
     description = (
         "1 where the answer's Python passes the tests, run in a sandbox: no network, no files, bounded in every way. "
-        "The expected value holds the tests: functions named test…, unittest classes, or plain assertions; as text, or in "
-        "'tests'."
+        "The expected value holds the tests: functions named test…, unittest classes, or plain assertions; as a text, "
+        "or a list of texts that are all run, or either in 'tests'."
     )
     code_version = 2
     parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
@@ -93,12 +104,10 @@ class UnitTests(Scorer):
     def score(self, sample: Sample, output: Output) -> Score:
         from apps.evaluation.scorers import sandbox
 
-        expected = sample.expected[0]
-        tests = expected.get("tests") if isinstance(expected, dict) else expected
-        if not isinstance(tests, str) or not tests.strip():
-            return Score.failed("no_tests", "The expected value holds no tests.")
-        code = program(output.text)
-        if len(code) > _MOST_CHARACTERS:
+        tests = _tests(sample.expected)
+        if not tests.strip():
+            return Score.failed("no_tests", "The expected value holds no tests: no text, and no 'tests' of texts.")
+        if len(output.text) > _MOST_CHARACTERS:
             return Score.passed(False, f"The answer is longer than {_MOST_CHARACTERS:,} characters.")
         limits = sandbox.Limits(
             seconds=float(self.parameters["seconds"]),
@@ -107,7 +116,7 @@ class UnitTests(Scorer):
             processes=self.parameters["processes"],
         )
         try:
-            ran = sandbox.run_tests(code, program(tests), limits)
+            ran = sandbox.run_tests(program(output.text), tests, limits)
         except sandbox.Unavailable as error:
             return Score.failed("sandbox_unavailable", f"There can be no sandbox on this worker: {error}.")
         if ran.outcome != "told":
@@ -122,9 +131,17 @@ class UnitTests(Scorer):
         return Score.passed(failed == 0, reason, outcome="told", tests=passed + failed, failures=failures)
 
 
+def _tests(expected: tuple[Any, ...]) -> str:
+    """All tests as one program: a list of plain texts, such as MBPP's, comes as several expected values. Empty where
+    anything in them is no text."""
+    values = [value.get("tests") if isinstance(value, dict) else value for value in expected]
+    texts: list[Any] = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    return "\n".join(map(program, texts)) if all(isinstance(text, str) for text in texts) else ""
+
+
 _NOTHING_CHECKED: Final = (
-    "The tests check nothing: there is no function named test…, no unittest.TestCase, and no assertion was run. A function "
-    "of another name, such as check(candidate), has to be called: end with check(name_of_the_function)."
+    "The tests check nothing: there is no function named test…, no unittest.TestCase, and no assertion was run. A "
+    "function of another name, such as check(candidate), has to be called: end with check(name_of_the_function)."
 )
 _ENDS: Final = {
     "timeout": "It did not end in time.",
@@ -138,11 +155,11 @@ _ENDS: Final = {
 _WITH_DOCSTRING: Final = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def _normal(code: str, *, rename: bool) -> str:
-    """The program's tree as text. Raises what the parser does."""
-    if len(code) > _MOST_CHARACTERS:
+def _normal(text: str, *, rename: bool) -> str:
+    """The tree of the program in it, as text. Raises what the parser does."""
+    if len(text) > _MOST_CHARACTERS:
         raise ValueError(f"longer than {_MOST_CHARACTERS:,} characters")
-    tree = ast.parse(code)
+    tree = ast.parse(program(text))
     for node in ast.walk(tree):
         if isinstance(node, _WITH_DOCSTRING) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
