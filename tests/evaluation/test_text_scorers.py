@@ -16,6 +16,8 @@ from apps.evaluation.scorers.registry import make
 from apps.evaluation.scorers.wording import normalised
 from tests.evaluation.scoring import sample, scored
 
+LETTERS = ["A", "B", "C", "D"]
+DIGITS = ["1", "2", "3", "4", "5"]
 LABELS = ["fraud", "no fraud", "needs review"]
 PERSON = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 CLAIM = {"claim": {"number": "C-17", "amount": 120.0}, "open": True, "tags": ["hail", "roof"]}
@@ -57,6 +59,17 @@ CLAIM = {"claim": {"number": "C-17", "amount": 120.0}, "open": True, "tags": ["h
         ("choice-match", "Let us see.\nAnswer: **needs review**", ["needs review"], {"labels": LABELS}, 1),
         ("choice-match", "fraud or no fraud?", ["fraud"], {"labels": LABELS}, 0),
         ("choice-match", "who knows", ["fraud"], {"labels": LABELS}, 0),
+        ("choice-match", "This is a question about cells.\nThe answer is B.", ["B"], {"labels": LETTERS}, 1),
+        ("choice-match", "It is a hard one; the answer is (B).", ["B"], {"labels": LETTERS}, 1),
+        ("choice-match", "**a**", ["A"], {"labels": LETTERS}, 1),
+        ("choice-match", "Answer: A", ["a"], {"labels": ["a", "b"]}, 1),
+        ("choice-match", "PLAN A, as a rule", ["plan a"], {"labels": ["Plan A", "Plan B", "B"]}, 1),
+        ("choice-match", "In der STRASSE", ["Straße"], {"labels": ["Straße", "Weg"]}, 1),
+        ("choice-match", "Rating: 1.5", ["1"], {"labels": DIGITS}, 0),
+        ("choice-match", "Rating: 1.", ["1"], {"labels": DIGITS}, 1),
+        ("choice-match", "Of 1,000 people, -2 or 2.5 gave a 4.", ["4"], {"labels": DIGITS}, 1),
+        ("choice-match", "It is -1, I think", ["-1"], {"labels": ["-1", "0", "1"]}, 1),
+        ("choice-match", "+", ["+"], {"labels": ["+", "minus"]}, 1),
         ("numeric-match", "12 claims make $1,234.50 in all", [1234.5], {}, 1),
         ("numeric-match", "about 99", ["100"], {"relative": 0.02}, 1),
         ("numeric-match", "about 97", ["100"], {"relative": 0.02}, 0),
@@ -124,6 +137,7 @@ def test_values(slug: str, answer: str, expected: list[Any], parameters: dict[st
         ("json-schema", {"schema": {"$ref": "http://example.com/"}}, "schema", "only point inside"),
         ("json-schema", {"schema": {"type": "text"}}, "schema", "no schema to check by"),
         ("choice-match", {"labels": ["Yes", "yes!"]}, "labels", "two labels that differ"),
+        ("choice-match", {"labels": ["+", "-"]}, "labels", "'-', of which punctuation aside nothing is left"),
         ("length", {"least": 3, "most": 2}, "least", "above 'most'"),
         ("robustness", {"metric": {"scorer": "robustness"}}, "metric", "asks again itself"),
         ("robustness", {"kinds": ["paraphrase"]}, "model", "is missing"),

@@ -14,6 +14,7 @@ from apps.evaluation.scorers.wording import normalised, shown, written
 _NUMBER: Final = re.compile(
     r"(?<![\w.])[-+−]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3}(?!\w))?"
 )
+_LONGER_WORD: Final = re.compile(r"\w{2,}")
 
 
 class Regex(Scorer):
@@ -61,13 +62,19 @@ class ChoiceMatch(Scorer):
             "description": "All that can be chosen.",
         },
     }
+    code_version = 2
     value_kind = ValueKind.BINARY
     needs = frozenset({Need.EXPECTED})
 
     def prepare(self) -> None:
         self._labels = {normalised(label, articles=False): label for label in self.parameters["labels"]}
+        if "" in self._labels:
+            raise self.invalid("labels", f"has {shown(self._labels[''])}, of which punctuation aside nothing is left")
         if len(self._labels) < len(self.parameters["labels"]):
             raise self.invalid("labels", "has two labels that differ in case or punctuation alone")
+        # The longest first: one inside another one (fraud in no fraud) is not named by it.
+        longest_first = sorted(self._labels, key=len, reverse=True)
+        self._patterns = {self._labels[plain]: _whole(plain, self._labels[plain]) for plain in longest_first}
 
     def score(self, sample: Sample, output: Output) -> Score:
         wanted = {normalised(written(value), articles=False) for value in sample.expected}
@@ -85,20 +92,33 @@ class ChoiceMatch(Scorer):
         lines = [line for line in answer.strip().splitlines() if line.strip()] or [""]
         named: set[str] = set()
         for part in (lines[0], lines[-1], answer):
-            named = self._named(normalised(part, articles=False))
+            named = self._named(part)
             if len(named) == 1:
                 break
         return named
 
-    def _named(self, text: str) -> set[str]:
-        """The labels in ``text``; one inside another one (``fraud`` in ``no fraud``) is not named by it."""
+    def _named(self, part: str) -> set[str]:
+        alone = normalised(part, articles=False)
+        if alone in self._labels:
+            return {self._labels[alone]}
+        text = _LONGER_WORD.sub(lambda word: word[0].casefold(), normalised(part, case=False, articles=False))
         found: set[str] = set()
-        for plain in sorted(self._labels, key=len, reverse=True):
-            whole = re.compile(rf"(?<!\w){re.escape(plain)}(?!\w)")
-            if whole.search(text):
-                found.add(self._labels[plain])
-                text = whole.sub(" ", text)
+        for label, pattern in self._patterns.items():
+            if pattern.search(text):
+                found.add(label)
+                text = pattern.sub(" ", text)
         return found
+
+
+def _whole(plain: str, label: str) -> re.Pattern[str]:
+    """The label as a word of its own, and no part of a number. A single letter counts as it is written or as a capital:
+    a sentence about ``a cell`` does not choose A."""
+    letter = normalised(label, case=False, articles=False)
+    if len(letter) == 1 and letter.isalpha():
+        plain, flags = f"[{letter}{letter.upper()}]", re.NOFLAG
+    else:
+        plain, flags = re.escape(plain), re.IGNORECASE
+    return re.compile(rf"(?<![\w.,-]){plain}(?![.,]?\w)", flags)
 
 
 class NumericMatch(Scorer):
