@@ -119,7 +119,7 @@ def _gate(api: Api, tenant: str, asked: argparse.Namespace) -> int:
         _write(asked.markdown, reports.markdown(decision, page))
     print(json.dumps(decision) if asked.json else gates.told(decision))
     try:
-        code = gates.exit_code(decision, inconclusive_passes=asked.inconclusive_passes)
+        code = gates.exit_code(decision, inconclusive_passes=asked.inconclusive_passes, page=page)
     except Failed as error:
         print(f"lobby: {error.message}", file=sys.stderr)  # standard output has the decision
         return FAILED

@@ -23,6 +23,11 @@ class Failed(Exception):
         self.code = code
         self.status = status
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same question may be answered in a while: a restart, a proxy, a limit of requests."""
+        return self.code == "unreachable" or self.status == 429 or self.status >= 500
+
 
 class Api:
     """Raises ``Failed`` with the server's own words."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from lobby.api import Api, Failed
@@ -27,7 +28,8 @@ def compare(
             raise Failed(made["unfit_judge"], code="judge_not_calibrated")
     except Failed:
         for run in runs.values():  # nobody pays for what decides nothing
-            api.post("evaluations", run["id"], "cancel", body={})
+            with suppress(Failed):  # one that is done already
+                api.post("evaluations", run["id"], "cancel", body={})
         raise
 
     def look() -> dict[str, Any]:

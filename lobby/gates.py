@@ -66,13 +66,14 @@ def status(api: Api, tenant: str, prompt: str) -> list[dict[str, Any]]:
     return [api.get("gates", row["id"]) if row["status"] == "running" else row for row in rows]
 
 
-def exit_code(decision: dict[str, Any], *, inconclusive_passes: bool = False) -> int:
+def exit_code(decision: dict[str, Any], *, inconclusive_passes: bool = False, page: str = "its page") -> int:
     """0 better or released, 1 worse or refused, 3 no verdict either way. Raises ``Failed`` where none was decided."""
-    told = " ".join(decision["reasons"]) or "See its page."
+    told = " ".join(decision["reasons"]) or f"See {page}"
     if decision["status"] == "failed":
         raise Failed(f"The gate could not decide: {told}", code="gate_failed")
     if decision["status"] == "running":
-        raise Failed("The evaluation is still running: ask again with 'lobby gate'.", code="timeout")
+        again = "" if "subject" in decision else ", or ask again with 'lobby gate'"
+        raise Failed(f"The evaluation is still running: see {page}{again}", code="timeout")
     if is_released(decision):
         return PASSED
     if is_refused(decision):
@@ -104,9 +105,8 @@ def told(decision: dict[str, Any]) -> str:
             f"    {each['example']}: {each['metric']} {each['baseline']:.3g} -> {each['candidate']:.3g}"
             for each in worst
         ]
-    if decision["status"] == "running":
-        progress = decision.get("progress", {})
-        lines.append(f"  {progress.get('done', 0):,} of {progress.get('total', 0):,} answers.")
+    if decision["status"] == "running" and (progress := decision.get("progress")):
+        lines.append(f"  {progress['done']:,} of {progress['total']:,} answers.")
     return "\n".join(lines)
 
 

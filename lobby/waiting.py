@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from lobby.api import Failed
+
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.2, 5.0, 1.25  # seconds; each pause is so many times the one before
 SAID_EVERY = 20.0  # seconds: a CI job that says nothing looks as if it hung
+PATIENCE = 60.0  # seconds without an answer, as while Lobby is restarted
 
 
 def until(
@@ -20,14 +23,21 @@ def until(
 ) -> dict[str, Any]:
     """``found``, or what ``look`` finds later, once it is over; as it is by then when ``seconds`` are over.
 
-    With a ``page`` standard error is told now and then that it goes on, and where to watch it.
+    With a ``page`` standard error is told now and then that it goes on, and where to watch it. An answer that is lost
+    is asked for again: what is waited for goes on without it.
     """
     began = time.monotonic()
-    said, pause = began, FIRST_PAUSE
+    said = heard = began
+    pause = FIRST_PAUSE
     while not is_over(found) and (left := began + seconds - time.monotonic()) > 0:
         time.sleep(min(pause, left))
         pause = min(LONGEST_PAUSE, pause * GROWTH)
-        found = look()
+        try:
+            found = look()
+            heard = time.monotonic()
+        except Failed as error:
+            if not error.may_pass or time.monotonic() - heard > PATIENCE:
+                raise
         now = time.monotonic()
         if page and now - said >= SAID_EVERY and not is_over(found):
             said = now

@@ -134,3 +134,45 @@ def test_what_nobody_thought_of_is_a_failure_and_no_verdict(
         assert capsys.readouterr().err.startswith("lobby: That should not happen: TypeError")
         assert asks("prompts", "pull", url=url, json=True) == FAILED
         assert json.loads(capsys.readouterr().out)["error"]["code"] == "unexpected"
+
+
+def test_a_comparison_says_what_failed_and_where_it_goes_on(
+    asks: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("eval", "compare", "--model", "new", "--against", "old", "--dataset", "golden", "--timeout", "0", "--gate")
+    made = {"id": 1, "baseline": "b", "candidate": "b", "status": "waiting", "verdict": "", "evidence": None}
+    made |= {"error": "", "created_at": "2026-03-01T12:00:00Z", "unfit_judge": "The judge is not calibrated."}
+
+    def answer(method: str, path: str) -> Answer:
+        if path.endswith("/cancel"):
+            return 409, {"code": "run_done", "detail": "The run is done already."}
+        return 200, {"me": ME, "evaluations": {"id": "b"}, "comparisons": made}[path]
+
+    with answering(answer) as url:
+        assert asks(*asked, url=url) == FAILED
+        assert capsys.readouterr().err == "lobby: The judge is not calibrated.\n"
+        made["unfit_judge"] = ""
+        assert asks(*asked, url=url) == FAILED
+        told = capsys.readouterr()
+    assert told.out == "new against old: being evaluated\n"
+    page = f"{url}/evaluations/compare/?baseline=b&candidate=b"
+    assert told.err == f"lobby: The evaluation is still running: see {page}\n"
+
+
+def test_a_gate_is_waited_for_through_lost_answers(
+    asks: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    decision = {"id": 1, "prompt": "greeting", "version": 2, "candidate": "c", "reasons": ["It got better."]}
+    running = decision | {"status": "running", "verdict": ""}
+    polled = [
+        (502, b"<html>Bad gateway</html>"),
+        (429, {"code": "rate_limited", "detail": "Too many requests."}),
+        (200, decision | {"status": "released", "verdict": "better"}),
+    ]
+
+    def answer(method: str, path: str) -> Answer:
+        return polled.pop(0) if path == "gates/1" else (200, {"me": ME, "gates": running}[path])
+
+    with answering(answer) as url:
+        assert asks("eval", "run", "--prompt", "greeting", "--version", "2", "--gate", url=url) == 0
+    assert capsys.readouterr().out == "greeting version 2: better, released\n  It got better.\n"
