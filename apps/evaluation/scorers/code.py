@@ -61,7 +61,7 @@ class UnitTests(Scorer):
     slug = "unit-tests"
     title = "Unit tests"
     description = (
-        "1 where the answer's Python passes the tests, run in a sandbox: no network, no files, bounded in every way. "
+        "1 where the answer's Python passes the tests, run in a sandbox: no network, no files, and limits. "
         "The expected value holds the tests: functions named test…, unittest classes, or plain assertions; as a text, "
         "or a list of texts that are all run, or either in 'tests'."
     )
@@ -80,7 +80,7 @@ class UnitTests(Scorer):
             "maximum": 60,
             "default": 5,
             "title": "CPU seconds",
-            "description": "How much of a processor's time they may take.",
+            "description": "How much of a processor's time each process may take.",
         },
         "memory_mb": {
             "type": "integer",
@@ -88,7 +88,7 @@ class UnitTests(Scorer):
             "maximum": 2048,
             "default": 512,
             "title": "Memory in MiB",
-            "description": "How much memory they may take.",
+            "description": "How much memory each process may take.",
         },
         "processes": {
             "type": "integer",

@@ -2,8 +2,8 @@
 
 A process of its own in namespaces of its own (network without any interface, processes, mounts, IPC): it sees a root
 directory in memory that holds Python's standard library, read only, and an empty directory to work in. It has neither
-this process's user, nor its environment, memory, files and network. Time, processor time, memory, processes, sizes of
-files and what it tells are bounded, and whatever it started ends with it.
+this process's user, nor its environment, memory, files and network. Time, processes, the processor time and memory of
+each of them, sizes of files and what it tells are bounded, and whatever it started ends with it.
 
 That takes Linux, and root or user namespaces. Where they are not to be had nothing is run: ``Unavailable`` says why. A
 weaker sandbox that only looks like one would be worse than none.
@@ -37,10 +37,10 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of everything that runs in one sandbox. Sizes in bytes."""
+    """Of everything that runs in one sandbox together, but for two. Sizes in bytes."""
 
     seconds: float = 10.0
-    cpu_seconds: int = 5
+    cpu_seconds: int = 5  # of each process
     memory: int = 512 << 20  # of each process
     processes: int = 16
     file_size: int = 1 << 20

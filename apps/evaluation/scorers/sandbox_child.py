@@ -8,21 +8,25 @@ it when it ends); the harness, a fresh Python without any privilege.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
 import resource
 import select
 import signal
+import struct
 import sys
 from typing import Any
 
 NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PROCESSES, NEW_NETWORK = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 READ_ONLY, NO_SUID, NO_DEVICES, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
-DIE_WITH_PARENT, NO_NEW_PRIVILEGES, DROP_BOUND = 1, 38, 24
+DIE_WITH_PARENT, SET_FILTER, DROP_BOUND, NO_NEW_PRIVILEGES = 1, 22, 24, 38
 CAPABILITY_VERSION = 0x20080522
 # Of nobody in particular; each sandbox has its own, so that limits on a user's processes are its own as well.
 FIRST_USER, USERS = 1_000_000_000, 1_000_000_000
+# By machine: its number in linux/audit.h, and those of its calls shmget, semget and msgget.
+CALLS = {"x86_64": (0xC000003E, (29, 64, 68)), "aarch64": (0xC00000B7, (194, 190, 186))}
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -112,6 +116,29 @@ def bound(limits: dict[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_seconds"], limits["cpu_seconds"] + 1))
 
 
+def refuse() -> None:
+    """No shared memory, semaphores and queues of System V: no limit on a process sees what they hold.
+
+    A filter of system calls (seccomp, in the kernel's BPF): each instruction is a code, two jumps and a value.
+    """
+    machine = os.uname().machine
+    if machine not in CALLS:
+        raise OSError(f"the numbers of the system calls of {machine} are not known here")
+    architecture, calls = CALLS[machine]
+    load, equal, least, end = 0x20, 0x15, 0x35, 0x06
+    refused, allowed = 0x00050000 | errno.EPERM, 0x7FFF0000
+    refusing = [(test, 0, 1, value) for test, value in ((least, 0x40000000), *((equal, call) for call in calls))]
+    program = [
+        *((load, 0, 0, 4), (equal, 1, 0, architecture), (end, 0, 0, refused)),  # calls of other numbers
+        (load, 0, 0, 0),
+        *(step for test in refusing for step in (test, (end, 0, 0, refused))),
+        (end, 0, 0, allowed),
+    ]
+    steps = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in program))
+    whole = struct.pack("@HP", len(program), ctypes.addressof(steps))
+    checked(libc.prctl(SET_FILTER, 2, whole, 0, 0), "prctl")
+
+
 def first(setting: dict[str, Any], uid: int) -> str:
     """The first process of the namespace: starts the harness and says how it ended."""
     limits = setting["limits"]
@@ -131,10 +158,11 @@ def first(setting: dict[str, Any], uid: int) -> str:
             os.setsid()
             drop(uid)
             bound(limits)
+            refuse()
             python = setting["python"]
             command = [python, "-I", "-S", "-B", "harness.py", setting["nonce"]]
             os.execve(python, command, {"HOME": "/work", "LANG": "C.UTF-8"})  # noqa: S606
-        except OSError as error:
+        except Exception as error:  # whatever it is, it is no fault of the answer
             tell(3, setting, unavailable=str(error))
             os._exit(1)
     ended = os.pidfd_open(harness)
@@ -159,7 +187,7 @@ def main() -> None:
             tell(1, setting, end=end)
             os._exit(0)
         os.waitpid(inside, 0)
-    except OSError as error:
+    except Exception as error:
         tell(1, setting, unavailable=str(error))
         os._exit(1)
 
