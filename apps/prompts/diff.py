@@ -6,16 +6,15 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import SequenceMatcher
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import Any
 
 from apps.prompts.types import Content, Message, plain
 
-_TOKENS = re.compile(r"\s+|\w+|[^\w\s]")
+_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
-# Beyond so many words of one message lines are compared instead: comparing words costs their square.
-MOST_WORDS = 3_000
+MOST_PARTS = 20_000  # of both texts together
+MOST_CHANGES = 500  # what is to be done grows with their square
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +83,72 @@ def diff(old: Content, new: Content) -> ContentDiff:
 
 
 def word_diff(old: str, new: str) -> tuple[Piece, ...]:
-    """Pieces that, without the added ones, make ``old``, and without the removed ones ``new``."""
-    before, after = _TOKENS.findall(old), _TOKENS.findall(new)
-    if len(before) + len(after) > MOST_WORDS:
-        before, after = _LINES.findall(old), _LINES.findall(new)
+    """Pieces that, without the added ones, make ``old``, and without the removed ones ``new``.
+
+    They are words; or lines, or the texts as wholes, where there is too much to compare.
+    """
+    for parts in (_WORDS, _LINES):
+        edits = _edits(parts.findall(old), parts.findall(new))
+        if edits is not None:
+            break
+    else:
+        edits = [("removed", old), ("added", new)]
     pieces: list[Piece] = []
-    for tag, a, b, c, d in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if tag == "equal":
-            pieces.append(Piece("same", "".join(before[a:b])))
-            continue
-        if a != b:
-            pieces.append(Piece("removed", "".join(before[a:b])))
-        if c != d:
-            pieces.append(Piece("added", "".join(after[c:d])))
+    for is_same, run in groupby(edits, key=lambda edit: edit[0] == "same"):
+        told = list(run)
+        for kind in ("same",) if is_same else ("removed", "added"):
+            if text := "".join(part for each, part in told if each == kind):
+                pieces.append(Piece(kind, text))
     return tuple(pieces)
+
+
+def _edits(old: list[str], new: list[str]) -> list[tuple[str, str]] | None:
+    """The fewest removed and added parts that make ``new`` of ``old``; None beyond the bounds.
+
+    Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): its time is bounded whatever the texts are, while
+    that of ``difflib`` is the cube of a part that comes often. ``x`` and ``y`` count the parts read of either text, and
+    ``furthest`` is the ``x`` that so many changes reach on each diagonal ``x - y``.
+    """
+    if len(old) + len(new) > MOST_PARTS:
+        return None
+    furthest = {1: 0}
+    steps: list[dict[int, int]] = []
+    for changes in range(MOST_CHANGES + 1):
+        steps.append(dict(furthest))
+        for diagonal in range(-changes, changes + 1, 2):
+            x = _after_change(furthest, diagonal, changes)
+            while x < len(old) and x - diagonal < len(new) and old[x] == new[x - diagonal]:
+                x += 1
+            furthest[diagonal] = x
+            if x >= len(old) and x - diagonal >= len(new):
+                return _path_back(old, new, steps)
+    return None
+
+
+def _is_added(furthest: Mapping[int, int], diagonal: int, changes: int) -> bool:
+    """Whether a diagonal is reached by adding a part, or by removing one."""
+    return diagonal == -changes or (diagonal != changes and furthest[diagonal - 1] < furthest[diagonal + 1])
+
+
+def _after_change(furthest: Mapping[int, int], diagonal: int, changes: int) -> int:
+    return furthest[diagonal + 1] if _is_added(furthest, diagonal, changes) else furthest[diagonal - 1] + 1
+
+
+def _path_back(old: list[str], new: list[str], steps: list[dict[int, int]]) -> list[tuple[str, str]]:
+    edits: list[tuple[str, str]] = []
+    x, diagonal = len(old), len(old) - len(new)
+    for changes in range(len(steps) - 1, -1, -1):
+        start = _after_change(steps[changes], diagonal, changes)
+        edits += [("same", part) for part in reversed(old[start:x])]
+        if not changes:
+            break
+        if _is_added(steps[changes], diagonal, changes):
+            edits.append(("added", new[start - diagonal - 1]))
+            x, diagonal = start, diagonal + 1
+        else:
+            edits.append(("removed", old[start - 1]))
+            x, diagonal = start - 1, diagonal - 1
+    return edits[::-1]
 
 
 def _message(number: int, before: Message | None, after: Message | None) -> MessageDiff:

@@ -227,6 +227,7 @@ def _json(text: str, field_name: str, kind: type) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ContentInvalid(f"This is no JSON: {error}.", field=field_name) from None
+    check_storable(value)
     if not isinstance(value, kind):
         raise ContentInvalid(
             "This has to be a JSON list." if kind is list else "This has to be a JSON object.", field=field_name

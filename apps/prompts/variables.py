@@ -6,7 +6,7 @@ The schemas are a part of JSON Schema (2020-12): enough to type a value, and not
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,8 +90,8 @@ def _wrong(keyword: str, value: Any) -> str:
     if keyword in _COUNTS:
         return "" if type(value) is int and value >= 0 else "is a whole number from 0"
     if keyword in _BOUNDS:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        return "" if fits else "is a number"
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        return "" if fits and -sys.float_info.max <= value <= sys.float_info.max else "is a number"
     if keyword in _TEXTS:
         return "" if isinstance(value, str) and len(value) <= 2_000 else "is a text of at most 2,000 characters"
     match keyword:

@@ -134,6 +134,8 @@ def test_true_is_no_number_and_inner_values_are_checked() -> None:
         ({"variables": {"x": {"type": "integer", "default": "three"}}}, "variables/x"),
         ({"variables": {"x": {"type": "integer", "examples": ["three"]}}}, "variables/x"),
         ({"variables": {"x": {"type": "string", "minLength": -1}}}, "variables/x"),
+        ({"variables": {"x": {"type": "integer", "minimum": 10**400}}}, "variables/x"),
+        ({"variables": {"x": {"type": "number", "maximum": float("-inf")}}}, None),
         ({"variables": {"x": "string"}}, "variables/x"),
         ({"variables": {"unused": {"type": "string"}}}, "variables/unused"),
         ({"parameters": {"temperature": 3}}, "parameters/temperature"),

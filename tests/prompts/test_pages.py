@@ -87,3 +87,11 @@ def test_the_code_that_calls_a_prompt_names_a_model_where_the_prompt_does_not(mo
     assert body is not None
     assert json.loads(body[1]) == wanted
     assert f'model="{model or "MODEL"}"' in python
+
+
+def test_versions_that_cannot_be_are_not_found(cast: Cast, prompt: Prompt, save: Callable[..., PromptVersion]) -> None:
+    save("Sort {{ticket}}.")
+    for number in ("9" * 5_000, "٣", "-1", "x"):
+        for name, query in (("compare", "to"), ("compare", "from"), ("version-create", "from")):
+            page = reverse(f"prompts:{name}", args=["claims", "triage"])
+            assert client(cast, "developer").get(page, {query: number}).status_code == 404

@@ -206,4 +206,5 @@ def _asked_version(prompt: Prompt, number: str) -> PromptVersion | None:
     """The version named, or the newest where none is; None of a prompt without versions. Raises ``NotFound``."""
     if not number:
         return selectors.versions_of(prompt).first()
-    return selectors.get_version_of(prompt, int(number) if number.isascii() and number.isdigit() else 0)
+    is_number = number.isascii() and number.isdigit() and len(number) < 10
+    return selectors.get_version_of(prompt, int(number) if is_number else 0)
