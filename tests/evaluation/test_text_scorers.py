@@ -212,6 +212,36 @@ def test_overlap_is_what_the_libraries_say() -> None:
         assert scored(slug, "", sample(expected)).value == pytest.approx(0.0)
 
 
+@given(st.text(st.characters(codec="ascii")), st.text(st.characters(codec="ascii")), st.booleans())
+def test_of_english_texts_rouge_is_the_librarys(answer: str, expected: str, stem: bool) -> None:
+    rouge = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=stem).score(expected, answer)
+    for slug, name in (("rouge-1", "rouge1"), ("rouge-2", "rouge2"), ("rouge-l", "rougeL")):
+        assert scored(slug, answer, sample(expected), stem=stem).value == pytest.approx(rouge[name].fmeasure)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "values"),
+    [
+        ("The cat sat on the mat today", "A cat was sitting on the mat", (4 / 7, 2 / 6, 4 / 7)),
+        ("Град повредил крышу дома", "Град повредил окна дома", (3 / 4, 1 / 3, 3 / 4)),
+        ("Der Wirbelsturm über Köln", "Der Sturm über Köln", (3 / 4, 1 / 3, 3 / 4)),
+        ("café", "cafe\u0301", (1, 0, 1)),
+        ("我住在北京", "他住在北京", (4 / 5, 3 / 4, 4 / 5)),
+        ("d c b a", "a b c d", (1, 0, 1 / 4)),
+    ],
+)
+def test_rouge_counts_words_of_any_script(answer: str, expected: str, values: tuple[float, ...]) -> None:
+    """Worked out by hand: single words, pairs, and the longest run with gaps."""
+    for slug, value in zip(("rouge-1", "rouge-2", "rouge-l"), values, strict=True):
+        assert scored(slug, answer, sample(expected)).value == pytest.approx(value), slug
+
+
+def test_rouge_l_of_long_texts_needs_no_table() -> None:
+    """By one it would have a cell for each of 400 million pairs."""
+    answer = " ".join(str(number) for number in range(20_000))
+    assert scored("rouge-l", answer, sample(f"{answer} more"), part="precision").value == 1.0
+
+
 def test_numbers_are_found_in_prose() -> None:
     text = "On 3 May, 1,250 claims (−2.5 % of v2) cost 1.2e3 or .5; not A4, 10.0.0.1"
     assert numbers(text)[:5] == [3.0, 1250.0, -2.5, 1200.0, 0.5]

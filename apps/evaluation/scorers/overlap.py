@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from apps.evaluation.scorers.base import Scorer
 from apps.evaluation.scorers.types import Need, Output, Sample, Score
 from apps.evaluation.scorers.wording import normalised, written
 
+_WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 _PART: dict[str, Any] = {
     "enum": ["f1", "precision", "recall"],
     "default": "f1",
@@ -35,12 +38,17 @@ class _Rouge(OverlapScorer):
         "part": _PART,
         "stem": {"type": "boolean", "default": False, "description": "Compare the stems of English words."},
     }
+    code_version = 2
     variant: ClassVar[str]
 
     def similarity(self, answer: str, expected: str) -> float:
-        measured = _rouge(self.variant, self.parameters["stem"]).score(expected, answer)[self.variant]
+        measured = self.measured(answer, expected)
         part: float = getattr(measured, {"f1": "fmeasure"}.get(self.parameters["part"], self.parameters["part"]))
         return part
+
+    def measured(self, answer: str, expected: str) -> Any:
+        """With precision, recall and fmeasure."""
+        return _rouge(self.variant, self.parameters["stem"]).score(expected, answer)[self.variant]
 
 
 class Rouge1(_Rouge):
@@ -62,6 +70,18 @@ class RougeL(_Rouge):
     title = "ROUGE-L"
     description = "The longest run of words, with gaps, that answer and expected text have in common (rouge-score)."
     variant = "rougeL"
+
+    def measured(self, answer: str, expected: str) -> Any:
+        """The library's figure without its table, which has a cell for each pair of words."""
+        from rapidfuzz.distance import LCSseq
+        from rouge_score.scoring import Score as Measured
+        from rouge_score.scoring import fmeasure
+
+        tokens = _words(stem=self.parameters["stem"]).tokenize
+        given, wanted = tokens(answer), tokens(expected)
+        common = LCSseq.similarity(given, wanted)
+        precision, recall = common / max(len(given), 1), common / max(len(wanted), 1)
+        return Measured(precision, recall, fmeasure(precision, recall))
 
 
 class Bleu(OverlapScorer):
@@ -109,7 +129,26 @@ Sentence = Callable[[str, list[str]], float]
 def _rouge(variant: str, stem: bool) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer([variant], use_stemmer=stem)
+    return RougeScorer([variant], tokenizer=_words(stem=stem))
+
+
+class _Words:
+    """The words of any script; of an English text they are those of rouge-score's own tokenizer, which leaves out every
+    letter but a to z. Chinese and Japanese put no blanks between words: there a letter is one."""
+
+    def __init__(self, *, stem: bool) -> None:
+        from rouge_score.tokenizers import DefaultTokenizer
+
+        self._english = DefaultTokenizer(use_stemmer=True) if stem else None
+
+    def tokenize(self, text: str) -> list[str]:
+        found = _WORD.findall(unicodedata.normalize("NFC", text.lower()))
+        if self._english is None:
+            return found
+        return [stem for word in found for stem in (self._english.tokenize(word) if word.isascii() else [word])]
+
+
+_words = cache(_Words)
 
 
 @cache
