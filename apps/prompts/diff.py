@@ -96,9 +96,9 @@ def word_diff(old: str, new: str) -> tuple[Piece, ...]:
     pieces: list[Piece] = []
     for is_same, run in groupby(edits, key=lambda edit: edit[0] == "same"):
         told = list(run)
-        for kind in ("same",) if is_same else ("removed", "added"):
-            if text := "".join(part for each, part in told if each == kind):
-                pieces.append(Piece(kind, text))
+        kinds = ("same",) if is_same else ("removed", "added")
+        texts = ((kind, "".join(part for each, part in told if each == kind)) for kind in kinds)
+        pieces.extend(Piece(kind, text) for kind, text in texts if text)
     return tuple(pieces)
 
 

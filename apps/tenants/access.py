@@ -232,6 +232,11 @@ class Actor:
         return cls(kind=ActorKind.SYSTEM, label=label)
 
     @property
+    def name(self) -> str:
+        """For a page's readers, where ``label`` is for records: a person's name, or else the label."""
+        return str(self.user) if self.kind == ActorKind.USER and self.user is not None else self.label
+
+    @property
     def is_system(self) -> bool:
         return self.kind is ActorKind.SYSTEM
 

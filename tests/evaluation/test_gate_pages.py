@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -100,6 +101,7 @@ def test_a_plan_is_set_in_the_form_and_the_version_is_reviewed_approved_and_rele
     assert client(cast, "owner").post(reverse("evaluation:gate-answer", args=[decision.pk])).status_code == 302
     page = client(cast, "owner").get(review(2)).content.decode()
     assert "Give it all calls" in page
+    assert re.search(r"Approved\s*</span>\s*Owner", page), "by name"
     assert "live 20%" in page
     log = client(cast, "owner").get(reverse("prompts:release-list", args=["claims", "triage"])).content.decode()
     assert ">20%<" in log
@@ -143,7 +145,13 @@ def test_a_gate_whose_run_is_paused_says_so_and_why(world: Gated) -> None:
     address = reverse("evaluation:version-review", args=["claims", "triage", version.number])
     scientist = client(world.cast, "scientist")
     assert "is paused" not in scientist.get(address).content.decode()
-    Evaluation.objects.unscoped("test").filter(pk=decision.candidate.pk).update(status=RunStatus.RUNNING)
+    limit = "Rate limit reached: 60 requests per minute."
+    rows = Evaluation.objects.unscoped("test").filter(pk=decision.candidate.pk)
+    rows.update(status=RunStatus.RUNNING, error=limit)
+    page = scientist.get(address).content.decode()
+    assert "are being evaluated" in page
+    assert limit in page
+    assert reverse("evaluation:scorer-detail", args=["claims", "exact-match"]) in page
     store.pause(decision.candidate, "The monthly budget cannot cover this request.")
     page = scientist.get(address).content.decode()
     assert "is paused. The monthly budget cannot cover this request." in page

@@ -50,4 +50,4 @@ def test_a_gate_that_staff_run_is_in_the_name_of_the_versions_author(world: Gate
     decision = gates.open_gate(actor=world.cast.actor("service_admin"), version=world.save("Sort well."))
     runs = Evaluation.objects.unscoped("test").all()
     assert [run.created_by for run in runs] == [world.cast["developer"]] * 2
-    assert decision.policy["opened_by"] == world.cast.actor("service_admin").label
+    assert decision.policy["opened_by"] == world.cast.actor("service_admin").name

@@ -168,7 +168,7 @@ def revisions_of(example: Example) -> QuerySet[ExampleRevision]:
 
 def versions_of(dataset: Dataset) -> QuerySet[DatasetVersion]:
     """Newest first, with who signed."""
-    signs = SignOff.objects.unscoped(WHY).order_by("-pk")
+    signs = SignOff.objects.unscoped(WHY).select_related("user").order_by("-pk")
     rows = DatasetVersion.objects.unscoped(WHY).filter(dataset=dataset).select_related("created_by", "dataset__tenant")
     return rows.prefetch_related(Prefetch("sign_offs", signs)).order_by("-number")
 

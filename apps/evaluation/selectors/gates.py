@@ -54,7 +54,7 @@ def get_plan_of(owner: Prompt | Route) -> EvaluationPlan:
 
 def gates_for(actor: Actor, tenant: Tenant | None = None) -> QuerySet[GateDecision]:
     """Newest first."""
-    approvals = Approval.objects.unscoped("of the decisions just narrowed").order_by("pk")
+    approvals = Approval.objects.unscoped("of the decisions just narrowed").select_related("user").order_by("pk")
     rows = (
         GateDecision.objects.for_actor(actor)
         .select_related(
@@ -130,6 +130,13 @@ def paused_runs(decision: GateDecision) -> list[Evaluation]:
     """Those of its runs that go on only when somebody resumes them, for example since a budget is used up."""
     runs = (decision.candidate, decision.baseline)
     return [run for run in runs if run is not None and run.status == RunStatus.PAUSED]
+
+
+def held_up(decision: GateDecision) -> list[str]:
+    """Why its runs do not go on for the moment, for example since a limit is reached; they go on by themselves."""
+    runs = (decision.candidate, decision.baseline)
+    said = [run.error for run in runs if run is not None and run.status == RunStatus.RUNNING and run.error]
+    return list(dict.fromkeys(said))
 
 
 def told_of(decision: GateDecision) -> dict[str, int]:

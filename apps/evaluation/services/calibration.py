@@ -118,7 +118,7 @@ def override_calibration(*, actor: Actor, version: ScorerVersion, reason: str) -
         raise Invalid("Say why, in a sentence: whoever reads the gate's decision will see it.", field="reason")
     row = JudgeCalibration.objects.create(
         version=version,
-        source=f"Vouched for by {actor.label}"[:300],
+        source=f"Vouched for by {actor.name}"[:300],
         is_sufficient=True,
         reason=reason,
         created_by=actor.user,

@@ -149,7 +149,10 @@ def told(plan: EvaluationPlan, metrics: Sequence[PlanMetric] | None = None) -> d
         "most_cost_ratio": plan.most_cost_ratio,
         "most_latency_ratio": plan.most_latency_ratio,
         "budget_picousd": plan.budget_picousd,
-        "metrics": [{"scorer": row.scorer.slug, "role": row.role, "margin": row.margin} for row in metrics],
+        "metrics": [
+            {"scorer": row.scorer.slug, "name": row.scorer.name, "role": row.role, "margin": row.margin}
+            for row in metrics
+        ],
     }
 
 

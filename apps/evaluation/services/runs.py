@@ -144,7 +144,7 @@ def pause_run(*, actor: Actor, run: Evaluation) -> Evaluation:
     run = _locked(actor, run, "pause this run")
     if run.status not in (RunStatus.QUEUED, RunStatus.RUNNING):
         raise Conflict(f"The run is {run.get_status_display().lower()}: it cannot be paused.", code="run_not_running")
-    run.status, run.error = RunStatus.PAUSED, f"Paused by {actor.label}."[:500]
+    run.status, run.error = RunStatus.PAUSED, f"Paused by {actor.name}."[:500]
     run.save(update_fields=["status", "error"])
     audit.record(actor, "evaluation.paused", run, {"name": run.name}, run.tenant)
     return run
@@ -173,7 +173,7 @@ def cancel_run(*, actor: Actor, run: Evaluation) -> Evaluation:
         raise Conflict(f"The run is {run.get_status_display().lower()} already.", code="run_ended")
     run.status = RunStatus.RUNNING  # the one state that a run ends from
     run.save(update_fields=["status"])
-    end(run, RunStatus.CANCELLED, f"Cancelled by {actor.label}.")
+    end(run, RunStatus.CANCELLED, f"Cancelled by {actor.name}.")
     run.refresh_from_db()
     audit.record(actor, "evaluation.cancelled", run, {"name": run.name}, run.tenant)
     return run

@@ -155,6 +155,7 @@ def _evidence(decision: GateDecision | None) -> dict[str, Any]:
         "worst": [] if decision is None else _diffed(decision),
         "usage": None if decision is None else decision.evidence.get("usage"),
         "progress": None if decision is None else selectors.progress_of(decision),
+        "held_up": [] if decision is None else selectors.held_up(decision),
         "paused": [] if decision is None else selectors.paused_runs(decision),
         "waits": decision is not None and decision.status == GateStatus.RUNNING,
         "told": selectors.told_of(decision) if decision is not None and decision.status == GateStatus.WAITING else None,

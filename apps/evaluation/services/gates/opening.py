@@ -174,7 +174,7 @@ def _open(
             for scorer, row in metrics
         ],
         "trigger": trigger,
-        "opened_by": actor.label,
+        "opened_by": actor.name,
     }
     for earlier in GateDecision.objects.unscoped(WHY).filter(**about(version)).order_by("-pk")[:20]:
         if earlier.status != GateStatus.FAILED and _question(earlier.policy, is_in_force) == _question(
