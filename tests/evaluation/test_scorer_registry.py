@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from decimal import Decimal
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import ClassVar
@@ -40,6 +42,18 @@ class Faulty(Scorer):
     def steps(self, sample: Sample, output: Output) -> Steps:
         yield []
         raise ZeroDivisionError
+
+
+class Careless(Scorer):
+    """Returns what its author made of the example's expected value."""
+
+    slug = "careless"
+    title = "Careless"
+    description = "Returns anything."
+
+    def score(self, sample: Sample, output: Output) -> Score:
+        made: Score = sample.expected[0]()
+        return made
 
 
 class Unfounded(Scorer):
@@ -155,6 +169,23 @@ def test_an_error_is_a_status_and_never_a_zero() -> None:
         Score(None)
     with pytest.raises(ValueError, match="is no score"):
         Score(float("nan"))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: 1.0,
+        lambda: None,
+        lambda: Score("1"),  # type: ignore[arg-type]
+        lambda: Score(Decimal(1)),  # type: ignore[arg-type]
+        lambda: Score(1.0, None),  # type: ignore[arg-type]
+        lambda: Score(1.0, details=None),  # type: ignore[arg-type]
+    ],
+)
+def test_a_scorer_that_returns_no_proper_score_is_an_error_of_its_example(made: Callable[[], object]) -> None:
+    failed = drive(Careless(), sample(made), Output("x"))
+    assert failed.error is not None
+    assert failed.error.code == "scorer_failed"
 
 
 def test_listing_scorers_loads_nothing_heavy() -> None:

@@ -23,7 +23,10 @@ def begin(scorer: Scorer, sample: Sample, output: Output) -> Steps:
     if lacking := _lacking(scorer.needs, sample):
         return lacking
     try:
-        return (yield from scorer.steps(sample, output))
+        made: object = yield from scorer.steps(sample, output)
+        if not isinstance(made, Score):
+            raise TypeError(f"{scorer.slug} returned {type(made).__name__} in the place of a Score.")
+        return made
     except Exception as error:
         # One example's fault must not end a run of ten thousand; it is counted there, and told here.
         log.exception("scorer_failed", scorer=scorer.slug, example=sample.id)

@@ -120,6 +120,12 @@ class Score:
     error: Failure | None = None
 
     def __post_init__(self) -> None:
+        # A package's scorer may bring anything; what is none of these could not be written down.
+        if not isinstance(self.value, int | float | None):
+            raise TypeError(f"A score is a number, and no {type(self.value).__name__}.")
+        parts: tuple[tuple[object, type], ...] = ((self.label, str), (self.reason, str), (self.details, Mapping))
+        if not all(isinstance(part, kind) for part, kind in parts):
+            raise TypeError("A score's label and reason are texts, and its details a mapping.")
         if (self.value is None) != (self.error is not None):
             raise ValueError("A score has either a value or an error.")
         if self.value is not None and not math.isfinite(self.value):
