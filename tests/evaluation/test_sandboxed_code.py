@@ -281,6 +281,70 @@ def test_code_matches_by_its_tree(answer: str, expected: str, rename: bool, valu
     assert scored("code-match", answer, sample(expected), rename=rename).value == value
 
 
+INNER = "def f(x):\n def g(y):\n  return y\n return g"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "equal"),
+    [
+        (INNER, INNER.replace("return y", "return x"), False),
+        (INNER, "def f(a):\n def b(c):\n  return c\n return b", True),
+        (INNER, INNER.replace("y", "x"), True),
+        ("def f(x): return v0", "def f(x): return x", False),
+        ("def f(x): return x.y(z=x)", "def f(a): return a.y(z=a)", True),
+        ("def f(x): return x.x", "def f(a): return a.a", False),
+        ("def f(x, k): return sorted(x, key=k)", "def f(x, key): return sorted(x, key=key)", True),
+        ("def f(a, b): return a\nf(a=1, b=2)", "def f(b, a): return b\nf(a=1, b=2)", False),
+        (
+            "class A:\n def __init__(self, a, b): self.a = a\nA(a=1, b=2)",
+            "class A:\n def __init__(self, b, a): self.a = b\nA(a=1, b=2)",
+            False,
+        ),
+        ("def f():\n try: g()\n except E as e: h(e)", "def f():\n try: g()\n except E as err: h(err)", True),
+        ("def f():\n try: g()\n except E as e: h(e)", "def f():\n try: g()\n except E as err: h(e)", False),
+        ("def f():\n import a as b\n return b", "def f():\n import a as c\n return c", True),
+        ("def f(b):\n import a as b\n return b", "def f(b):\n import a as c\n return b", False),
+        ("def f():\n import a\n return a", "def f():\n import b\n return b", False),
+        ("def f(x): return [x for x in x if x]", "def f(y): return [z for z in y if z]", True),
+        ("def f(x): return [x for x in x if x]", "def f(y): return [z for z in y if y]", False),
+        ("total = {k: v for k, v in pairs}", "total = {a: b for a, b in pairs}", True),
+        ("total = {k: v for k, v in pairs}", "total = {a: b for b, a in pairs}", False),
+        ("key = lambda pair, n=n: pair[n]", "key = lambda p, m=n: p[m]", True),
+        ("key = lambda pair, n=n: pair[n]", "key = lambda p, m=m: p[m]", False),
+        ("def f(s): return any((t := x) for x in s), t", "def f(s): return any((last := y) for y in s), last", True),
+        (
+            "def f():\n n = 0\n def g():\n  nonlocal n\n  n += 1\n return g",
+            "def f():\n m = 0\n def h():\n  nonlocal m\n  m += 1\n return h",
+            True,
+        ),
+        (
+            "def f():\n n = 0\n def g():\n  nonlocal n\n  n += 1\n return g",
+            "def f():\n n = 0\n def g():\n  n += 1\n return g",
+            False,
+        ),
+        ("def f():\n global n\n n = 1", "def f():\n global m\n m = 1", False),
+        ("def f(x):\n class A:\n  y = x\n return A", "def f(z):\n class B:\n  y = z\n return B", True),
+        ("def f(x):\n class A:\n  y = x\n return A", "def f(x):\n class A:\n  z = x\n return A", False),
+        (
+            "def f(x):\n class A:\n  x = 1\n  def g(self): return x\n return A",
+            "def f(y):\n class A:\n  x = 1\n  def g(me): return y\n return A",
+            True,
+        ),
+        (
+            "def f(x):\n match x:\n  case [a, *b] | {'k': a, **b}: return a, b",
+            "def f(y):\n match y:\n  case [c, *d] | {'k': c, **d}: return c, d",
+            True,
+        ),
+        ("async def f(*a, b=1, **c): return a, b, c", "async def f(*x, y=1, **z): return x, y, z", True),
+        ("async def f(*a, b=1, **c): return a, b, c", "async def f(*x, y=1, **z): return x, z, y", False),
+    ],
+)
+def test_names_of_local_variables_may_be_others(answer: str, expected: str, equal: bool) -> None:
+    assert scored("code-match", answer, sample(expected), rename=True).value == float(equal)
+    assert scored("code-match", expected, sample(answer), rename=True).value == float(equal)
+    assert scored("code-match", answer, sample(answer), rename=True).value == 1.0
+
+
 def test_expected_code_that_is_none_is_an_error() -> None:
     score = scored("code-match", "x = 1", sample("x = = 1"))
     assert score.error is not None

@@ -7,6 +7,7 @@ import re
 from typing import Any, ClassVar, Final
 
 from apps.evaluation.scorers.base import Scorer
+from apps.evaluation.scorers.renaming import renamed
 from apps.evaluation.scorers.types import Need, Output, Sample, Score, ValueKind
 from apps.evaluation.scorers.wording import shown, written
 
@@ -39,7 +40,12 @@ class CodeMatch(Scorer):
     description = "1 where the answer's Python is the expected one but for layout, comments, docstrings and quotes."
     code_version = 2
     parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {
-        "rename": {"type": "boolean", "default": False, "description": "Names of local variables do not count."},
+        "rename": {
+            "type": "boolean",
+            "default": False,
+            "description": "Names of arguments and local variables do not count, but for arguments that the program "
+            "gives by name to functions of its own.",
+        },
     }
     value_kind = ValueKind.BINARY
     needs = frozenset({Need.EXPECTED})
@@ -163,28 +169,4 @@ def _normal(text: str, *, rename: bool) -> str:
     for node in ast.walk(tree):
         if isinstance(node, _WITH_DOCSTRING) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    if rename:
-        for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]:
-            _Renamed(function).visit(function)
-    return ast.dump(tree)
-
-
-class _Renamed(ast.NodeTransformer):
-    """Arguments and local variables of a function, numbered in the order in which they come."""
-
-    def __init__(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        inside = list(ast.walk(function))
-        outer = {name for node in inside if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names}
-        arguments = [node.arg for node in inside if isinstance(node, ast.arg)]
-        assigned = [node.id for node in inside if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-        local = [name for name in dict.fromkeys([*arguments, *assigned]) if name not in outer]
-        self._names = {name: f"v{place}" for place, name in enumerate(local)}
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        node.id = self._names.get(node.id, node.id)
-        return node
-
-    def visit_arg(self, node: ast.arg) -> ast.arg:
-        node.arg = self._names.get(node.arg, node.arg)
-        node.annotation = None
-        return node
+    return ast.dump(renamed(tree) if rename else tree)
