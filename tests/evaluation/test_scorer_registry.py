@@ -150,6 +150,24 @@ def test_a_bad_parameter_is_named(slug: str, parameters: dict[str, object], fiel
     assert caught.value.field == field
 
 
+def test_a_whole_number_is_an_integer_however_it_is_written() -> None:
+    """To JSON Schema 5.0 is one."""
+    anchors = [{"value": 1.0, "meaning": "bad"}, {"value": 5.0, "meaning": "good"}]
+    judge = make("judge-rubric", {"model": "m", "criteria": "c", "anchors": anchors, "temperature": 1.0})
+    same = [{"value": 1, "meaning": "bad"}, {"value": 5, "meaning": "good"}]
+    plain = make("judge-rubric", {"model": "m", "criteria": "c", "anchors": same, "temperature": 1.0})
+    assert judge.version == plain.version
+    verdict = Output('{"reason": "It does.", "score": 5}')
+    assert drive(judge, sample(), Output("x"), lambda calls: [verdict]).value == 5.0
+    assert scored("length", "one two", sample(), least=2.0, most=None).value == 1.0
+    code, tests = "def double(n):\n    return 2 * n\n", "def test_double():\n    assert double(2) == 4\n"
+    assert make("unit-tests", {"cpu_seconds": 5.0, "memory_mb": 512.0}).version == make("unit-tests").version
+    told = scored("unit-tests", code, sample(tests), cpu_seconds=5.0, memory_mb=256.0, processes=8.0)
+    assert told.value == 1.0, told
+    with pytest.raises(ParametersInvalid, match="type integer"):
+        make("unit-tests", {"cpu_seconds": 5.5})
+
+
 def test_a_missing_parameter_is_named() -> None:
     with pytest.raises(ParametersInvalid, match="'prefix' of claim-number is missing"):
         ClaimNumber({})

@@ -133,6 +133,7 @@ def test_values(slug: str, answer: str, expected: list[Any], parameters: dict[st
     [
         ("regex", {"pattern": "(?=x)"}, "pattern", "no pattern of RE2's"),
         ("regex", {"pattern": r"(a)\1"}, "pattern", "no pattern of RE2's"),
+        ("regex", {"pattern": "\ud800"}, "pattern", "half of a surrogate pair"),
         ("json-schema", {"schema": {"pattern": "(?=x)"}}, "schema", "none of RE2's"),
         ("json-schema", {"schema": {"$ref": "http://example.com/"}}, "schema", "only point inside"),
         ("json-schema", {"schema": {"type": "text"}}, "schema", "no schema to check by"),

@@ -90,7 +90,23 @@ class Scorer:
             error: ValidationError | None = next(Draft202012Validator(schema).iter_errors(whole[name]), None)
             if error is not None:
                 raise self.invalid(name, _problem(error))
-        return whole
+        return {name: _whole(value, known[name]) for name, value in whole.items()}
+
+
+def _whole(value: Any, schema: Any) -> Any:
+    """``value`` with an int wherever its schema says integer: to JSON Schema 5.0 is one, to Python it is not."""
+    if not isinstance(schema, Mapping):
+        return value
+    types = schema.get("type", [])
+    match value:
+        case float() if value.is_integer() and "integer" in types and "number" not in types:
+            return int(value)
+        case list() if "items" in schema:
+            return [_whole(each, schema["items"]) for each in value]
+        case dict() if "properties" in schema:
+            return {name: _whole(each, schema["properties"].get(name)) for name, each in value.items()}
+        case _:
+            return value
 
 
 def _problem(error: ValidationError) -> str:
