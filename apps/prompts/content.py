@@ -32,6 +32,18 @@ MOST_JSON_DEPTH = 40
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _location = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_quoted = re.compile(r"`([^`]*)`")
+# What msgspec says in Python's notation.
+_TYPES = {
+    "float": "a number",
+    "int": "a whole number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "nothing",
+}
+_BOUNDS = ((" of length ", " with a length "), (" <= ", " of at most "), (" >= ", " of at least "))
 
 # Finds what ``slug``, ``slug@3`` or ``slug@label`` refers to, with the variables that its text has.
 Resolve = Callable[[str], tuple[Include, Mapping[str, dict[str, Any]]]]
@@ -88,6 +100,12 @@ def whole_messages(content: Content) -> list[Message]:
     """The messages with the included texts in their places; variables still stand in them."""
     included = {reference: each.text for reference, each in content.includes.items()}
     return [Message(each.role, placeholders.with_includes(each.content, included)) for each in content.messages]
+
+
+def variables_in_order(content: Content) -> dict[str, dict[str, Any]]:
+    """As they come in the text, which is an order that databases do not keep."""
+    names = placeholders.variables_in(each.content for each in whole_messages(content))
+    return {name: content.variables[name] for name in names if name in content.variables}
 
 
 def _variables(
@@ -165,6 +183,7 @@ def _invalid(text: str) -> ContentInvalid:
     match = _location.search(text)
     path = match["path"] if match else ""
     text = text[: match.start()] if match else text
-    return ContentInvalid(
-        f"{text}.".replace("`", "'"), field=path.replace("[", "/").replace("]", "").replace(".", "/") or None
-    )
+    for symbols, words in _BOUNDS:
+        text = text.replace(symbols, words)
+    text = _quoted.sub(lambda quoted: " or ".join(_TYPES.get(e, f"'{e}'") for e in quoted[1].split(" | ")), text)
+    return ContentInvalid(f"{text}.", field=path.replace("[", "/").replace("]", "").replace(".", "/") or None)

@@ -123,6 +123,21 @@ def content_of(draft: Draft) -> dict[str, Any]:
     return content
 
 
+def field_in_words(field: str) -> str:
+    """What the form calls the field that a ``ContentInvalid`` names."""
+    part, _, rest = field.partition("/")
+    name = rest.partition("/")[0]
+    if part == "variables" and name:
+        return f"Variable {name}"
+    return in_words(name if part == "parameters" and name else part)
+
+
+def in_words(name: str) -> str:
+    return {"model": "Default model", "output_schema": "JSON schema of the answer", "message": "What changed"}.get(
+        name, name.replace("_", " ").capitalize()
+    )
+
+
 def sample_values(draft: Draft) -> dict[str, Any]:
     """What the preview is filled in with: each variable's example, else its default."""
     values: dict[str, Any] = {}

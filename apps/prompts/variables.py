@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped]
 
 from apps.prompts.errors import ContentInvalid, VariablesInvalid
-from apps.prompts.placeholders import NAME
+from apps.prompts.placeholders import NAME, written
 from apps.prompts.types import MOST_VARIABLES
 
 TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
@@ -57,6 +58,32 @@ def type_of(schema: Mapping[str, Any]) -> str:
     """In words: ``string``, or ``string or null``; ``any`` where only its choices say what it may be."""
     types = schema.get("type", "any")
     return types if isinstance(types, str) else " or ".join(types)
+
+
+@dataclass(frozen=True, slots=True)
+class VariableShown:
+    """A declaration for people to read: values as they stand in a text. None where it has no such value."""
+
+    name: str
+    type: str
+    description: str
+    choices: str
+    longest: int | None
+    default: str | None
+    example: str | None
+
+
+def shown(name: str, schema: Mapping[str, Any]) -> VariableShown:
+    examples = schema.get("examples")
+    return VariableShown(
+        name=name,
+        type=type_of(schema),
+        description=schema.get("description", ""),
+        choices=", ".join(written(each) for each in schema.get("enum", [])),
+        longest=schema.get("maxLength"),
+        default=written(schema["default"]) if "default" in schema else None,
+        example=written(examples[0]) if examples else None,
+    )
 
 
 def clean_schema(schema: Any, field: str, depth: int = 1) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from html import unescape
 
 import pytest
 from django.test import Client
@@ -95,3 +96,51 @@ def test_versions_that_cannot_be_are_not_found(cast: Cast, prompt: Prompt, save:
         for name, query in (("compare", "to"), ("compare", "from"), ("version-create", "from")):
             page = reverse(f"prompts:{name}", args=["claims", "triage"])
             assert client(cast, "developer").get(page, {query: number}).status_code == 404
+
+
+def test_values_are_shown_as_they_stand_in_a_text(
+    cast: Cast, prompt: Prompt, save: Callable[..., PromptVersion]
+) -> None:
+    variables = {
+        "tags": {"type": "array", "default": ["größe", "b"]},
+        "note": {"type": ["string", "null"], "default": None},
+        "flag": {"type": "boolean", "examples": [False]},
+        "count": {"type": "integer", "examples": [0], "maxLength": 0},
+        "level": {"enum": [1, None, True]},
+        "tone": {"type": "string", "default": ""},
+    }
+    version = save(
+        " ".join(f"{{{{{name}}}}}" for name in variables), variables=variables, parameters={"stop": ["\n\n", "END"]}
+    )
+    publication = services.publish_version(actor=cast.actor("owner"), version=version)
+    own = reverse("prompts:detail", args=["claims", "triage"])
+    for page in (reverse("prompts:shared-detail", args=[publication.pk]), own):
+        html = unescape(client(cast, "developer").get(page).content.decode())
+        rows = [re.sub(r"<br>", " | ", row) for row in re.findall(r"<tr>\s*(<td>.*?)</tr>", html, re.DOTALL)]
+        cells = [[re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<td.*?>(.*?)</td>", row)] for row in rows]
+        assert [row for row in cells if len(row) == 4 and row[0].split()[0] in variables] == [
+            ["tags", "array", '["größe", "b"]', "–"],
+            ["note", "string or null", "null", "–"],
+            ["flag needed", "boolean", "–", "false"],
+            ["count needed", "integer | at most 0 characters", "–", "0"],
+            ["level needed", "any | 1, null, true", "–", "–"],
+            ["tone", "string", '""', "–"],
+        ]
+    html = unescape(
+        client(cast, "developer").get(reverse("prompts:detail", args=["claims", "triage"])).content.decode()
+    )
+    assert '["\\n\\n", "END"]' in html
+
+
+def test_a_version_that_is_refused_says_which_field_in_words(cast: Cast, prompt: Prompt) -> None:
+    new = reverse("prompts:version-create", args=["claims", "triage"])
+    good = {"role": "user", "content": "Sort {{ticket}}."}
+    for wrong, told in (
+        ({"temperature": "3"}, "Temperature: Expected a number of at most 2.0."),
+        ({"top_p": "much"}, "Top p: 'much' is no number."),
+        ({"output_schema": "[]"}, "JSON schema of the answer: This has to be a JSON object."),
+        ({"model": "no model!"}, "Default model: "),
+    ):
+        answer = client(cast, "developer").post(new, good | wrong)
+        assert answer.status_code == 422
+        assert told in unescape(answer.content.decode())

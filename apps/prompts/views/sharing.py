@@ -9,10 +9,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.prompts import placeholders, selectors, services
-from apps.prompts.content import whole_messages
+from apps.prompts.content import variables_in_order, whole_messages
 from apps.prompts.forms import ForkForm
 from apps.prompts.models import PromptVersion
-from apps.prompts.types import UseCase, plain
+from apps.prompts.types import UseCase
+from apps.prompts.variables import shown
 from apps.tenants.access import can, require
 from apps.tenants.errors import Conflict, Invalid
 from apps.tenants.views.requests import Here, tenant_page
@@ -50,8 +51,7 @@ def shared_detail(request: HttpRequest, here: Here, pk: int) -> HttpResponse:
         "prompt": version.prompt,
         "content": content,
         "messages_shown": [(each.role, placeholders.pieces(each.content)) for each in whole_messages(content)],
-        "variables": [(name, schema, "default" in schema) for name, schema in content.variables.items()],
-        "parameters": plain(content.parameters).items(),
+        "variables": [shown(name, schema) for name, schema in variables_in_order(content).items()],
         "form": ForkForm(initial={"name": version.prompt.name, "slug": version.prompt.slug}),
         "may_fork": can(here.actor, "prompt.edit", here.tenant),
         "here_tenant": here.tenant,

@@ -12,13 +12,14 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.prompts import editor, placeholders, selectors, services
+from apps.prompts.content import variables_in_order
 from apps.prompts.diff import diff
 from apps.prompts.editor import Draft
 from apps.prompts.forms import ReleaseForm
 from apps.prompts.models import Prompt, PromptVersion
-from apps.prompts.rendering import Template
 from apps.prompts.snippets import prompt_snippets
 from apps.prompts.types import DEFAULT_LABEL, plain
+from apps.prompts.variables import shown
 from apps.tenants.access import can, require
 from apps.tenants.errors import DomainError
 from apps.tenants.views.requests import Here, tenant_page
@@ -58,21 +59,18 @@ def _version_page(request: HttpRequest, here: Here, prompt: Prompt, version: Pro
             reference["label"] = label
     else:
         reference["version"] = version.number
-    order = placeholders.variables_in([each.content for each in Template(content).preview({})])
-    named = [*order, *(name for name in content.variables if name not in order)]
-    if content.variables:
+    variables = variables_in_order(content)
+    if variables:
         reference["variables"] = {
-            name: values.get(name, "…") for name in named if name in values or "default" not in content.variables[name]
+            name: values.get(name, "…")
+            for name, schema in variables.items()
+            if name in values or "default" not in schema
         }
     context |= {
         "content": content,
         "messages_shown": [(each.role, placeholders.pieces(each.content)) for each in content.messages],
-        "variables": [
-            (name, content.variables[name], "default" in content.variables[name])
-            for name in named
-            if name in content.variables
-        ],
-        "parameters": plain(content.parameters).items(),
+        "variables": [shown(name, schema) for name, schema in variables.items()],
+        "parameters": [(name, placeholders.written(value)) for name, value in plain(content.parameters).items()],
         "tools": content.tools,
         "schema_json": json.dumps(content.output_schema, indent=2, ensure_ascii=False),
         "includes": selectors.includes_of(version),
@@ -143,8 +141,15 @@ def version_create(request: HttpRequest, here: Here, tenant: str, prompt: str) -
             return redirect("prompts:version-detail", tenant=tenant, prompt=prompt, number=number)
     else:
         draft = editor.draft_of(parent.content) if parent is not None else EMPTY
-    context = {"prompt": found, "parent": parent, "message": message, "error": error, "carried": carried}
-    context |= _editor_parts(draft)
+    context = {
+        "prompt": found,
+        "parent": parent,
+        "message": message,
+        "carried": carried,
+        "error": error,
+        "error_field": editor.field_in_words(error.field or "") if error is not None else "",
+        **_editor_parts(draft),
+    }
     return render(request, "prompts/version_form.html", context, status=422 if error else 200)
 
 
@@ -177,9 +182,7 @@ def _editor_parts(draft: Draft) -> dict[str, Any]:
         "filled": filled,
         "roles": editor.ROLES,
         "efforts": editor.EFFORTS,
-        "numbers": [
-            (name, name.replace("_", " ").capitalize(), draft.parameters.get(name, "")) for name in editor.NUMBERS
-        ],
+        "numbers": [(name, editor.in_words(name), draft.parameters.get(name, "")) for name in editor.NUMBERS],
     }
 
 
