@@ -78,6 +78,7 @@ LAZY = "def add(a, b):\n    import numpy\n    return numpy.add(a, b)\n"
         (SUBTRACT + "def test_add():\n    assert True\n", "assert add(1, 2) == 3", 0.0, 1),
         (ADD, "from solution import subtract", 0.0, 1),
         (LAZY, "assert add(1, 2) == 3", 0.0, 1),
+        ("import sys\n\ndef add(a, b):\n    sys.exit()\n", TESTS, 0.0, 2),
     ],
 )
 def test_the_tests_own_tests_are_run_and_no_others(answer: str, tests: str, value: float, count: int) -> None:
@@ -100,6 +101,7 @@ def test_the_tests_own_tests_are_run_and_no_others(answer: str, tests: str, valu
         (f"{TESTS}\n{TESTS}", "tests_invalid", "test_small is defined more than once"),
         ("assert add(1, 2 == 3", "tests_invalid", "SyntaxError"),
         ("import pytest\nassert add(1, 2) == 3", "tests_invalid", "No module named 'pytest'"),
+        (f"{CASES}\nunittest.main()", "tests_invalid", "SystemExit"),
         ("def test_a():\n    import numpy\n    assert add(1, 2) == 3", "tests_invalid", "No module named 'numpy'"),
     ],
 )

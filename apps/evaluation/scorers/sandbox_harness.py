@@ -59,10 +59,11 @@ def compiled() -> types.CodeType:
 
 
 def check(error: BaseException) -> None:
-    """Raises ``TestsInvalid`` where the error is that the tests import what is not there."""
+    """Raises ``TestsInvalid`` where the error is that the tests import what is not there, or exit."""
     files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
     own = [file for file in files if file in {"solution.py", "tests.py"}]
-    if isinstance(error, ImportError) and error.name != "solution" and own[-1:] == ["tests.py"]:
+    missing = isinstance(error, ImportError) and error.name != "solution"
+    if own[-1:] == ["tests.py"] and (missing or isinstance(error, SystemExit)):
         raise TestsInvalid(told(error))
 
 
