@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu import sentence_bleu, sentence_chrf
@@ -43,6 +44,7 @@ CLAIM = {"claim": {"number": "C-17", "amount": 120.0}, "open": True, "tags": ["h
         ("contains", "Hail and fire", [], {"texts": ["hail", "fire"], "mode": "all"}, 1),
         ("contains", "Hail", [], {"texts": ["hail"], "mode": "none"}, 0),
         ("contains", "hail", [], {"texts": ["Hail"], "case_sensitive": True}, 0),
+        ("contains", "fire", ["", "hail"], {}, 0),
         ("regex", "Claim C-1234.", [], {"pattern": r"\bC-\d{4}\b"}, 1),
         ("regex", "Claim c-1234.", [], {"pattern": r"C-\d{4}", "ignore_case": True}, 1),
         ("regex", "Claim C-1234.", [], {"pattern": r"C-\d{4}", "whole": True}, 0),
@@ -80,6 +82,8 @@ CLAIM = {"claim": {"number": "C-17", "amount": 120.0}, "open": True, "tags": ["h
         ("numeric-match", "none", [1], {}, 0),
         ("json-valid", '```json\n{"a": [1, 2]}\n```', [], {}, 1),
         ("json-valid", '```json\n{"a": 1}\n```', [], {"fenced": False}, 0),
+        ("json-valid", '```JSON \r\n{"a": 1}\r\n```\r\n', [], {}, 1),
+        ("json-valid", "```json\n" + " " * 200_000 + "{", [], {}, 0),
         ("json-valid", 'Here: {"a": 1}', [], {}, 0),
         ("json-valid", '{"a": NaN}', [], {}, 0),
         ("json-valid", '{"a": 1, "a": 2}', [], {}, 0),
@@ -106,6 +110,11 @@ CLAIM = {"claim": {"number": "C-17", "amount": 120.0}, "open": True, "tags": ["h
         ("json-fields", '{"claim": {"number": "C-18", "amount": 9}}', [CLAIM], {"fields": ["claim"]}, 0),
         ("json-fields", '{"claim": {"amount": 120}}', [CLAIM], {"fields": ["claim", "claim.amount"]}, 0.5),
         ("json-fields", "no", [CLAIM], {}, 0),
+        ("json-fields", '{"n": 1' + "0" * 400 + "}", [{"n": 1}], {}, 0),
+        ("json-fields", '{"n": 1' + "0" * 400 + "}", [{"n": 10**400}], {}, 1),
+        ("json-schema", "1" + "0" * 400, [], {"schema": {"multipleOf": 0.5, "maximum": 1e300}}, 0),
+        ("json-schema", "19.99", [], {"schema": {"multipleOf": 0.01}}, 1),
+        ("json-schema", "1e999", [], {"schema": {"multipleOf": 0.01}}, 0),
         ("edit-similarity", "kitten", ["sitting"], {}, 1 - 3 / 7),
         ("edit-similarity", "", [""], {}, 1),
         ("length", "one two three", [], {}, 3),
@@ -139,6 +148,7 @@ def test_values(slug: str, answer: str, expected: list[Any], parameters: dict[st
         ("json-schema", {"schema": {"type": "text"}}, "schema", "no schema to check by"),
         ("choice-match", {"labels": ["Yes", "yes!"]}, "labels", "two labels that differ"),
         ("choice-match", {"labels": ["+", "-"]}, "labels", "'-', of which punctuation aside nothing is left"),
+        ("contains", {"texts": ["hail", " "]}, "texts", "blanks alone"),
         ("length", {"least": 3, "most": 2}, "least", "above 'most'"),
         ("robustness", {"metric": {"scorer": "robustness"}}, "metric", "asks again itself"),
         ("robustness", {"kinds": ["paraphrase"]}, "model", "is missing"),
@@ -161,6 +171,7 @@ def test_bad_parameters_are_named(slug: str, parameters: dict[str, Any], field: 
     ("slug", "expected", "parameters", "code"),
     [
         ("exact-match", [], {}, "no_expected"),
+        ("contains", ["", " \n"], {}, "expected_empty"),
         ("numeric-match", ["many"], {}, "expected_not_a_number"),
         ("choice-match", ["maybe"], {"labels": LABELS}, "expected_not_a_label"),
         ("json-fields", ["{"], {}, "expected_not_json"),
@@ -257,22 +268,68 @@ def test_groundedness_sees_words_and_numbers() -> None:
     assert (score.value, len(score.details["unsupported"])) == (0.0, 2)
 
 
+def test_groundedness_knows_lists_and_plurals() -> None:
+    listed = "1. Hail is covered.\n 2) Storms are covered.\n\n10. Floods are not."
+    known = "Hail is covered. Storms are covered. Floods are not."
+    assert scored("groundedness", listed, sample(context=(known,))).value == 1.0
+    invented = scored("groundedness", "It pays 2.\n", sample(context=(known,)))
+    assert invented.value == 0.0, "a number that is no place in a list is a claim"
+    plurals = "damages prices vehicles policies cities employees companies trees"
+    singulars = "damage price vehicle policy city employee company tree"
+    assert scored("groundedness", plurals, sample(context=(singulars,)), threshold=1).value == 1.0
+    assert scored("groundedness", singulars, sample(context=(plurals,)), threshold=1).value == 1.0
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '{"a": NaN}'])
+def test_json_is_read_strictly_also_where_a_prompt_has_an_output_schema(text: str) -> None:
+    answer = Output(text, parsed=json.loads(text))
+    assert scored("json-valid", answer, sample()).value == 0.0
+    assert scored("json-schema", answer, sample(), schema=True).value == 0.0
+    assert scored("json-valid", Output(parsed={"a": 1}), sample()).value == 1.0
+
+
 @given(st.text())
 def test_normalising_twice_changes_nothing_more(text: str) -> None:
     once = normalised(text)
     assert normalised(once) == once
 
 
-@given(st.text(max_size=60), st.text(max_size=60))
+SCHEMA = {"pattern": "^a", "patternProperties": {"^a": {"multipleOf": 0.1}}, "additionalProperties": False}
+
+
+@given(st.text(st.characters(), max_size=60), st.text(st.characters(), max_size=60))
+@example("1" + "0" * 400, "1e999")
+@example('["\\ud800"]', "\ud800")
 def test_no_text_breaks_a_text_scorer(answer: str, expected: str) -> None:
+    """Halves of surrogate pairs, which JSON may bring, among them."""
+    given_parameters: dict[str, dict[str, Any]] = {
+        "choice-match": {"labels": ["A", "1", "no fraud", "+"]},
+        "regex": {"pattern": "^a.*b$"},
+        "json-schema": {"schema": SCHEMA},
+        "length": {},
+        "toxicity-screen": {},
+    }
     for slug in (
         "exact-match",
         "normalised-match",
         "contains",
+        "numeric-match",
         "json-valid",
         "json-fields",
+        "rouge-1",
+        "rouge-2",
+        "rouge-l",
+        "bleu",
+        "chrf",
         "edit-similarity",
+        "code-match",
+        "groundedness",
         "refusal",
+        *given_parameters,
     ):
-        score: Score = scored(slug, answer, sample(expected))
-        assert score.error is None or score.error.code.startswith("expected_")
+        of = sample(expected, context=(expected,))
+        score: Score = scored(slug, answer, of, **given_parameters.get(slug, {}))
+        code = score.error.code if score.error else ""
+        assert code in ("", "no_claims", "no_context") or code.startswith("expected_"), slug
+    for value in (answer, {answer: expected}):
+        assert scored("json-schema", json.dumps(value), sample(), schema=SCHEMA).error is None

@@ -62,14 +62,19 @@ class Contains(Scorer):
         "mode": {"enum": ["any", "all", "none"], "default": "any", "description": "How many of them it has to hold."},
         "case_sensitive": {"type": "boolean", "default": False, "description": "Large and small letters differ."},
     }
+    code_version = 2
     value_kind = ValueKind.BINARY
 
     def prepare(self) -> None:
+        if not all(text.strip() for text in self.parameters["texts"]):
+            raise self.invalid("texts", "has a text of blanks alone, which is in every answer")
         if not self.parameters["texts"]:
             self.needs = frozenset({Need.EXPECTED})
 
     def score(self, sample: Sample, output: Output) -> Score:
-        texts = self.parameters["texts"] or [written(value) for value in sample.expected]
+        texts = self.parameters["texts"] or [text for value in sample.expected if (text := written(value)).strip()]
+        if not texts:
+            return Score.failed("expected_empty", "The expected value is empty: that is in every answer.")
         case = not self.parameters["case_sensitive"]
         answer = normalised(output.text, case=case, punctuation=False, articles=False)
         found = {text: normalised(text, case=case, punctuation=False, articles=False) in answer for text in texts}

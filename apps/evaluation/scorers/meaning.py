@@ -13,6 +13,7 @@ from apps.evaluation.scorers.types import EmbeddingCall, Need, Output, Sample, S
 from apps.evaluation.scorers.wording import shown, words, written
 
 _SENTENCE: Final = re.compile(r"[^.!?\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?]*")
+_LIST_NUMBER: Final = re.compile(r"^[ \t]*\d{1,3}[.)][ \t]+", re.MULTILINE)
 _LEAST_WORDS: Final = 3
 _EMPTY: Final = frozenset(
     [
@@ -155,12 +156,13 @@ class Groundedness(Scorer):
             "description": "The share of a sentence's significant words that has to be there.",
         },
     }
+    code_version = 2
     needs = frozenset({Need.CONTEXT})
     screen = True
 
     def score(self, sample: Sample, output: Output) -> Score:
         documents = [(_significant(text), set(numbers(text))) for text in sample.context]
-        sentences = [sentence.strip() for sentence in _SENTENCE.findall(output.text)]
+        sentences = [sentence.strip() for sentence in _SENTENCE.findall(_LIST_NUMBER.sub("", output.text))]
         claims = [sentence for sentence in sentences if len(words(sentence)) >= _LEAST_WORDS or numbers(sentence)]
         if not claims:
             return Score.failed("no_claims", "The answer claims nothing that could be looked up.")
@@ -183,7 +185,11 @@ def _significant(text: str) -> set[str]:
 
 
 def _stem(word: str) -> str:
-    for ending in ("'s", "ies", "ing", "ed", "es", "s"):
+    """Rough, and the same for a noun and its plural: damage and damages, policy and policies."""
+    for ending in ("'s", "ing", "ed", "es", "s"):
         if word.endswith(ending) and len(word) > len(ending) + 3 and not word.endswith("ss"):
-            return word[: -len(ending)]
-    return word
+            word = word[: -len(ending)]
+            break
+    if len(word) > 3:
+        word = word.rstrip("e") or word
+    return f"{word[:-1]}i" if word.endswith("y") else word

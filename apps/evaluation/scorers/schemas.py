@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from fractions import Fraction
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
@@ -154,6 +156,12 @@ def _additional_properties(check: Any, allowed: Any, value: Any, schema: Any) ->
         yield ValidationError(f"has properties that are not allowed: {', '.join(sorted(others))[:100]}")
 
 
+def _multiple_of(check: Any, step: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+    """By the digits as they are written: of floats, 19.99 would be no multiple of 0.01."""
+    if check.is_type(value, "number") and (abs(value) == math.inf or Fraction(str(value)) % Fraction(str(step))):
+        yield ValidationError(f"is not a multiple of {step}")
+
+
 # The library's own keep every error of every branch, each with the value in its message.
 def _any_of(check: Any, branches: list[Any], value: Any, schema: Any) -> Iterator[ValidationError]:
     if not any(_fits(check, value, each) for each in branches):
@@ -189,6 +197,7 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = {
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,
+    "multipleOf": _multiple_of,
     "anyOf": _any_of,
     "oneOf": _one_of,
 }

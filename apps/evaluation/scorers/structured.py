@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any, ClassVar, Final
 
 from apps.evaluation.scorers import schemas
@@ -12,7 +11,6 @@ from apps.evaluation.scorers.base import Scorer
 from apps.evaluation.scorers.types import Need, Output, Sample, Score, ValueKind
 from apps.evaluation.scorers.wording import normalised, shown
 
-_FENCED: Final = re.compile(r"\A\s*```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```\s*\Z", re.DOTALL | re.IGNORECASE)
 _FENCES: Final[dict[str, Any]] = {
     "type": "boolean",
     "default": True,
@@ -25,16 +23,19 @@ class NotJson(ValueError):
 
 
 def parsed(output: Output, *, fenced: bool = True) -> Any:
-    """The answer as a JSON value. Raises ``NotJson``; NaN and doubled keys are not JSON either."""
-    if output.parsed is not None:
+    """The answer as a JSON value. Raises ``NotJson``; NaN and doubled keys are not JSON either.
+
+    Whoever has parsed a text before may have been less strict: that counts only where there is no text.
+    """
+    if output.parsed is not None and not output.text.strip():
         return output.parsed
     return read_json(output.text, fenced=fenced)
 
 
 def read_json(text: str, *, fenced: bool = False) -> Any:
     """Raises ``NotJson``."""
-    if fenced and (match := _FENCED.match(text)):
-        text = match[1]
+    if fenced:
+        text = _unfenced(text)
     try:
         return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_doubles)
     except NotJson:
@@ -43,6 +44,11 @@ def read_json(text: str, *, fenced: bool = False) -> Any:
         raise NotJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError):
         raise NotJson("it is nested too deep, or holds too long a number") from None
+
+
+def _unfenced(text: str) -> str:
+    first, _, rest = text.strip().partition("\n")
+    return rest.removesuffix("```") if first.rstrip().lower() in ("```", "```json") and rest.endswith("```") else text
 
 
 def _no_constant(name: str) -> Any:
@@ -61,6 +67,7 @@ class JsonValid(Scorer):
     title = "Valid JSON"
     description = "1 where the answer is JSON, and nothing else."
     parameters_schema: ClassVar[dict[str, dict[str, Any]]] = {"fenced": _FENCES}
+    code_version = 2
     value_kind = ValueKind.BINARY
 
     def score(self, sample: Sample, output: Output) -> Score:
@@ -79,7 +86,7 @@ class JsonSchema(Scorer):
         "schema": {"type": ["object", "boolean"], "description": "The JSON Schema that the answer has to fit."},
         "fenced": _FENCES,
     }
-    code_version = 2
+    code_version = 3
     value_kind = ValueKind.BINARY
 
     def prepare(self) -> None:
@@ -119,7 +126,7 @@ class JsonFields(Scorer):
         "normalise": {"type": "boolean", "default": True, "description": "Texts may differ in case and punctuation."},
         "fenced": _FENCES,
     }
-    code_version = 2
+    code_version = 3
     needs = frozenset({Need.EXPECTED})
 
     def score(self, sample: Sample, output: Output) -> Score:
@@ -153,7 +160,10 @@ class JsonFields(Scorer):
         if isinstance(given, bool) or isinstance(wanted, bool):
             return given is wanted
         if isinstance(given, int | float) and isinstance(wanted, int | float):
-            return math.isclose(given, wanted, rel_tol=self.parameters["tolerance"])
+            try:
+                return math.isclose(given, wanted, rel_tol=self.parameters["tolerance"])
+            except OverflowError:  # a number of hundreds of digits
+                return given == wanted
         if isinstance(given, str) and isinstance(wanted, str) and self.parameters["normalise"]:
             return normalised(given) == normalised(wanted)
         return type(given) is type(wanted) and bool(given == wanted)
