@@ -70,6 +70,12 @@ def sniff(first: bytes, declared: UploadFormat) -> UploadFormat:
             raise _wide("UTF-16")
         raise FileRefused("The file is not a text file.", field="file", remedy=f"{TAKEN}.")
     text = first.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text[:9].lower() == b"<!doctype" or text[:5].lower() == b"<html":
+        raise FileRefused(
+            "The file is a web page.",
+            field="file",
+            remedy=f"Where it was downloaded you may have to sign in first. {TAKEN}.",
+        )
     if declared == UploadFormat.JSONL and text.startswith(b"["):
         raise FileRefused(
             "The file is one JSON list.", field="file", remedy="Put each row on a line of its own, as an object."

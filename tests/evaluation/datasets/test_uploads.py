@@ -212,6 +212,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "no ending": (CSV, "claims", "has no ending"),
     "a JSON list": (b'[{"claim": "a"}]', "a.json", "one JSON list"),
     "no JSON": (b"claim: hail\n", "a.jsonl", "Line 1: The line is no JSON"),
+    "a page of signing in": (b"<!DOCTYPE html>\n<html>\n</html>\n", "a.csv", "a web page. Where it was downloaded"),
     "not Parquet": (CSV, "a.parquet", "no Parquet file"),
     "a binary": (bytes(range(256)) * 3 + bytes(900), "a.csv", "not a text file"),
 }
