@@ -12,12 +12,13 @@ from typing import ClassVar
 import pytest
 from django.db import connections, transaction
 
-from apps.evaluation.models import EvaluationItem
+from apps.evaluation.models import EvaluationItem, ExampleRevision
 from apps.evaluation.running import store
 from apps.evaluation.running.gateway import Gateway, Pace
 from apps.evaluation.running.scoring import Metric, Work, perform
 from apps.evaluation.running.subjects import Subject
 from apps.evaluation.scorers import ChatCall, Message, Output, Sample, Score, Scorer, Steps
+from apps.evaluation.scorers.registry import make
 from tests.cast import Cast
 from tests.evaluation.gating import dataset, run_of, scorer
 
@@ -101,6 +102,56 @@ class Asking(Scorer):
         for _ in range(2):
             yield [ChatCall("sandbox-judge", sample.messages)]
         return Score(1.0)
+
+
+class _Listens(BaseHTTPRequestHandler):
+    """A gateway that remembers what it was asked."""
+
+    heard: ClassVar[list[dict[str, object]]] = []
+
+    def do_POST(self) -> None:
+        self.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        body = json.dumps({"choices": [{"message": {"content": "hail"}}]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nobody reads it."""
+
+
+def test_a_probe_asks_again_with_the_examples_images_and_calls_of_tools() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    said = [
+        {"role": "user", "content": "Look first."},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "a roof"},
+        {"role": "user", "content": [{"type": "text", "text": "what is it?"}, image]},
+    ]
+    subject = Subject("m", {})
+    sample = subject.sample(ExampleRevision(input={"messages": said}, expected="hail"))
+    body = subject.body(sample, 0, said)
+    assert body["messages"] == said
+    probe = Metric(7, make("robustness", {"kinds": ["case"]}))
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Listens) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        made = Gateway(f"http://127.0.0.1:{server.server_address[1]}", lambda: "token", Pace(1))
+        result = perform(Work(1, 0, sample, body, "", output=Output("hail"), unscored=(probe,)), made, subject)
+        made.close()
+        server.shutdown()
+        thread.join()
+    assert result.scores[0].score.value == 0.0
+    [asked] = _Listens.heard
+    messages = asked["messages"]
+    assert isinstance(messages, list)
+    assert messages[:3] == said[:3]
+    text, picture = messages[3]["content"]
+    assert picture == image
+    assert text["text"].casefold().strip() == "what is it?" != text["text"].strip()
 
 
 class _PaysOnce(BaseHTTPRequestHandler):

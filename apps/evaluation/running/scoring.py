@@ -89,6 +89,7 @@ class Asker:
     gateway: Gateway
     subject: Subject
     repetition: int
+    said: Sequence[Any] = ()  # the example's own messages, as its item sends them
     cost_picousd: int = field(default=0)
 
     def __call__(self, calls: list[Call]) -> list[Reply]:
@@ -107,7 +108,7 @@ class Asker:
 
     def _chat(self, call: ChatCall | SubjectCall) -> Output:
         if isinstance(call, SubjectCall):
-            body = self.subject.body(call.sample, self.repetition)
+            body = self.subject.body(call.sample, self.repetition, self.said)
         else:
             body = _judge_body(call)
         answer = self.gateway.chat(body, halts=False)
@@ -151,7 +152,7 @@ def perform(work: Work, gateway: Gateway, subject: Subject) -> Result:
 def _scored(result: Result, sample: Sample, output: Output, gateway: Gateway, subject: Subject) -> Result:
     done: list[Scored] = []
     for metric in result.work.unscored:
-        ask = Asker(gateway, subject, result.work.repetition)
+        ask = Asker(gateway, subject, result.work.repetition, result.work.body.get("messages", ()))
         try:
             score = scorers.drive(metric.scorer, sample, output, ask)
         except Halted as halted:

@@ -128,12 +128,16 @@ class Subject:
 
     def body(self, sample: Sample, repetition: int = 0, said: Sequence[Any] | None = None) -> dict[str, Any]:
         """The call that asks for ``sample``; the gateway renders the prompt itself. ``said`` are the example's own
-        messages as they came, with what a scorer does not see (images, calls of tools)."""
+        messages as they came, with what a scorer does not see (images, calls of tools): that is sent as well, also
+        where a scorer has changed the words."""
         body: dict[str, Any] = {"model": self.model, **self.parameters}
         if self.seed is not None:
             body["seed"] = self.seed + repetition
         own = sample.messages[self._rendered :]
-        messages = list(said or [{"role": each.role, "content": each.content} for each in own])
+        came = [each for each in said or () if isinstance(each, Mapping)]
+        if len(came) != len(own):
+            came = [{"role": each.role, "content": each.content} for each in own]
+        messages = [_in_words_of(message, each) for message, each in zip(own, came, strict=True)]
         if self.template is None:
             return {**body, "messages": messages}
         body["prompt"] = {
@@ -216,6 +220,17 @@ def _message(each: Mapping[str, Any]) -> Message:
     if isinstance(content, list):
         content = "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
     return Message(str(each.get("role", "user")), "" if content is None else str(content))
+
+
+def _in_words_of(message: Message, came: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The message as it came, unless its words are others now."""
+    if _message(came) == message:
+        return came
+    content: Any = came.get("content")
+    if isinstance(content, list):
+        others = [part for part in content if not (isinstance(part, Mapping) and "text" in part)]
+        return {**came, "content": [{"type": "text", "text": message.content}, *others]}
+    return {**came, "content": message.content}
 
 
 def _question(values: Mapping[str, Any]) -> str:
