@@ -21,6 +21,7 @@ from apps.evaluation.selectors.runs import get_run_for, search_runs
 from apps.evaluation.services import alerts, checks, monitors
 from apps.evaluation.types import Baseline, CheckKind, ControlChart
 from apps.gateway.models import RequestContent
+from apps.prompts import services as prompts
 from apps.tenants.access import Actor
 from apps.tenants.errors import DomainError, Invalid, NotFound, PermissionDenied
 from apps.tenants.models import AuditEntry
@@ -168,6 +169,27 @@ def test_a_whole_release_is_compared_with_the_one_before_and_not_rolled_back(wat
     made = check(watch, watch.monitor())
     assert (made.verdict, made.rollback, watch.weights) == ("out", None, {2: 100})
     assert made.reasons[-1] == "Nothing was rolled back: it is no canary that is out of control."
+
+
+def test_what_was_taken_off_or_rolled_back_is_no_baseline(watch: Watch) -> None:
+    watch.answered(1, *[REFUSED] * 30)
+    watch.answered(2, *[REFUSED] * 60)
+    monitor = watch.monitor()
+    watch.release({1: 100})
+    made = check(watch, monitor)
+    assert (made.verdict, made.baseline) == ("insufficient", None), "the canary says nothing of what was good"
+    content = {"messages": [{"role": "user", "content": "Sort as before."}], "model": "acme"}
+    prompts.save_version(actor=watch.cast.actor("developer"), prompt=watch.prompt, content=content)
+    watch.answered(3, *[REFUSED] * 30)
+    watch.release({3: 100})
+    good = watch.prompt.releases.first()
+    assert good is not None
+    watch.release({2: 100})
+    prompts.roll_back(actor=watch.cast.actor("developer"), release=good)
+    MonitorCheck.objects.unscoped("test").all().delete()
+    made = check(watch, monitor)
+    assert made.baseline is not None
+    assert made.baseline.reference == "v1", "which was live before version 3, and not the bad version 2"
 
 
 def test_a_run_that_cannot_go_on_is_told_and_ended(watch: Watch) -> None:

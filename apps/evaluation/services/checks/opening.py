@@ -164,11 +164,22 @@ def _arms(monitor: Monitor) -> tuple[list[Arm], int | None, Release | None]:
         return arms, None, state.release
     if state.is_split:
         return [arm for arm in arms if arm.is_canary], main.number, state.release
-    before = release_before(state.release)
-    weights = {} if before is None else {n: weight for n, weight in weights_of(before).items() if n != main.number}
-    if not weights:
-        return [], None, state.release
-    return arms, min(weights, key=lambda number: (-weights[number], number)), state.release
+    before = _main_before(state.release, main.number)
+    return ([] if before is None else arms), before, state.release
+
+
+def _main_before(release: Release, main: int) -> int | None:
+    """What most callers got before ``main``. Neither a canary that was taken off nor what a rollback undid is good
+    enough to compare with."""
+    while release.restores is not None:
+        release = release.restores
+    before = release_before(release)
+    while before is not None:
+        weights = weights_of(before)
+        if weights and (number := min(weights, key=lambda each: (-weights[each], each))) != main:
+            return number
+        before = release_before(before)
+    return None
 
 
 def _baseline_of(
