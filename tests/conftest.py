@@ -72,6 +72,12 @@ def in_order_of_cost(items: list[pytest.Item]) -> list[pytest.Item]:
     return [item for file in sorted(files, key=cost) for item in files[file]]
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """On the servers only what is marked ``backends`` runs: files without the word need not be read in."""
+    is_other = not ON_SQLITE and collection_path.suffix == ".py" and "backends" not in collection_path.read_text()
+    return is_other or None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):  # one of xdist's
