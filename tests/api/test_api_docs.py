@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from playwright.sync_api import sync_playwright
 
@@ -41,6 +43,12 @@ def test_it_is_openapi_3_1_and_every_operation_documents_its_errors(description:
                     assert list(answer["content"]) == ["application/problem+json"], f"{where} {status}"
             assert {"bearerKey": []} in each["security"], where
     assert len(names) == sum(len(item) for item in description["paths"].values())
+
+
+@pytest.mark.django_db
+def test_every_shape_has_a_name_of_its_own() -> None:
+    # Of two shapes of one name the description would hold one.
+    call_command("spectacular", "--validate", "--fail-on-warn", stdout=StringIO())
 
 
 def test_no_shape_that_is_sent_names_what_nobody_may_set(description: dict[str, Any]) -> None:

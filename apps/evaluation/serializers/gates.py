@@ -34,7 +34,7 @@ class MetricIn(Input):
     margin = Number(required=False, min_value=0, help_text="Of a guard: how much worse, in the scorer's unit.")
 
 
-class MetricOut(Output):
+class PlannedMetricOut(Output):
     scorer = serializers.CharField(source="scorer.slug")
     role = serializers.ChoiceField(MetricRole.choices)
     margin = serializers.FloatField()
@@ -65,10 +65,10 @@ class PlanOut(Output):
     def get_approvers(self, row: EvaluationPlan) -> list[str]:
         return sorted(row.approvers.values_list("email", flat=True))
 
-    @extend_schema_field(MetricOut(many=True))
+    @extend_schema_field(PlannedMetricOut(many=True))
     def get_metrics(self, row: EvaluationPlan) -> Any:
         rows = PlanMetric.objects.unscoped("of a plan that the actor reached").filter(plan=row).select_related("scorer")
-        return MetricOut(rows.order_by("pk"), many=True).data
+        return PlannedMetricOut(rows.order_by("pk"), many=True).data
 
 
 class PlanIn(Input):
