@@ -41,6 +41,11 @@ def run_rows(evaluation_id: int) -> QuerySet[Evaluation]:
     return Evaluation.objects.unscoped(WHY).filter(pk=evaluation_id)
 
 
+def spent(run: Evaluation) -> int:
+    """Picodollars, by all of its workers, as far as they have written."""
+    return run_rows(run.pk).values_list("spent_picousd", flat=True)[0]
+
+
 def items_of(evaluation_id: int) -> QuerySet[EvaluationItem]:
     return EvaluationItem.objects.unscoped(WHY).filter(evaluation_id=evaluation_id)
 

@@ -44,7 +44,7 @@ class Outcome(StrEnum):
 
 @dataclass(slots=True)
 class Worker:
-    """``spent`` is kept here between looks at the row: only an estimate for stopping in time."""
+    """``spent`` is the run's, by all of its workers; between looks at the row only its own results are added."""
 
     run: Evaluation
     name: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -56,7 +56,8 @@ class Worker:
     _metrics: list[Metric] = field(init=False)
     _done: int = 0
     _spent: int = 0
-    _called: int = 0
+    _called: int = 0  # its own results that cost something, and what they cost
+    _paid: int = 0
     _halted: str = ""
     _written_at: float = 0.0
     _beat_at: float = 0.0
@@ -74,7 +75,7 @@ class Worker:
             end(run, RunStatus.FAILED, str(error))
             return Outcome.ENDED
         store.make_items(run)
-        self._spent = store.run_rows(run.pk).values_list("spent_picousd", flat=True)[0]
+        self._spent = store.spent(run)
         self._pace = Pace(run.concurrency)
         token = Token(run.project, user=run.created_by, api_key=run.api_key, purpose=f"evaluation {run.public_id}")
         gateway = Gateway(settings.GATEWAY_URL, token, self._pace)
@@ -135,7 +136,7 @@ class Worker:
             return self._spent < budget  # one call tells more than any estimate
         each = (self.run.estimate_picousd or 0) / max(self.run.items_total, 1)
         if self._called:
-            each = self._spent / self._called
+            each = self._paid / self._called
         return self._spent + each * (len(self._in_flight) + 1) <= budget
 
     def _take(self, future: Future[Result]) -> None:
@@ -145,6 +146,7 @@ class Worker:
             self._halted = result.halted
         if result.cost_picousd:
             self._spent += result.cost_picousd
+            self._paid += result.cost_picousd
             self._called += 1
         self._results.append(result)
 
@@ -157,13 +159,16 @@ class Worker:
         if self._results:
             self._done += store.write(self.run, self.name, self._results)
             self._results = []
+            if self.run.budget_picousd is not None:
+                self._spent = store.spent(self.run)  # others spend of it, too
 
     def _beat(self, goes_on: bool) -> bool:
         now = time.monotonic()
         if now - self._beat_at < min(1.0, settings.EVALUATION_LEASE_SECONDS / 4):
             return goes_on
         self._beat_at = now
-        return store.beat(self.run, self.name, self._pace.trouble)
+        # Once told to stop it stops: its calls were, and a run that goes on again has sent for another worker.
+        return store.beat(self.run, self.name, self._pace.trouble) and goes_on
 
     def _is_enough(self) -> bool:
         """Whether a gate has seen enough; then what nobody holds is skipped."""

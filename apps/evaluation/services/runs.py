@@ -222,7 +222,9 @@ def wake_runs() -> list[str]:
 
 
 def _wake(run: Evaluation) -> None:
-    for _ in range(min(MOST_WORKERS, 1 + run.items_total // ITEMS_PER_WORKER) if settings.REDIS_URL else 1):
+    # A budget has one worker, which counts what it has in flight: several would each take the same rest for theirs.
+    several = bool(settings.REDIS_URL) and run.budget_picousd is None
+    for _ in range(min(MOST_WORKERS, 1 + run.items_total // ITEMS_PER_WORKER) if several else 1):
         enqueue(RUN_TASK, run.public_id)
 
 
