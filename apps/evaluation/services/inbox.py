@@ -69,52 +69,88 @@ def offer_to_inbox(
 @transaction.atomic
 def offer_failing_samples(*, actor: Actor, run: Evaluation) -> int:
     """What a monitor's check found failing among the requests of production, each with the scorers that it failed. How
-    many there were; no more than MOST_AT_ONCE go at once.
+    many were taken, of MOST_AT_ONCE at most.
 
-    Raises Conflict where the run scored no samples of requests, or none of them failed.
+    Raises Conflict where the run scored no samples of requests, none of them failed, or none can be an example.
     """
     require(actor, "dataset.offer", run.tenant, what="offer something for a dataset")
     check = check_of(run)
     failing = items_of(run, ItemQuery(show="failing"))[:MOST_AT_ONCE] if check is not None else ()
     if check is None or not failing:
         raise Conflict("None of this run's requests failed a scorer.", code="nothing_failed")
+    requests = []
     for item in failing:
         scores = [each for each in item.scores.all() if is_failing(each)]
-        _offered(
-            actor,
-            run.tenant,
-            Source.REQUEST,
-            item.revision.source_ref,
-            {"messages": item.revision.input["messages"]},
-            item.output,
-            None,
-            [each.scorer_version.scorer.name for each in scores],
-            next((each.reason for each in scores if each.reason), ""),
-            check.monitor.prompt,
+        requests.append(
+            _Request(
+                item.revision.source_ref,
+                item.revision.input["messages"],
+                item.output,
+                [each.scorer_version.scorer.name for each in scores],
+                next((each.reason for each in scores if each.reason), ""),
+                check.monitor.prompt,
+            )
         )
-    enqueue(SORT_TASK, run.tenant_id)
-    return len(failing)
+    return _offer_requests(actor, run.tenant, requests)
 
 
 @transaction.atomic
 def offer_failed_requests(*, actor: Actor, tenant: Tenant) -> int:
-    """What the gateway kept of requests that failed, each with the code that its caller was told. How many there were;
-    no more than MOST_AT_ONCE, the newest, go at once.
+    """What the gateway kept of requests that failed, each with the code that its caller was told. How many were taken,
+    of the newest MOST_AT_ONCE.
 
-    Raises Conflict where there are none that were not offered before.
+    Raises Conflict where there are none that were not offered before, or none of them can be an example.
     """
     require(actor, "dataset.offer", tenant, what="offer something for a dataset")
     failed = failed_requests_for(actor, tenant)[:MOST_AT_ONCE]
     if not failed:
         raise Conflict("No failed request waits to be brought in.", code="nothing_failed")
     prompts = Prompt.objects.for_tenant(tenant).in_bulk({each.prompt_id for each in failed if each.prompt_id})
-    for each in failed:
-        words = [each.error.replace("_", " ")]
+    requests = [
+        _Request(each.request_id, each.messages, "", [each.error.replace("_", " ")], "", prompts.get(each.prompt_id))
+        for each in failed
+    ]
+    return _offer_requests(actor, tenant, requests)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What went wrong in production, as the gateway kept it."""
+
+    request_id: str
+    messages: list[dict[str, Any]]
+    output: str
+    reasons: list[str]
+    note: str
+    prompt: Prompt | None
+
+
+def _offer_requests(actor: Actor, tenant: Tenant, requests: Iterable[_Request]) -> int:
+    """How many were taken: one that can be no example, of too many messages, does not hold up the others."""
+    offered, refused = 0, ""
+    for each in requests:
         asked = {"messages": each.messages}
-        prompt = prompts.get(each.prompt_id)
-        _offered(actor, tenant, Source.REQUEST, each.request_id, asked, "", None, words, "", prompt)
+        try:
+            _offered(
+                actor,
+                tenant,
+                Source.REQUEST,
+                each.request_id,
+                asked,
+                each.output,
+                None,
+                each.reasons,
+                each.note,
+                each.prompt,
+            )
+        except ExampleInvalid as error:
+            refused = str(error)
+        else:
+            offered += 1
+    if not offered:
+        raise Conflict(f"None of these requests can be an example. {refused}", code="no_examples")
     enqueue(SORT_TASK, tenant.pk)
-    return len(failed)
+    return offered
 
 
 def _offered(

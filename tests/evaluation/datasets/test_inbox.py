@@ -94,6 +94,23 @@ def test_failed_requests_are_brought_in_once_by_who_may_read_requests(cast: Cast
     assert not InboxItem.objects.unscoped("test").exists()
 
 
+def test_a_failed_request_that_can_be_no_example_does_not_hold_up_the_others(cast: Cast) -> None:
+    update_project(actor=cast.actor("owner"), project=cast.triage, content_percent=10)
+    client = Client()
+    client.force_login(cast["developer"])
+
+    def failed(number: int, turns: int) -> None:
+        facts = ContentFacts(f"{number:032x}", timezone.now(), cast.claims.pk, cast.triage.pk, "prod", "fake-chat")
+        keep_content(facts, [Said("user", "Go on.")] * turns, Said("assistant", ""), "context_length_exceeded")
+
+    failed(1, 501)
+    told = client.post("/inbox/failed/", follow=True).content.decode()
+    assert "There are 501 messages; at most 500 fit." in told
+    failed(2, 2)
+    assert "1 item is brought in." in client.post("/inbox/failed/", follow=True).content.decode()
+    assert [row.source_ref for row in InboxItem.objects.for_tenant(cast.claims)] == [f"{2:032x}"]
+
+
 def test_an_application_offers_what_failed_there(cast: Cast) -> None:
     offered = {
         "tenant": "claims",
