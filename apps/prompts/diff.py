@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from typing import Any
 
+from rapidfuzz.distance import Indel
+
 from apps.prompts.types import Content, Message, plain
 
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 MOST_PARTS = 20_000  # of both texts together
-MOST_CHANGES = 500  # what is to be done grows with their square
+_KINDS = {"equal": "same", "delete": "removed", "insert": "added"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,52 +105,17 @@ def word_diff(old: str, new: str) -> tuple[Piece, ...]:
 
 
 def _edits(old: list[str], new: list[str]) -> list[tuple[str, str]] | None:
-    """The fewest removed and added parts that make ``new`` of ``old``; None beyond the bounds.
+    """The fewest removed and added parts that make ``new`` of ``old``; None where there are too many to compare.
 
-    Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): its time is bounded whatever the texts are, while
-    that of ``difflib`` is the cube of a part that comes often. ``x`` and ``y`` count the parts read of either text, and
-    ``furthest`` is the ``x`` that so many changes reach on each diagonal ``x - y``.
+    By rapidfuzz, whose time is bounded whatever the texts are: that of ``difflib`` is the cube of a part that comes
+    often.
     """
     if len(old) + len(new) > MOST_PARTS:
         return None
-    furthest = {1: 0}
-    steps: list[dict[int, int]] = []
-    for changes in range(MOST_CHANGES + 1):
-        steps.append(dict(furthest))
-        for diagonal in range(-changes, changes + 1, 2):
-            x = _after_change(furthest, diagonal, changes)
-            while x < len(old) and x - diagonal < len(new) and old[x] == new[x - diagonal]:
-                x += 1
-            furthest[diagonal] = x
-            if x >= len(old) and x - diagonal >= len(new):
-                return _path_back(old, new, steps)
-    return None
-
-
-def _is_added(furthest: Mapping[int, int], diagonal: int, changes: int) -> bool:
-    """Whether a diagonal is reached by adding a part, or by removing one."""
-    return diagonal == -changes or (diagonal != changes and furthest[diagonal - 1] < furthest[diagonal + 1])
-
-
-def _after_change(furthest: Mapping[int, int], diagonal: int, changes: int) -> int:
-    return furthest[diagonal + 1] if _is_added(furthest, diagonal, changes) else furthest[diagonal - 1] + 1
-
-
-def _path_back(old: list[str], new: list[str], steps: list[dict[int, int]]) -> list[tuple[str, str]]:
-    edits: list[tuple[str, str]] = []
-    x, diagonal = len(old), len(old) - len(new)
-    for changes in range(len(steps) - 1, -1, -1):
-        start = _after_change(steps[changes], diagonal, changes)
-        edits += [("same", part) for part in reversed(old[start:x])]
-        if not changes:
-            break
-        if _is_added(steps[changes], diagonal, changes):
-            edits.append(("added", new[start - diagonal - 1]))
-            x, diagonal = start, diagonal + 1
-        else:
-            edits.append(("removed", old[start - 1]))
-            x, diagonal = start - 1, diagonal - 1
-    return edits[::-1]
+    return [
+        (_KINDS[tag], "".join(new[start:end] if tag == "insert" else old[first:last]))
+        for tag, first, last, start, end in Indel.opcodes(old, new)
+    ]
 
 
 def _message(number: int, before: Message | None, after: Message | None) -> MessageDiff:
