@@ -113,8 +113,8 @@ def _edits(old: list[str], new: list[str]) -> list[tuple[str, str]] | None:
     if len(old) + len(new) > MOST_PARTS:
         return None
     return [
-        (_KINDS[tag], "".join(new[start:end] if tag == "insert" else old[first:last]))
-        for tag, first, last, start, end in Indel.opcodes(old, new)
+        (_KINDS[each.tag], "".join(old[each.src_start : each.src_end] or new[each.dest_start : each.dest_end]))
+        for each in Indel.opcodes(old, new)
     ]
 
 

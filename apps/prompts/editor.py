@@ -178,7 +178,8 @@ def schema_of(row: VariableRow) -> dict[str, Any]:
 def _put(schema: dict[str, Any], keyword: str, value: list[Any]) -> None:
     """The one value, or without one the keyword is gone."""
     schema.pop(keyword, None)
-    schema |= dict(zip([keyword], value, strict=False))
+    if value:
+        schema[keyword] = value[0]
 
 
 def _row(name: str, schema: Mapping[str, Any]) -> VariableRow:
