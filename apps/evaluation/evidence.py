@@ -8,7 +8,7 @@ It reads scores and answers, and asks ``apps.evaluation.statistics``, which impo
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -98,16 +98,20 @@ def _sides(
     missing: list[str] = []
     not_needed = _skipped(baseline) | _skipped(candidate)
     answered = {run.pk: _revisions(run) for run in (baseline, candidate)}
+    named = Counter(
+        term.name for term in terms.metrics
+    )  # scorers of one kind bear one name, unless somebody gave others
     for term in terms.metrics:
+        name = term.name if named[term.name] == 1 else f"{term.name} ({term.scorer})"
         if term.scorer not in theirs or term.scorer not in ours:
-            missing.append(term.name)
+            missing.append(name)
             continue
         left = _Side(baseline, theirs[term.scorer], {})
         left.values.update(_values(baseline, left.version, answered[baseline.pk], not_needed))
         right = _Side(candidate, ours[term.scorer], {})
         right.values.update(_values(candidate, right.version, answered[candidate.pk], not_needed))
         metric = Metric(
-            name=f"{term.name} ({right.version.unit})" if right.version.unit else term.name,
+            name=f"{name} ({right.version.unit})" if right.version.unit else name,
             direction=Direction(right.version.direction),
             value_kind=ValueKind(right.version.value_kind),
             role=MetricRole(term.role),
@@ -326,7 +330,10 @@ def _breaches(terms: Terms, usage: Mapping[str, Any]) -> list[str]:
         ("cost_picousd", terms.most_cost_ratio, "Cost"),
         ("duration_ms", terms.most_latency_ratio, "Time"),
     ):
-        ratio = usage[name]["ratio"]
+        before, now, ratio = (usage[name][each] for each in ("baseline", "candidate", "ratio"))
+        # A price where there was none is more than any ratio. (A time of 0 ms is one that is too short to be measured.)
+        if most is not None and name == "cost_picousd" and before == 0 and now:
+            found.append(f"Cost: an answer costs something, and the baseline's nothing; the limit is {most:g} times.")
         if most is not None and ratio is not None and ratio > most:
             found.append(f"{word}: an answer takes {ratio:.2f} times the baseline's; the limit is {most:g} times.")
     return found

@@ -10,7 +10,8 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from apps.evaluation.models import Comparison, Evaluation, GateDecision, GateNotice, JudgeCalibration, Scorer
-from apps.evaluation.selectors.gates import told_of, waiting_for
+from apps.evaluation.running import stopping
+from apps.evaluation.selectors.gates import checklist, told_of, waiting_for
 from apps.evaluation.services import calibration, gates
 from apps.evaluation.services.calibration import Rating
 from apps.evaluation.services.plans import PlannedMetric, remove_plan
@@ -334,6 +335,25 @@ def test_guards_limits_and_minimum_pairs(world: Gated) -> None:
     assert (few.verdict, few.status) == (Verdict.INCONCLUSIVE, GateStatus.STOPPED)
 
 
+def test_two_scorers_of_one_name_are_two_metrics(world: Gated) -> None:
+    """As two of one kind are called, until somebody gives them names."""
+    other = scorer(world.cast, slug="other-match")
+    assert other.name == world.scorer.name
+    metrics = [PlannedMetric(world.scorer, MetricRole.PRIMARY), PlannedMetric(other, MetricRole.GUARD)]
+    world.plan(policy="automatic", metrics=metrics)
+    decision = gates.open_gate(actor=world.cast.actor("developer"), version=world.save("Sort well."))
+    assert decision.baseline is not None
+    assert decision.candidate is not None
+    finish(decision.baseline, right(0.5), right(1))
+    assert stopping.enough(decision.candidate) == ""
+    finish(decision.candidate, right(0.8), right(1))
+    gates.decide_gates()
+    decision.refresh_from_db()
+    assert (decision.verdict, decision.status) == (Verdict.BETTER, GateStatus.RELEASED), decision.reasons
+    told = [each["name"] for each in decision.evidence["metrics"]]
+    assert told == ["Exact match (exact-match)", "Exact match (other-match)"]
+
+
 def test_a_judge_that_answers_garbage_is_counted_and_told(world: Gated) -> None:
     world.plan(policy="automatic")
     decision = decided(world, world.save("Sort well."), after=[1.0] * 20 + [None] * 40)
@@ -343,6 +363,22 @@ def test_a_judge_that_answers_garbage_is_counted_and_told(world: Gated) -> None:
     [told] = decision.evidence["warnings"]
     assert "have no score by Exact match: The judge's answer is no JSON." in told
     assert told.startswith("40 answers of ")
+
+
+def test_no_ratio_of_costs_allows_a_price_where_there_was_none(world: Gated) -> None:
+    world.plan(policy="automatic", most_cost_ratio=1.5)
+    decision = gates.open_gate(actor=world.cast.actor("developer"), version=world.save("Think hard."))
+    assert decision.baseline is not None
+    assert decision.candidate is not None
+    finish(decision.baseline, right(0.5), cost=0)
+    finish(decision.candidate, right(0.9), cost=2_000)
+    gates.decide_gates()
+    decision.refresh_from_db()
+    assert (decision.verdict, decision.status) == (Verdict.WORSE, GateStatus.STOPPED)
+    assert decision.reasons[0] == (
+        "Cost: an answer costs something, and the baseline's nothing; the limit is 1.5 times."
+    )
+    assert [check.state for check in checklist(world.prompt, None, decision)] == ["ok", "failed"]
 
 
 def test_a_slower_version_is_stopped_by_the_limit_of_time(world: Gated) -> None:

@@ -224,7 +224,12 @@ def checklist(owner: Prompt | Route, plan: EvaluationPlan | None, decision: Gate
         ("cost_picousd", policy.get("most_cost_ratio"), "cost"),
         ("duration_ms", policy.get("most_latency_ratio"), "time"),
     ):
-        ratio = usage.get(name, {}).get("ratio")
+        figures = usage.get(name, {})
+        ratio = figures.get("ratio")
+        if limit is not None and name == "cost_picousd" and figures.get("baseline") == 0 and figures.get("candidate"):
+            checks.append(
+                Check("failed", f"An answer costs something, what is in force nothing; at most {limit:g} times.")
+            )
         if limit is not None and ratio is not None:
             text = f"{ratio:.2f} times the {word} of what is in force; at most {limit:g} times."
             checks.append(Check("ok" if ratio <= limit else "failed", text))
