@@ -98,9 +98,8 @@ def _sides(
     missing: list[str] = []
     not_needed = _skipped(baseline) | _skipped(candidate)
     answered = {run.pk: _revisions(run) for run in (baseline, candidate)}
-    named = Counter(
-        term.name for term in terms.metrics
-    )  # scorers of one kind bear one name, unless somebody gave others
+    # Scorers of one kind bear one name, unless somebody gave them others.
+    named = Counter(term.name for term in terms.metrics)
     for term in terms.metrics:
         name = term.name if named[term.name] == 1 else f"{term.name} ({term.scorer})"
         if term.scorer not in theirs or term.scorer not in ours:

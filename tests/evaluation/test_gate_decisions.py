@@ -11,12 +11,14 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from apps.evaluation.models import Comparison, Evaluation, GateDecision, GateNotice, JudgeCalibration, Scorer
 from apps.evaluation.running import stopping
+from apps.evaluation.running.subjects import Subject
 from apps.evaluation.selectors.gates import checklist, told_of, waiting_for
 from apps.evaluation.services import calibration, gates
 from apps.evaluation.services.calibration import Rating
 from apps.evaluation.services.plans import PlannedMetric, remove_plan
 from apps.evaluation.services.scorers import create_scorer
 from apps.evaluation.types import GateStatus, MetricRole, Verdict
+from apps.models.models import Endpoint
 from apps.prompts import services as prompts
 from apps.prompts.models import PromptVersion, Release
 from apps.prompts.selectors import label_state_of
@@ -24,7 +26,7 @@ from apps.prompts.types import Decision
 from apps.tenants.errors import Conflict, Invalid, PermissionDenied
 from apps.tenants.models import AuditEntry, Membership
 from tests.cast import Cast
-from tests.evaluation.gating import SIZE, Gated, finish, gated, right, run_of, scorer, version_of
+from tests.evaluation.gating import MODEL, SIZE, Gated, finish, gated, right, run_of, scorer, version_of
 from tests.fakes.smtp_sink import smtp_sink
 
 
@@ -105,6 +107,22 @@ def test_a_decision_is_made_once_however_often_it_is_asked_for(world: Gated) -> 
     assert (newest.baseline, newest.policy["baseline_version"]) == (candidate, 2)
     # The same question has the same answer.
     assert gates.open_gate(actor=world.cast.actor("developer"), version=newest.subject).pk == newest.pk
+
+
+def test_a_baseline_is_asked_anew_once_its_models_name_stands_for_another(world: Gated) -> None:
+    world.plan(policy="automatic")
+    first = decided(world, world.save("Sort badly."), after=right(0.2))
+    assert first.baseline is not None
+    item = first.baseline.items.select_related("revision").order_by("pk")[0]
+    item.call_hash = Subject.of(first.baseline).hash_of(item.revision, item.repetition)
+    item.save(update_fields=["call_hash"])
+    developer = world.cast.actor("developer")
+    second = gates.open_gate(actor=developer, version=world.save("Sort as ever."))
+    assert second.baseline == first.baseline
+    Endpoint.objects.filter(model__slug=MODEL).update(upstream_model="a-better-judge")
+    third = gates.open_gate(actor=developer, version=world.save("Sort well."))
+    assert third.baseline not in (None, first.baseline)
+    assert third.policy["baseline_version"] == 1
 
 
 def test_a_person_cannot_release_past_the_gate(world: Gated) -> None:

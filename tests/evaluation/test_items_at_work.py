@@ -91,6 +91,26 @@ def test_an_example_that_cannot_be_sent_is_an_error_of_its_item(gateway: Gateway
     assert result.error.code == "call_failed"
 
 
+def test_a_field_called_messages_that_is_no_conversation_ends_no_worker(cast: Cast) -> None:
+    data = dataset(cast, 2)
+    revisions = ExampleRevision.objects.unscoped("test").filter(example__dataset=data.dataset)
+    revisions.update(input={"messages": 5, "claim": "Hail."})
+    run = run_of(cast, data, "Counted", scorer(cast))
+    run.items_total = 2
+    store.make_items(run)
+    first, second = store.prepare(run, Subject("sandbox-chat", {}), (), store.claim(run, "mine", 2))
+    assert (first.problem, second.problem) == (None, None)
+    assert first.body["messages"] == [{"role": "user", "content": "Hail."}]
+
+
+def test_a_recorded_figure_that_no_column_holds_is_left_out() -> None:
+    """As of nanoseconds in the place of milliseconds: PostgreSQL would refuse it, and what is written with it."""
+    answer = {"text": "w0", "duration_ms": 3_000_000_000, "first_token_ms": 40, "output_tokens": 2**31}
+    output = Subject("recorded", {}).recorded(ExampleRevision(input={"answer": answer | {"cost_picousd": 2**40}}))
+    assert (output.latency_ms, output.first_token_ms, output.output_tokens) == (None, 40, None)
+    assert output.cost_picodollars == 2**40
+
+
 class Asking(Scorer):
     """Asks twice, as a judge does that swaps the positions."""
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from apps.evaluation.models import Evaluation, EvaluationItem, Score, VersionExample
 from apps.evaluation.running.scoring import Metric, Result, Reused, Work, streams
-from apps.evaluation.running.subjects import RECORDED, NotAskable, Subject, output_of
+from apps.evaluation.running.subjects import RECORDED, NotAskable, Subject, output_of, said_in
 from apps.evaluation.scorers import Output, Sample, ToolCall
 from apps.evaluation.types import ItemStatus, RunStatus, ScoreStatus, Source
 
@@ -107,8 +107,7 @@ def prepare(
         try:
             sample: Sample | None = subject.sample(item.revision, baseline)
             assert sample is not None
-            said = item.revision.input.get("messages") if isinstance(item.revision.input, dict) else None
-            body = subject.body(sample, item.repetition, said)
+            body = subject.body(sample, item.repetition, said_in(item.revision))
             recorded = subject.recorded(item.revision) if subject.is_recorded else None
         except NotAskable as problem:
             works.append(Work(item.pk, item.repetition, None, {}, "", problem=problem))

@@ -93,13 +93,13 @@ class Subject:
             finish_reason=str(answer.get("finish_reason") or "")[:40],
             latency_ms=_count(answer.get("duration_ms")),
             first_token_ms=_count(answer.get("first_token_ms")),
-            cost_picodollars=_count(answer.get("cost_picousd")),
+            cost_picodollars=_count(answer.get("cost_picousd"), below=2**53),
             input_tokens=_count(answer.get("input_tokens")),
             output_tokens=_count(answer.get("output_tokens")),
         )
 
     def _split(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Message]]:
-        said = [_message(each) for each in given.get("messages") or [] if isinstance(each, Mapping)]
+        said = [_message(each) for each in _list(given.get("messages")) if isinstance(each, Mapping)]
         if self.template is None:
             values = {name: value for name, value in given.items() if name != "messages"}
             if not said:
@@ -147,6 +147,11 @@ class Subject:
         }
         return {**body, "messages": messages} if messages else body
 
+    def hash_of(self, revision: ExampleRevision, repetition: int) -> str:
+        """Of the call that would be made for it now. Raises ``NotAskable``."""
+        body = self.body(self.sample(revision), repetition, said_in(revision))
+        return self.call_hash(body, repetition)
+
     def call_hash(self, body: Mapping[str, Any], repetition: int) -> str:
         """Equal where nothing that could change the answer differs. A repetition is never another one's answer."""
         identity = json.dumps([body, self.prompt_hash, self.behind, repetition], sort_keys=True, ensure_ascii=False)
@@ -167,6 +172,11 @@ def make_subject(version: PromptVersion | None, model: str, parameters: Mapping[
         template=Template(content),
         expects_json=content.output_schema is not None,
     )
+
+
+def said_in(revision: ExampleRevision) -> list[Any]:
+    """The example's own messages as they came."""
+    return _list(revision.input.get("messages"))
 
 
 def expected_of(value: Any) -> tuple[Any, ...]:
@@ -211,8 +221,9 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None
+def _count(value: Any, below: int = 2**31) -> int | None:
+    """None, too, of what is too large for its column."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below else None
 
 
 def _message(each: Mapping[str, Any]) -> Message:

@@ -17,6 +17,7 @@ from apps.evaluation.models import (
     GateDecision,
     PlanMetric,
 )
+from apps.evaluation.running import subjects
 from apps.evaluation.selectors import gates as selectors
 from apps.evaluation.services.gates.guarding import Subject, about, adopt, in_force, locked, model_of, owner_of
 from apps.evaluation.services.gates.judges import standing_of, unfit_judges
@@ -274,7 +275,15 @@ def _reusable(
     early = EvaluationItem.objects.for_tenant(plan.tenant).filter(status=ItemStatus.SKIPPED)
     rows = rows.exclude(pk__in=early.filter(evaluation__in=rows).values("evaluation"))
     wanted = {each.version.pk for each in metrics}
-    for row in rows.order_by("-pk").prefetch_related("metrics")[:20]:
-        if wanted <= {metric.scorer_version_id for metric in row.metrics.all()}:
+    rows = rows.select_related("tenant", "prompt_version__prompt").prefetch_related("metrics")
+    for row in rows.order_by("-pk")[:20]:
+        if wanted <= {metric.scorer_version_id for metric in row.metrics.all()} and _asked_the_same(row):
             return row
     return None
+
+
+def _asked_the_same(run: Evaluation) -> bool:
+    """Whether its first call would be the same now: what its model's name stands for may have changed since."""
+    items = EvaluationItem.objects.for_tenant(run.tenant).filter(evaluation=run).exclude(call_hash="")
+    first = items.select_related("revision").order_by("pk").first()
+    return first is None or first.call_hash == subjects.Subject.of(run).hash_of(first.revision, first.repetition)
