@@ -40,7 +40,8 @@ def missing(reason: str) -> NoReturn:
 DEAR = (
     "tests/reliability/test_routing.py",
     "tests/test_isolation.py",
-    "tests/playground/test_in_browser.py",
+    "tests/playground/test_chat_in_browser.py",
+    "tests/playground/test_access_in_browser.py",
     "tests/portal/test_supervisor.py",
     "tests/reliability/test_outages.py",
     "tests/evaluation/test_gate_in_ci.py",
