@@ -56,9 +56,11 @@ def log_finished_runs() -> list[str]:
             continue
         try:
             log_run(run)
-        except Exception as error:  # the client raises whatever its HTTP library does; MLflow may be going away
-            _waiting_or_claimed(run).update(mlflow_claimed_at=None)
+        except Exception as error:  # the client raises whatever its HTTP library does
             log.warning("mlflow_not_logged", evaluation=run.public_id, error=f"{type(error).__name__}: {error}"[:300])
+            if is_up():
+                continue  # it refuses this one, which is tried again once its claim is over: others have their turn
+            _waiting_or_claimed(run).update(mlflow_claimed_at=None)
             break
         logged.append(run.public_id)
     return logged
@@ -108,10 +110,12 @@ def log_run(run: Evaluation) -> None:
     metrics = list(
         EvaluationMetric.objects.unscoped(WHY).filter(evaluation=run).select_related("scorer_version__scorer")
     )
+    # MLflow refuses a parameter that has changed, as the gateway's address may have since a run was logged first.
+    known = mlflow.get_run(run_id).data.params
     mlflow.log_batch(
         run_id,
         metrics=[Metric(name, value, moment, 0) for name, value in _figures(run, metrics).items()],
-        params=[Param(name, value) for name, value in _parameters(run, metrics).items()],
+        params=[Param(name, value) for name, value in _parameters(run, metrics).items() if name not in known],
         tags=[RunTag("mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}]))],
     )
     version = run.dataset_version

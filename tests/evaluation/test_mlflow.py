@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import pytest
@@ -153,6 +154,30 @@ Evaluation.objects.unscoped("test").filter(pk=row.pk).update(mlflow_claimed_at=N
     assert row["status"] == "FINISHED"
     assert row["metrics"]["contains"] == world.facts(run)["metrics"]["contains"]["mean"]
     assert row["artifacts"] == ["items.json", "summary.json"]
+
+
+def test_a_run_that_mlflow_refuses_does_not_hold_up_the_others(
+    runs_world: RunsWorld, session_mlflow: MlflowServer
+) -> None:
+    """One was logged, its errors were tried again, and Lobby has another address meanwhile: MLflow lets no parameter
+    be changed. Another has a name that MLflow does not take."""
+    world = runs_world
+    (moved,), (refused,), (fine,) = swept(world, "moved"), swept(world, "refused"), swept(world, "fine")
+    while log(world, session_mlflow.url):
+        pass
+    again(world, [moved, refused, fine])
+    world.run("Evaluation.objects.unscoped('test').filter(public_id=run).update(parameters={'a\\nb': 1})", run=refused)
+    elsewhere = f"""
+from django.test import override_settings
+with override_settings(GATEWAY_URL="http://127.0.0.1:1"):
+{textwrap.indent(_LOG, "    ")}
+"""
+    logged: list[str] = world.run(elsewhere, url=session_mlflow.url)
+    assert logged == [moved, fine]
+    assert log(world, session_mlflow.url) == []
+    again(world, [refused])
+    world.run("Evaluation.objects.unscoped('test').filter(public_id=run).update(parameters={})", run=refused)
+    assert log(world, session_mlflow.url) == [refused]
 
 
 def test_each_run_is_logged_once_with_its_numbers_also_when_mlflow_was_away(
