@@ -193,6 +193,8 @@ def _noise_floor(baseline: Evaluation, side: _Side) -> float | None:
     rows = Score.objects.unscoped(WHY).filter(
         # An answer that was taken again says nothing of how much answers differ.
         Q(item__evaluation=baseline) | Q(item__evaluation__in=ids, item__is_reused=False),
+        # The same version may have been evaluated on more examples: the floor is that of a mean over these.
+        item__revision__in=EvaluationItem.objects.unscoped(WHY).filter(evaluation=baseline).values("revision"),
         scorer_version=side.version,
         item__status=ItemStatus.DONE,
     )

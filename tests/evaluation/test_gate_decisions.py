@@ -9,7 +9,18 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from apps.evaluation.models import Comparison, Evaluation, GateDecision, GateNotice, JudgeCalibration, Scorer
+from apps.evaluation import evidence
+from apps.evaluation.models import (
+    Comparison,
+    Evaluation,
+    EvaluationItem,
+    EvaluationMetric,
+    GateDecision,
+    GateNotice,
+    JudgeCalibration,
+    Score,
+    Scorer,
+)
 from apps.evaluation.running import stopping
 from apps.evaluation.running.subjects import Subject
 from apps.evaluation.selectors.gates import checklist, told_of, waiting_for
@@ -17,6 +28,7 @@ from apps.evaluation.services import calibration, gates
 from apps.evaluation.services.calibration import Rating
 from apps.evaluation.services.plans import PlannedMetric, remove_plan
 from apps.evaluation.services.scorers import create_scorer
+from apps.evaluation.terms import terms_of_run
 from apps.evaluation.types import GateStatus, MetricRole, Verdict
 from apps.models.models import Endpoint
 from apps.prompts import services as prompts
@@ -589,3 +601,29 @@ def test_a_judge_that_is_only_shown_needs_no_calibration(world: Gated, judge: Sc
     decision = opened(world, "Sort well.")
     assert decision.status == GateStatus.RUNNING
     assert [each["judge"] for each in decision.policy["metrics"]] == [None, {"is_sufficient": False}]
+
+
+def test_the_noise_floor_is_that_of_the_examples_that_are_compared(world: Gated) -> None:
+    """Runs of the baseline on more of the dataset tell how much its answers differ, and not over how many."""
+    version = world.save("Sort anew.")
+    small, large = (
+        Evaluation.objects.create(
+            tenant=world.cast.claims,
+            project=world.cast.triage,
+            name=split or "all",
+            prompt_version=version,
+            model=MODEL,
+            dataset_version=world.data,
+            split=split,
+        )
+        for split in ("test", "")
+    )
+    for run in (small, large):
+        EvaluationMetric.objects.create(evaluation=run, scorer_version=version_of(world.scorer), role="primary")
+    finish(large, right(0.5))
+    finish(small, right(0.7))
+    EvaluationItem.objects.unscoped("test").filter(evaluation=small, position__gte=15).delete()
+    Score.objects.unscoped("test").filter(item__evaluation=large, item__position__in=(0, 1)).update(value=0)
+    found = evidence.weigh(small, small, terms_of_run(small.metrics.all()))
+    # Of 15 examples that both answered, 2 changed: a variance of 2 × 1/2 over 15 degrees of freedom.
+    assert found["metrics"][0]["noise_floor"] == pytest.approx(1.96 * (2 * (1 / 15) / 15) ** 0.5, rel=1e-3)
