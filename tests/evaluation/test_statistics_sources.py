@@ -230,6 +230,24 @@ def test_limits_allow_for_a_baseline_that_was_itself_sampled() -> None:
     assert [holds(each) for each in (0, 1, 5)] == [True, True, False]
 
 
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_baseline_whose_scores_were_all_alike_is_no_hair_trigger(moving: bool) -> None:
+    alike, inexact = summary_of([5.0] * 200, is_share=False), summary_of([0.11] * 20, is_share=False)
+    assert alike is not None
+    assert inexact is not None
+    assert inexact.spread == 0, "whatever a sum of floats makes of the mean"
+
+    def holds(*scores: float) -> bool:
+        now = summary_of(scores, is_share=False)
+        assert now is not None
+        return newest_point([now] * 5, alike, moving=moving, sigmas=3, is_share=False).holds
+
+    assert holds(*[5.0] * 50)
+    assert holds(*[5.0] * 49, 4.0), "one answer that is a little worse"
+    assert not holds(*[5.0] * 20, *[4.0] * 30)
+    assert not holds(*[4.0] * 50), "all of them, and alike"
+
+
 def test_bradley_terry_agrees_with_a_logistic_regression() -> None:
     games = {("a", "b"): 7, ("b", "a"): 3, ("a", "c"): 9, ("c", "a"): 2, ("b", "c"): 6, ("c", "b"): 5}
     ratings = bradley_terry(games, prior=0)

@@ -99,30 +99,33 @@ def summary_of(values: Sequence[float], *, is_share: bool) -> Summary | None:
     if is_share:
         share = mean if 0 < mean < 1 else (total + 1) / (n + 2)
         return Summary(n, mean, math.sqrt(share * (1 - share)))
-    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1) if n > 1 else 0.0
+    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1) if min(values) < max(values) else 0.0
     return Summary(n, mean, math.sqrt(variance))
 
 
 def newest_point(
     samples: Sequence[Summary], baseline: Summary, *, moving: bool, sigmas: float, is_share: bool
 ) -> Point:
-    """Where the last of ``samples`` lies on their chart: by itself (Shewhart), or with those before it (``moving``)."""
+    """Where the last of ``samples`` lies on their chart: by itself (Shewhart), or with those before it (``moving``).
+
+    Scores that were all alike in the baseline give no spread to go by: the sample's own stands in.
+    """
     newest = samples[-1]
     if moving:
         point = ewma(
             [each.mean for each in samples],
             baseline.mean,
-            [baseline.spread / math.sqrt(each.n) for each in samples],
+            [(baseline.spread or each.spread) / math.sqrt(each.n) for each in samples],
             sigmas=sigmas,
-            centre_error=baseline.spread / math.sqrt(baseline.n),
+            centre_error=(baseline.spread or newest.spread) / math.sqrt(baseline.n),
         )[-1]
         compared, limits = point.compared, point.limits
     else:
-        compared = newest.mean
-        limits = mean_limits(baseline.mean, baseline.spread, newest.n, sigmas=sigmas, baseline=baseline.n)
+        compared, spread = newest.mean, baseline.spread or newest.spread
+        limits = mean_limits(baseline.mean, spread, newest.n, sigmas=sigmas, baseline=baseline.n)
     if is_share:
         limits = Limits(max(limits.low, 0.0), limits.centre, min(limits.high, 1.0))
-    # A baseline without any spread has limits of no width, and sums of floats are not exact.
+    # Where both are without any spread the limits have no width, and sums of floats are not exact.
     slack = 1e-9 * max(1.0, abs(limits.centre))
     holds = limits.low - slack <= compared <= limits.high + slack
     return Point(newest.mean, compared, limits, holds)
