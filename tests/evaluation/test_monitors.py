@@ -151,6 +151,25 @@ def test_a_period_is_the_baseline_of_a_model_and_a_moving_average_sees_a_drift(w
     assert verdicts[-1][1] == "out"
 
 
+def test_checks_by_hand_do_not_count_the_same_answers_again_in_a_moving_average(watch: Watch) -> None:
+    now = timezone.now()
+    watch.answered(1, *([GOOD] * 9 + [REFUSED]) * 10, ago=timedelta(days=2))
+    period = {"baseline_since": now - timedelta(days=3), "baseline_until": now - timedelta(days=1)}
+    shared = {"prompt": None, "model": "acme", "baseline": Baseline.PERIOD, "rolls_back": False, **period}
+    monitor = watch.monitor(chart=ControlChart.EWMA, **shared)
+    for hours in (2, 0):  # after an hour in control, one that is a little worse and asked for again and again
+        share = [GOOD] * (9 if hours else 3) + [REFUSED]
+        watch.answered(1, *share * (2 if hours else 7), ago=timedelta(hours=hours, minutes=30))
+        for minutes in range(12 if hours == 0 else 1, 0, -1):
+            until = now - timedelta(hours=hours, minutes=minutes)
+            checks.open_check(checks.locked(monitor.pk), until - timedelta(hours=1), until)
+            work()
+    rows = MonitorCheck.objects.unscoped("test").filter(monitor=monitor, kind=CheckKind.CHECK).order_by("until")
+    assert [row.verdict for row in rows] == ["in"] * 13
+    compared = {round(row.statistics[0]["compared"], 6) for row in rows[1:]}
+    assert compared == {round(0.2 * 0.25 + 0.8 * 0.1, 6)}, "each goes over the hour before it alone"
+
+
 def test_a_label_that_was_released_anew_is_left_alone(watch: Watch) -> None:
     watch.answered(1, *[GOOD] * 60)
     watch.answered(2, *[REFUSED] * 30)

@@ -170,17 +170,25 @@ def _judged(
 
 
 def _earlier(check: MonitorCheck, version: ScorerVersion, arm: int | None) -> list[Summary]:
-    """What a moving average goes over: the arm's earlier checks against the same baseline."""
+    """What a moving average goes over: the arm's earlier checks against the same baseline, as long as their windows
+    do not overlap. What was asked for by hand may, and would have the same answers count again and again."""
     rows = MonitorCheck.objects.unscoped(WHY).filter(
-        monitor=check.monitor, kind=CheckKind.CHECK, baseline=check.baseline, until__lt=check.until
+        monitor=check.monitor, kind=CheckKind.CHECK, baseline=check.baseline, until__lte=check.since
     )
-    rows = rows.filter(verdict__in=(CheckVerdict.IN, CheckVerdict.OUT)).order_by("-until")[:MOST_MOVING]
-    return [
-        Summary(row["n"], row["mean"], row["spread"])
-        for statistics in reversed(rows.values_list("statistics", flat=True))
-        for row in statistics
-        if row["scorer_version"] == version.pk and row["version"] == arm and row["verdict"] != CheckVerdict.INSUFFICIENT
-    ]
+    rows = rows.filter(verdict__in=(CheckVerdict.IN, CheckVerdict.OUT)).order_by("-until", "-pk")[:MOST_MOVING]
+    found, begun = [], check.since
+    for since, until, statistics in rows.values_list("since", "until", "statistics"):
+        if until > begun:
+            continue
+        begun = since
+        found += [
+            Summary(row["n"], row["mean"], row["spread"])
+            for row in statistics
+            if row["scorer_version"] == version.pk
+            and row["version"] == arm
+            and row["verdict"] != CheckVerdict.INSUFFICIENT
+        ]
+    return found[::-1]
 
 
 def _is_share(version: ScorerVersion) -> bool:
