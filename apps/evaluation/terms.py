@@ -41,7 +41,10 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 def terms_of_run(metrics: Iterable[EvaluationMetric]) -> Terms:
-    """By a run's own metrics; where none of them is primary, the first one is."""
+    """By a run's own metrics; where none of them is primary, the first one is. Of two versions of a scorer the newer
+    one counts."""
+    by_number = sorted(metrics, key=lambda each: each.scorer_version.number)
+    newest = {each.scorer_version.scorer_id: each for each in by_number}
     found = [
         MetricTerm(
             scorer=each.scorer_version.scorer.slug,
@@ -50,7 +53,7 @@ def terms_of_run(metrics: Iterable[EvaluationMetric]) -> Terms:
             role=each.role,
             margin=each.margin,
         )
-        for each in metrics
+        for each in sorted(newest.values(), key=lambda each: each.pk)
     ]
     if found and not any(each.role == MetricRole.PRIMARY for each in found):
         found[0] = msgspec.structs.replace(found[0], role=MetricRole.PRIMARY)

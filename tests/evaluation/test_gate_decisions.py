@@ -24,10 +24,10 @@ from apps.evaluation.models import (
 from apps.evaluation.running import stopping
 from apps.evaluation.running.subjects import Subject
 from apps.evaluation.selectors.gates import checklist, told_of, waiting_for
-from apps.evaluation.services import calibration, gates
+from apps.evaluation.services import calibration, gates, runs
 from apps.evaluation.services.calibration import Rating
 from apps.evaluation.services.plans import PlannedMetric, remove_plan
-from apps.evaluation.services.scorers import create_scorer
+from apps.evaluation.services.scorers import create_scorer, update_scorer
 from apps.evaluation.terms import terms_of_run
 from apps.evaluation.types import GateStatus, MetricRole, Verdict
 from apps.models.models import Endpoint
@@ -627,3 +627,47 @@ def test_the_noise_floor_is_that_of_the_examples_that_are_compared(world: Gated)
     found = evidence.weigh(small, small, terms_of_run(small.metrics.all()))
     # Of 15 examples that both answered, 2 changed: a variance of 2 × 1/2 over 15 degrees of freedom.
     assert found["metrics"][0]["noise_floor"] == pytest.approx(1.96 * (2 * (1 / 15) / 15) ** 0.5, rel=1e-3)
+
+
+def test_two_runs_are_weighed_again_once_errors_of_one_were_tried_again(world: Gated) -> None:
+    scientist = world.cast.actor("scientist")
+    before, after = (run_of(world.cast, world.data, name, world.scorer) for name in ("Before", "After"))
+    finish(before, right(0.5))
+    finish(after, [1.0] * 20 + [None] * 40)
+
+    def weighed() -> Comparison:
+        comparison = gates.compare_evaluations(actor=scientist, baseline=before, candidate=after)
+        gates.decide_gates()
+        comparison.refresh_from_db()
+        return comparison
+
+    first = weighed()
+    assert (first.status, first.verdict) == ("done", Verdict.INCONCLUSIVE)
+    runs.retry_errors(actor=scientist, run=after)
+    again = weighed()
+    assert (again.pk, again.status, again.verdict, again.evidence) == (first.pk, "waiting", "", {})
+    items = EvaluationItem.objects.unscoped("test").filter(evaluation=after)
+    version = version_of(world.scorer)
+    Score.objects.bulk_create(
+        Score(item=item, scorer_version=version, value=1) for item in items.filter(status="pending")
+    )
+    items.update(status="done")
+    Evaluation.objects.unscoped("test").filter(pk=after.pk).update(status="done")
+    last = weighed()
+    assert (last.status, last.verdict, last.evidence["metrics"][0]["pairs"]) == ("done", Verdict.BETTER, SIZE)
+
+
+def test_of_two_versions_of_a_scorer_in_both_runs_the_newer_is_weighed(world: Gated) -> None:
+    scientist = world.cast.actor("scientist")
+    made = scorer(world.cast, "normalised-match")
+    older = version_of(made)
+    update_scorer(actor=scientist, scorer=made, parameters={"ignore": ["case"]})
+    pair = [run_of(world.cast, world.data, name, made) for name in ("Before", "After")]
+    for run, share in zip(pair, (0.5, 0.8), strict=True):
+        EvaluationMetric.objects.create(evaluation=run, scorer_version=older)
+        finish(run, right(0.5), right(share))
+    comparison = gates.compare_evaluations(actor=scientist, baseline=pair[0], candidate=pair[1])
+    gates.weigh_comparison(comparison.pk)
+    comparison.refresh_from_db()
+    assert (comparison.error, comparison.verdict) == ("", Verdict.INCONCLUSIVE)
+    assert [each["versions"] for each in comparison.evidence["metrics"]] == [[2, 2]]

@@ -91,7 +91,7 @@ def test_the_verdict_is_inconclusive_where_the_evidence_is_thin() -> None:
     half = values(right(1, 100))
     lopsided = decide([Series(ACCURACY, values(right(0.5)), half)])
     assert lopsided.verdict == INCONCLUSIVE
-    assert "100 examples have a value on one side only" in lopsided.reasons[0]
+    assert "100 examples lack a value on one side or on both" in lopsided.reasons[0]
     nothing = decide([Series(ACCURACY, values(right(0.5)), {})])
     assert (nothing.verdict, nothing.comparisons[0].interval) == (INCONCLUSIVE, None)
     noisy = Metric("accuracy", value_kind=ValueKind.BINARY, noise_floor=0.12)

@@ -23,7 +23,7 @@ SHOWS: Final = (
     ("regressed", "Regressed"),
     ("improved", "Improved"),
     ("tied", "Tied"),
-    ("unpaired", "On one side only"),
+    ("unpaired", "Not on both sides"),
 )
 ORDERS: Final = (
     ("worst", "Largest regression first"),

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from apps.evaluation.errors import RunRefused
 from apps.evaluation.models import (
+    Comparison,
     DatasetVersion,
     Evaluation,
     EvaluationMetric,
@@ -27,7 +28,16 @@ from apps.evaluation.running.subjects import RECORDED, NotAskable, make_subject
 from apps.evaluation.running.worker import end
 from apps.evaluation.scorers import registry
 from apps.evaluation.services.estimates import Estimate, estimate
-from apps.evaluation.types import ItemStatus, MetricRole, MlflowStatus, RunStatus, ScoreStatus, Split, Trigger
+from apps.evaluation.types import (
+    ComparisonStatus,
+    ItemStatus,
+    MetricRole,
+    MlflowStatus,
+    RunStatus,
+    ScoreStatus,
+    Split,
+    Trigger,
+)
 from apps.gateway.routing.selectors import callable_revision, routes_for
 from apps.models.selectors import callable_models_for
 from apps.prompts.models import PromptVersion
@@ -181,7 +191,8 @@ def cancel_run(*, actor: Actor, run: Evaluation) -> Evaluation:
 
 @transaction.atomic
 def retry_errors(*, actor: Actor, run: Evaluation) -> Evaluation:
-    """Items without an answer are asked again, and scores that are errors are made again. The rest stays as it is."""
+    """Items without an answer are asked again, and scores that are errors are made again. The rest stays as it is;
+    comparisons with the run are made again."""
     run = _locked(actor, run, "try this run's errors again")
     if run.status not in (RunStatus.DONE, RunStatus.FAILED, RunStatus.CANCELLED):
         raise Conflict("The run has not ended yet.", code="run_not_ended")
@@ -199,6 +210,8 @@ def retry_errors(*, actor: Actor, run: Evaluation) -> Evaluation:
     if not left:
         raise Conflict("The run has no errors.", code="nothing_to_retry")
     run.status, run.error, run.finished_at, run.beat_at = RunStatus.QUEUED, "", None, None
+    weighed = Comparison.objects.for_tenant(run.tenant).filter(Q(baseline=run) | Q(candidate=run))
+    weighed.update(status=ComparisonStatus.WAITING, verdict="", evidence={}, error="")  # once it has ended again
     run.mlflow_status, run.mlflow_claimed_at = MlflowStatus.PENDING, None
     run.save(update_fields=["status", "error", "finished_at", "beat_at", "mlflow_status", "mlflow_claimed_at"])
     audit.record(actor, "evaluation.retried", run, {"items": failed, "scores": again}, run.tenant)

@@ -142,7 +142,7 @@ def _finding(comparison: Comparison, policy: Policy) -> tuple[Verdict, str]:
     if pairs < policy.minimum_pairs or interval is None or comparison.difference is None:
         return Verdict.INCONCLUSIVE, f"{pairs} pairs are fewer than the {policy.minimum_pairs} that are asked for"
     if comparison.unpaired > policy.most_unpaired * (pairs + comparison.unpaired):
-        return Verdict.INCONCLUSIVE, f"{comparison.unpaired} examples have a value on one side only"
+        return Verdict.INCONCLUSIVE, f"{comparison.unpaired} examples lack a value on one side or on both"
     gain = _gain(metric, interval)
     p = comparison.adjusted_p_value
     significant = p is not None and p <= policy.alpha

@@ -23,7 +23,7 @@ class Pairs:
     examples: tuple[str, ...]
     baseline: Array
     candidate: Array
-    unpaired: int  # examples that only one side has a value for
+    unpaired: int  # examples that lack a value, on one side or on both
 
     @property
     def differences(self) -> Array:

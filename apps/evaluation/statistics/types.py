@@ -55,8 +55,8 @@ class Policy:
     Args:
         alpha: The two-sided level of the tests; the most often that an even version is called better, as a share.
         minimum_pairs: With fewer examples that both sides answered, the verdict is inconclusive.
-        most_unpaired: The share of examples that one side alone answered above which it is inconclusive, too: what
-            fails on the hard examples would look good on the others.
+        most_unpaired: The share of examples that lack a value, on one side or on both, above which it is inconclusive,
+            too: what fails on the hard examples would look good on the others.
         power: How often the minimum detectable effect would be seen.
         resamples: Of the bootstrap and of the randomisation test.
         seed: Of both; the same data give the same verdict.
