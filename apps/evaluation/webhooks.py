@@ -8,6 +8,7 @@ database, and so is kept nowhere.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import time
@@ -22,7 +23,7 @@ from apps.models.errors import UrlRefused
 from apps.models.trust import tls_context
 from apps.models.urls_guard import check_url, resolve
 
-TIMEOUT_SECONDS: Final = 10.0
+TIMEOUT_SECONDS: Final = 10.0  # of a delivery as a whole: a receiver that drips bytes holds a worker no longer
 _CONTEXT: Final = b"lobby webhook v1\n"
 
 
@@ -63,16 +64,23 @@ def post(monitor: Monitor, url: str, message_id: str, payload: dict[str, Any]) -
         host = target.netloc.decode()
         request = httpx.Request("POST", target.copy_with(host=address), headers={**headers, "host": host}, content=body)
         request.extensions["sni_hostname"] = checked.host
-        timeout = httpx.Timeout(TIMEOUT_SECONDS)
-        request.extensions["timeout"] = timeout.as_dict()
-        with httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False, verify=tls_context()) as client:
-            response = client.send(request, stream=True)
-            response.close()
+        status = asyncio.run(_status_of(request))
     except UrlRefused as error:
         raise NotDelivered(str(error)) from None
+    except (TimeoutError, httpx.TimeoutException):
+        raise NotDelivered(f"It did not answer within {TIMEOUT_SECONDS:g} seconds.") from None
     except OSError:
         raise NotDelivered("The name of its server does not resolve.") from None
     except httpx.HTTPError as error:
         raise NotDelivered(f"It cannot be reached ({type(error).__name__}).") from None
-    if not 200 <= response.status_code < 300:
-        raise NotDelivered(f"It answered with the status {response.status_code}.")
+    if not 200 <= status < 300:
+        raise NotDelivered(f"It answered with the status {status}.")
+
+
+async def _status_of(request: httpx.Request) -> int:
+    limit = TIMEOUT_SECONDS
+    client = httpx.AsyncClient(timeout=limit, follow_redirects=False, trust_env=False, verify=tls_context())
+    async with asyncio.timeout(limit), client:
+        response = await client.send(request, stream=True)
+        await response.aclose()
+        return response.status_code

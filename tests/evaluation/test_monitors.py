@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hmac
 import json
+import socketserver
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -303,6 +306,34 @@ def test_a_worker_that_holds_an_alert_keeps_others_from_it_until_its_lease_ends(
         assert alerts.deliver_alerts() == 0
         rows.update(leased_until=timezone.now() - timedelta(seconds=1))  # it was killed
         assert alerts.deliver_alerts() == 1
+
+
+def test_a_receiver_that_answers_byte_by_byte_holds_a_worker_no_longer_than_another(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "TIMEOUT_SECONDS", 0.3)
+    ended = threading.Event()
+
+    class Dripping(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            with contextlib.suppress(OSError):
+                for each in b"HTTP/1.1 204 No Content\r\nx: " + b"a" * 200:
+                    self.request.sendall(bytes([each]))
+                    if ended.wait(0.1):
+                        return
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            monitor = watch.monitor(webhook_url=f"http://127.0.0.1:{server.server_address[1]}")
+            with pytest.raises(webhooks.NotDelivered, match=r"did not answer within 0\.3 seconds"):
+                webhooks.post(monitor, monitor.webhook_url, "msg_1", {})
+        finally:
+            ended.set()
+            server.shutdown()
+            thread.join()
 
 
 # What it may be, and who may see it.
