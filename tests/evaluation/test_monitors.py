@@ -20,6 +20,7 @@ from pytest_django import Settings
 from apps.evaluation import sampling, webhooks
 from apps.evaluation.models import Dataset, Evaluation, EvaluationItem, Monitor, MonitorAlert, MonitorCheck
 from apps.evaluation.selectors.datasets import datasets_for
+from apps.evaluation.selectors.monitors import episodes_of
 from apps.evaluation.selectors.runs import get_run_for, search_runs
 from apps.evaluation.services import alerts, checks, monitors
 from apps.evaluation.types import Baseline, CheckKind, ControlChart
@@ -294,6 +295,31 @@ def test_an_alert_is_given_up_after_days_shown_and_sent_again_on_demand(
             alerts.retry_alert(actor=watch.cast.actor("viewer"), alert=row)
         alerts.retry_alert(actor=watch.cast.actor("scientist"), alert=row)
         assert alerts.deliver_alerts() == 1
+
+
+def test_nobody_is_told_again_of_what_somebody_looks_after_until_it_is_another_thing(watch: Watch) -> None:
+    owner, words, brief = watch.cast["owner"], scorer(watch.cast, "length"), "I'm sorry, I can't help you."
+    watch.answered(1, *[GOOD] * 60, ago=timedelta(days=1))
+    monitor = watch.monitor(recipients=[owner], rolls_back=False, scorers=[watch.scorer, words])
+    now = timezone.now().replace(second=0, microsecond=0)
+
+    def checked(hour: int, answer: str) -> tuple[str, int]:
+        """The alert's state, and how many mails there are, once the hour's answers were checked."""
+        until = now - timedelta(hours=10 - hour)
+        watch.answered(2, *[answer] * 30, ago=timezone.now() - until + timedelta(minutes=1))
+        checks.open_check(checks.locked(monitor.pk), until - timedelta(hours=1), until)
+        work()
+        return episodes_of(monitor)[0].state, MonitorAlert.objects.unscoped("test").count()
+
+    assert checked(1, brief) == ("open", 1)
+    assert checked(2, brief) == ("open", 2)
+    monitors.acknowledge(actor=watch.cast.actor("scientist"), monitor=monitor)
+    assert checked(3, brief) == ("acknowledged", 2)
+    assert checked(4, brief) == ("acknowledged", 2)
+    assert checked(5, REFUSED) == ("open", 3), "answers are longer, too"
+    monitors.acknowledge(actor=watch.cast.actor("scientist"), monitor=monitor)
+    assert checked(6, GOOD) == ("ended", 3)
+    assert checked(7, brief) == ("open", 4), "it begins anew"
 
 
 def test_a_worker_that_holds_an_alert_keeps_others_from_it_until_its_lease_ends(watch: Watch) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.evaluation import webhooks
 from apps.evaluation.models import MonitorAlert, MonitorCheck
 from apps.evaluation.services.deliveries import DELIVERY_TASK, deliver_due, mail
-from apps.evaluation.types import AlertChannel, AlertStatus, CheckVerdict
+from apps.evaluation.types import AlertChannel, AlertStatus, CheckKind, CheckVerdict
 from apps.tenants import audit
 from apps.tenants.access import Actor, require
 from apps.tenants.errors import Conflict
@@ -23,8 +23,13 @@ WHY: Final = "alerts of a monitor, to those whom it names"
 
 
 def make_alerts(check: MonitorCheck) -> None:
-    """In the transaction that decides the check. Whoever has left the tenant is not told."""
+    """In the transaction that decides the check. Whoever has left the tenant is not told; nobody is of what somebody
+    looks after already."""
     monitor = check.monitor
+    if (before := _looked_after(check)) is not None:
+        check.acknowledged_by, check.acknowledged_at = before.acknowledged_by, before.acknowledged_at
+        check.save(update_fields=["acknowledged_by", "acknowledged_at"])
+        return
     members = Membership.objects.for_tenant(monitor.tenant).filter(user__is_active=True).values("user")
     people = monitor.recipients.filter(pk__in=members).order_by("pk")
     wanted = [(AlertChannel.MAIL, person.email) for person in people]
@@ -36,6 +41,22 @@ def make_alerts(check: MonitorCheck) -> None:
     )
     if wanted:
         enqueue(DELIVERY_TASK)
+
+
+def _looked_after(check: MonitorCheck) -> MonitorCheck | None:
+    """The check before, where somebody looks after it, and nothing else went wrong or was done since."""
+    rows = MonitorCheck.objects.unscoped(WHY).filter(
+        monitor=check.monitor, kind=CheckKind.CHECK, verdict__in=(CheckVerdict.IN, CheckVerdict.OUT)
+    )
+    rows = rows.filter(until__lt=check.until).select_related("acknowledged_by").order_by("-until", "-pk")
+    before = rows.first()
+    if before is None or before.verdict != CheckVerdict.OUT or before.acknowledged_at is None or check.rollback_id:
+        return None
+    return before if _out(check) <= _out(before) else None
+
+
+def _out(check: MonitorCheck) -> set[tuple[str, int | None]]:
+    return {(row["scorer"], row["version"]) for row in check.statistics if row["verdict"] == CheckVerdict.OUT}
 
 
 def deliver_alerts() -> int:

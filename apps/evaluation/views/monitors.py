@@ -200,7 +200,7 @@ def monitor_act(request: HttpRequest, here: Here, tenant: str, monitor: str) -> 
                 said = "Resumed: the window that is open now is checked next."
             case "acknowledge":
                 services.acknowledge(actor=here.actor, monitor=found)
-                said = "Others see that you look after it."
+                said = "Others see that you look after it, and nobody is told of the same again until it has ended."
             case _:
                 messages.error(request, "There is nothing of that name to do.")
                 return HttpResponseRedirect(monitor_url(found))
