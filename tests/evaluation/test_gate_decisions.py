@@ -671,3 +671,23 @@ def test_of_two_versions_of_a_scorer_in_both_runs_the_newer_is_weighed(world: Ga
     comparison.refresh_from_db()
     assert (comparison.error, comparison.verdict) == ("", Verdict.INCONCLUSIVE)
     assert [each["versions"] for each in comparison.evidence["metrics"]] == [[2, 2]]
+
+
+def test_a_gate_that_an_outage_left_without_a_verdict_is_asked_anew_once_the_errors_were_tried_again(
+    world: Gated,
+) -> None:
+    world.plan(policy="automatic")
+    version = world.save("Sort well.")
+    developer = world.cast.actor("developer")
+    decision = decided(world, version, after=[1.0] * 20 + [None] * 40)
+    assert (decision.verdict, decision.status) == (Verdict.INCONCLUSIVE, GateStatus.STOPPED)
+    assert gates.open_gate(actor=developer, version=version) == decision, "nothing has changed since"
+    candidate = decision.candidate
+    assert candidate is not None
+    runs.retry_errors(actor=developer, run=candidate)
+    assert gates.open_gate(actor=developer, version=version) == decision, "not yet"
+    Evaluation.objects.unscoped("test").filter(pk=candidate.pk).update(status="done", finished_at=timezone.now())
+    again = gates.open_gate(actor=developer, version=version)
+    assert (again.status, again.baseline) == (GateStatus.RUNNING, decision.baseline)
+    assert again.pk != decision.pk
+    assert gates.open_gate(actor=developer, version=version) == again

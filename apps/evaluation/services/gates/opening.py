@@ -25,7 +25,7 @@ from apps.evaluation.services.gates.outcomes import record
 from apps.evaluation.services.plans import PlanFacts, cleaned, of_owner, tenant_of, told
 from apps.evaluation.services.runs import MetricChoice, RunPlan, start_run
 from apps.evaluation.services.scorers import current_version
-from apps.evaluation.types import GateStatus, ItemStatus, MetricRole, ReleasePolicy, RunStatus, Trigger
+from apps.evaluation.types import GateStatus, ItemStatus, MetricRole, ReleasePolicy, RunStatus, Trigger, Verdict
 from apps.gateway.models import RouteRevision
 from apps.prompts.models import PromptVersion
 from apps.tenants.access import Actor, require
@@ -177,10 +177,12 @@ def _open(
         "trigger": trigger,
         "opened_by": actor.name,
     }
-    for earlier in GateDecision.objects.unscoped(WHY).filter(**about(version)).order_by("-pk")[:20]:
-        if earlier.status != GateStatus.FAILED and _question(earlier.policy, is_in_force) == _question(
-            facts, is_in_force
-        ):
+    asked = _question(facts, is_in_force)
+    decisions = GateDecision.objects.unscoped(WHY).filter(**about(version)).select_related("candidate", "baseline")
+    for earlier in decisions.order_by("-pk")[:20]:
+        if earlier.status == GateStatus.FAILED or (_lacked_answers(earlier) and not is_in_force):
+            continue
+        if _question(earlier.policy, is_in_force) == asked:
             return earlier
     if is_in_force:
         means = f"“{plan.label}” means version" if isinstance(version, PromptVersion) else "In force is revision"
@@ -212,6 +214,14 @@ def _saved(version: Subject, decision: GateDecision) -> GateDecision:
         setattr(decision, name, value)
     decision.save(force_insert=True)
     return decision
+
+
+def _lacked_answers(decision: GateDecision) -> bool:
+    """Whether it came to no verdict, and errors of its evaluations were tried again since: after an outage, say."""
+    if decision.verdict != Verdict.INCONCLUSIVE or decision.decided_at is None:
+        return False
+    runs = [run for run in (decision.candidate, decision.baseline) if run is not None and run.status == RunStatus.DONE]
+    return any(run.finished_at is not None and run.finished_at > decision.decided_at for run in runs)
 
 
 def _question(policy: dict[str, Any], is_in_force: bool) -> dict[str, Any]:
