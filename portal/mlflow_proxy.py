@@ -69,10 +69,10 @@ async def mlflow(request: HttpRequest, path: str = "") -> HttpResponseBase:
             content=request.body if request.method not in SAFE else None,
         )
         answer = await client.send(sent, stream=True)
-    except httpx.HTTPError:
+        response = await _response(client, answer)
+    except httpx.HTTPError:  # it is away, or goes away in the middle
         await client.aclose()
         return await _away(request, "MLflow does not answer right now. Finished runs wait for it.")
-    response = await _response(client, answer)
     del response["Content-Type"]
     for name, value in answer.headers.multi_items():
         if name.lower() in PASSED_BACK:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socketserver
 import textwrap
+import threading
 from typing import Any
 
 import pytest
@@ -273,3 +275,25 @@ def test_mlflows_pages_are_behind_the_portals_login(
     away = client.get("/mlflow/")
     assert away.status_code == 503
     assert b"MLflow does not answer" in away.content
+
+
+@pytest.mark.django_db
+def test_mlflow_that_goes_away_in_the_middle_of_an_answer_is_told_as_that(cast: Cast, settings: Settings) -> None:
+    class CutOff(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.request.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+
+    client = Client(headers={"host": "testserver"})
+    client.force_login(cast["service_admin"], backend=BACKEND)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), CutOff) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            settings.MLFLOW_TRACKING_URI = f"http://127.0.0.1:{server.server_address[1]}"
+            answer = client.get("/mlflow/")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert answer.status_code == 503
+    assert b"MLflow does not answer" in answer.content
