@@ -27,7 +27,7 @@ from apps.evaluation.types import Baseline, CheckKind, ControlChart
 from apps.gateway.models import RequestContent
 from apps.prompts import services as prompts
 from apps.tenants.access import Actor
-from apps.tenants.errors import DomainError, Invalid, NotFound, PermissionDenied
+from apps.tenants.errors import Conflict, DomainError, Invalid, NotFound, PermissionDenied
 from apps.tenants.models import AuditEntry
 from apps.tenants.services import update_project
 from tests.evaluation.gating import scorer
@@ -390,6 +390,15 @@ def test_what_does_not_fit_is_refused_by_its_field(
     with pytest.raises(Invalid) as refused:
         watch.monitor(**given(watch))
     assert refused.value.field == field
+
+
+def test_any_name_makes_an_address_of_its_own(watch: Watch) -> None:
+    long = "The refusals, length and tone of claims in production"  # cut in the middle of a word, or before one
+    names = [long, f"x{long}", f"xx{long}", "拒绝", "长度", "Refusals", "Refusals!"]
+    made = [watch.monitor(name=name).slug for name in names]
+    assert made[3:] == ["monitor", "monitor-2", "refusals", "refusals-2"]
+    with pytest.raises(Conflict):
+        watch.monitor(name="Refusals!")  # as where a form is sent twice
 
 
 def test_webhooks_go_nowhere_that_the_guard_forbids(watch: Watch, settings: Settings) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -73,7 +73,7 @@ def create_monitor(*, actor: Actor, tenant: Tenant, facts: MonitorFacts, slug: s
     """Its first check is of the window that is open now. Raises ``Invalid`` naming the field."""
     require(actor, "evaluation.monitor", tenant, what="set a monitor up")
     values = _cleaned(actor, tenant, facts)
-    slug = validation.clean_slug(slug or re.sub(r"[^a-z0-9]+", "-", facts.name.lower()).strip("-")[:40] or "monitor")
+    slug = validation.clean_slug(slug) if slug else _slug_for(tenant, values["name"])
     try:
         with transaction.atomic():
             dataset = Dataset.objects.create(
@@ -180,6 +180,20 @@ def delete_monitor(*, actor: Actor, monitor: Monitor) -> None:
     dataset = monitor.dataset
     monitor.delete()
     sampling.forget(dataset)
+
+
+def _slug_for(tenant: Tenant, name: str) -> str:
+    """Made of its name, with a number where a monitor of another name has it; the form asks for none."""
+    slug = validation.slug_of(name)[:38].rstrip("-") or "monitor"
+    monitors = Monitor.objects.for_tenant(tenant)
+    if monitors.filter(name=name).exists():
+        return slug
+    datasets = Dataset.objects.for_tenant(tenant).filter(slug__startswith=f"monitor-{slug}")
+    taken = set(monitors.filter(slug__startswith=slug).values_list("slug", flat=True))
+    taken |= {each.removeprefix("monitor-") for each in datasets.values_list("slug", flat=True)}
+    return next(
+        each for number in itertools.count(1) if (each := slug if number == 1 else f"{slug}-{number}") not in taken
+    )
 
 
 def _locked(actor: Actor, monitor: Monitor, what: str) -> Monitor:
