@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from apps.evaluation.models import Evaluation
 from tests.cast import Cast
-from tests.evaluation.gating import dataset, finish, run_of, scorer
+from tests.evaluation.gating import dataset, finish, model, run_of, scorer
 
 
 def test_answers_that_a_scorer_could_not_score_are_told_apart_from_items_without_an_answer(
@@ -43,3 +43,32 @@ def test_the_way_to_mlflow_opens_the_run_that_one_looks_at_and_elsewhere_the_exp
     assert ways("service_admin", page) == {"/mlflow/#/experiments/7/runs/abc"}
     assert ways("service_admin", reverse("evaluation:run-list")) == {"/mlflow/#/experiments"}
     assert ways("owner", page) == set(), "MLflow knows no tenants"
+
+
+def test_a_run_that_paused_at_its_budget_is_resumed_with_a_larger_one(client: Client, cast: Cast) -> None:
+    model(cast)
+    run = run_of(cast, dataset(cast, 5), "Dear", scorer(cast))
+    rows = Evaluation.objects.unscoped("test").filter(pk=run.pk)
+
+    def paused() -> None:
+        rows.update(status="paused", budget_picousd=10**12, spent_picousd=10**12)
+
+    paused()
+    page, act = (reverse(f"evaluation:run-{name}", args=[run.public_id]) for name in ("detail", "act"))
+    client.force_login(cast["viewer"])
+    assert 'name="budget"' not in client.get(page).content.decode()
+    client.force_login(cast["scientist"])
+    assert 'name="budget"' in client.get(page).content.decode()
+    for said, left in (("2.5", ("queued", 2_500_000_000_000)), ("", ("queued", 10**12)), ("-1", ("paused", 10**12))):
+        paused()
+        assert client.post(act, {"act": "resume", "budget": said}).status_code == 302
+        assert rows.values_list("status", "budget_picousd").get() == left
+    paused()
+    key = {"Authorization": f"Bearer {cast.keys['management']}"}
+    address = f"/api/evaluations/{run.public_id}/resume"
+    wrong = Client(headers=key).post(address, {"budget_usd": "0"}, content_type="application/json")
+    assert wrong.status_code == 422
+    resumed = Client(headers=key).post(address, {"budget_usd": "3"}, content_type="application/json")
+    assert (resumed.status_code, resumed.json()["status"], resumed.json()["budget_usd"]) == (200, "queued", "3")
+    paused()
+    assert Client(headers=key).generic("POST", address).json()["budget_usd"] == "1", "without a body the old one stays"

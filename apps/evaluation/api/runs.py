@@ -18,6 +18,7 @@ from apps.evaluation.serializers.runs import (
     NewRun,
     NewScorer,
     NewSweep,
+    ResumedRun,
     RunDetailOut,
     RunOut,
     ScorerChanges,
@@ -156,9 +157,16 @@ class RunPause(_OfRun):
 
 
 class RunResume(_OfRun):
-    @operation("resume-evaluation", "Resume a run", tag=EVALUATIONS, response=RunDetailOut, errors=NOT_FOUND | CONFLICT)
+    @operation(
+        "resume-evaluation",
+        "Resume a run",
+        tag=EVALUATIONS,
+        request=ResumedRun,
+        response=RunDetailOut,
+        errors=NOT_FOUND | CONFLICT,
+    )
     def post(self, request: Request, id: str) -> Response:
-        runs.resume_run(actor=self.actor, run=self.found(id))
+        runs.resume_run(actor=self.actor, run=self.found(id), **self.body(ResumedRun))
         return self.shown(RunDetailOut, self.found(id))
 
 

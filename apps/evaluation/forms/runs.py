@@ -29,6 +29,27 @@ from apps.tenants.selectors import projects_for
 NO_PROMPT = "The model alone, with the examples' own messages"
 
 
+def _budget(label: str, help_text: str = "") -> forms.DecimalField:
+    return forms.DecimalField(
+        label=label,
+        required=False,
+        min_value=Decimal("0.000001"),
+        max_digits=18,
+        decimal_places=6,
+        help_text=help_text,
+    )
+
+
+class ResumeForm(forms.Form):
+    """``budget`` is a new bound, for a run that paused at its old one."""
+
+    budget = _budget("New budget in US dollars")
+
+    def budget_picousd(self) -> int | None:
+        said = self.cleaned_data["budget"]
+        return None if said is None else to_picousd(said)
+
+
 class RunForm(forms.Form):
     """``plans()`` is what a valid form asks for: one run, or several that are one sweep."""
 
@@ -50,14 +71,7 @@ class RunForm(forms.Form):
         min_value=1, max_value=20, initial=1, help_text="Each example so many times, to see how far answers vary."
     )
     seed = forms.IntegerField(required=False, min_value=0, max_value=2**31 - 1000)
-    budget = forms.DecimalField(
-        label="Budget in US dollars",
-        required=False,
-        min_value=Decimal("0.000001"),
-        max_digits=18,
-        decimal_places=6,
-        help_text="It pauses before it costs more.",
-    )
+    budget = _budget("Budget in US dollars", "It pauses before it costs more.")
     also_models = forms.MultipleChoiceField(
         label="Tried beside it",
         required=False,

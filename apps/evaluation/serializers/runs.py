@@ -145,6 +145,10 @@ class NewRun(RunFields):
     pass
 
 
+class ResumedRun(Input):
+    budget_usd = Usd(source="budget_picousd", required=False, help_text="A new one, where it paused at its old one.")
+
+
 class NewSweep(RunFields):
     prompt_versions = serializers.ListField(
         child=Whole(min_value=1), required=False, max_length=24, help_text="In the place of prompt_version."

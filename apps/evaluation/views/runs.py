@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.evaluation.forms.runs import RunForm
+from apps.evaluation.forms.runs import ResumeForm, RunForm
 from apps.evaluation.models import Evaluation
 from apps.evaluation.selectors import monitors
 from apps.evaluation.selectors import runs as selectors
@@ -219,14 +219,21 @@ def run_item(request: HttpRequest, here: Here, run: str, pk: int) -> HttpRespons
 @require_POST
 @tenant_page
 def run_act(request: HttpRequest, here: Here, run: str) -> HttpResponseRedirect:
-    """``act`` is one of pause, resume, cancel and retry."""
+    """``act`` is one of pause, resume (with a new ``budget``, or the old one), cancel and retry."""
     found = selectors.get_run_for(here.actor, run)
     service, said = ACTS.get(request.POST.get("act", ""), (None, ""))
     if service is None:
         messages.error(request, "There is nothing of that name to do.")
         return HttpResponseRedirect(run_url(found))
+    values = {}
+    if service is services.resume_run:
+        form = ResumeForm(request.POST)
+        if not form.is_valid():
+            messages.error(request, f"New budget: {form.errors['budget'][0]}")
+            return HttpResponseRedirect(run_url(found))
+        values = {"budget_picousd": form.budget_picousd()}
     try:
-        service(actor=here.actor, run=found)
+        service(actor=here.actor, run=found, **values)
     except DomainError as error:
         if error.status in (403, 404):
             raise
@@ -265,7 +272,8 @@ def progress_context(here: Here, run: Evaluation) -> dict[str, Any]:
             acts = [("resume", "Resume", "play"), ("cancel", "Cancel", "x")]
         elif progress.errors or scores_failed:
             acts = [("retry", "Try errors again", "rotate-ccw")]
-    facts = {"progress": progress, "scores_failed": scores_failed}
+    asks_budget = bool(acts) and run.status == RunStatus.PAUSED and run.budget_picousd is not None
+    facts = {"progress": progress, "scores_failed": scores_failed, "asks_budget": asks_budget}
     return {"run": run, **facts, "is_live": selectors.is_live(run), "acts": acts}
 
 
