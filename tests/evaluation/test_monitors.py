@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -28,7 +29,7 @@ from apps.gateway.models import RequestContent
 from apps.prompts import services as prompts
 from apps.tenants.access import Actor
 from apps.tenants.errors import Conflict, DomainError, Invalid, NotFound, PermissionDenied
-from apps.tenants.models import AuditEntry
+from apps.tenants.models import AuditEntry, Membership
 from apps.tenants.services import update_project
 from tests.evaluation.gating import scorer
 from tests.evaluation.watching import GOOD, REFUSED, Watch, check, work
@@ -295,6 +296,21 @@ def test_an_alert_is_given_up_after_days_shown_and_sent_again_on_demand(
             alerts.retry_alert(actor=watch.cast.actor("viewer"), alert=row)
         alerts.retry_alert(actor=watch.cast.actor("scientist"), alert=row)
         assert alerts.deliver_alerts() == 1
+
+
+def test_who_has_left_while_their_mail_waited_is_not_told(watch: Watch) -> None:
+    watch.answered(1, *[GOOD] * 60)
+    watch.answered(2, *[REFUSED] * 30)
+    viewer = watch.cast["viewer"]
+    made = check(watch, watch.monitor(recipients=[viewer, watch.cast["owner"]]))
+    Membership.objects.unscoped("test").filter(user=viewer).delete()
+    assert alerts.deliver_alerts() == 1
+    rows = MonitorAlert.objects.unscoped("test").filter(monitor_check=made).order_by("address")
+    assert [(row.address, row.status) for row in rows] == [
+        ("owner@example.com", "sent"),
+        ("viewer@example.com", "failed"),
+    ]
+    assert [sent.to for sent in mail.outbox] == [["owner@example.com"]]
 
 
 def test_nobody_is_told_again_of_what_somebody_looks_after_until_it_is_another_thing(watch: Watch) -> None:

@@ -6,12 +6,13 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
 from apps.evaluation import webhooks
-from apps.evaluation.models import MonitorAlert, MonitorCheck
-from apps.evaluation.services.deliveries import DELIVERY_TASK, deliver_due, mail
+from apps.evaluation.models import Monitor, MonitorAlert, MonitorCheck
+from apps.evaluation.services.deliveries import DELIVERY_TASK, Withdrawn, deliver_due, mail
 from apps.evaluation.types import AlertChannel, AlertStatus, CheckKind, CheckVerdict
 from apps.tenants import audit
 from apps.tenants.access import Actor, require
@@ -25,13 +26,12 @@ WHY: Final = "alerts of a monitor, to those whom it names"
 def make_alerts(check: MonitorCheck) -> None:
     """In the transaction that decides the check. Whoever has left the tenant is not told; nobody is of what somebody
     looks after already."""
-    monitor = check.monitor
     if (before := _looked_after(check)) is not None:
         check.acknowledged_by, check.acknowledged_at = before.acknowledged_by, before.acknowledged_at
         check.save(update_fields=["acknowledged_by", "acknowledged_at"])
         return
-    members = Membership.objects.for_tenant(monitor.tenant).filter(user__is_active=True).values("user")
-    people = monitor.recipients.filter(pk__in=members).order_by("pk")
+    monitor = check.monitor
+    people = monitor.recipients.filter(pk__in=_members(monitor).values("user")).order_by("pk")
     wanted = [(AlertChannel.MAIL, person.email) for person in people]
     if monitor.webhook_url:
         wanted.append((AlertChannel.WEBHOOK, monitor.webhook_url))
@@ -41,6 +41,10 @@ def make_alerts(check: MonitorCheck) -> None:
     )
     if wanted:
         enqueue(DELIVERY_TASK)
+
+
+def _members(monitor: Monitor) -> QuerySet[Membership]:
+    return Membership.objects.for_tenant(monitor.tenant).filter(user__is_active=True)
 
 
 def _looked_after(check: MonitorCheck) -> MonitorCheck | None:
@@ -87,6 +91,8 @@ def _send(pk: int) -> None:
         .get(pk=pk)
     )
     if alert.channel == AlertChannel.MAIL:
+        if not _members(alert.monitor_check.monitor).filter(user__email=alert.address).exists():
+            raise Withdrawn("No active member of the tenant has this address any more.")
         _mail(alert)
     else:
         webhooks.post(alert.monitor_check.monitor, alert.address, _id(alert), payload(alert.monitor_check))
