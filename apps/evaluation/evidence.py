@@ -72,11 +72,12 @@ def certain_verdict(baseline: Evaluation, candidate: Evaluation, terms: Terms) -
     (INCONCLUSIVE: it cannot become better). None where it still may."""
     from apps.evaluation.statistics.curtailment import Unfinished, certain
 
+    # Before the scores are read: what another worker finishes in between is still to come, and does not lack a score.
+    items = EvaluationItem.objects.unscoped(WHY).filter(evaluation=candidate, status=ItemStatus.PENDING)
+    left = set(map(str, items.order_by().values_list("revision_id", flat=True).distinct()))
     sides, missing = _sides(baseline, candidate, terms)
     if missing or not any(metric.role == MetricRole.PRIMARY for metric, _, _ in sides):
         return None
-    items = EvaluationItem.objects.unscoped(WHY).filter(evaluation=candidate, status=ItemStatus.PENDING)
-    left = set(map(str, items.order_by().values_list("revision_id", flat=True).distinct()))
     unfinished = [
         Unfinished(Series(metric, before.values, after.values), after.version.low, after.version.high)
         for metric, before, after in sides

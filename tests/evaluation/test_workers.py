@@ -15,6 +15,7 @@ from pytest_django import Settings
 from apps.evaluation.models import Evaluation
 from apps.evaluation.running import store
 from apps.evaluation.running.worker import Outcome, Worker
+from apps.evaluation.services.runs import cancel_run
 from apps.evaluation.types import RunStatus
 from tests.cast import Cast
 from tests.evaluation.gating import dataset, model, run_of, scorer
@@ -133,3 +134,22 @@ def test_a_worker_that_was_told_to_stop_leaves_a_run_that_goes_on_again_to_other
     thread.join()
     assert outcomes == [Outcome.ENDED]
     assert store.items_of(run.pk).filter(status="done").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_in_flight_when_a_run_was_cancelled_counts_in_its_summary(
+    cast: Cast, gateway: _Answering, settings: Settings
+) -> None:
+    settings.EVALUATION_LEASE_SECONDS = 1
+    gateway.held = 2
+    run = begun(cast, 40)
+    outcomes: list[Outcome] = []
+    thread = in_a_thread(run, outcomes, 20)
+    assert gateway.reached.wait(20)
+    cancel_run(actor=cast.actor("scientist"), run=run)
+    time.sleep(0.5)
+    gateway.go.set()
+    thread.join()
+    run.refresh_from_db()
+    assert (outcomes, run.status) == ([Outcome.ENDED], RunStatus.CANCELLED)
+    assert store.counts(run.pk)["done"] == run.metrics.get().summary["n"] == 2

@@ -186,6 +186,7 @@ class Worker:
         run = self.run
         store.release(run, self.name)
         if not goes_on:
+            _summarise_cancelled(run)
             return Outcome.ENDED
         if self._halted:
             store.pause(run, self._halted)
@@ -219,6 +220,15 @@ def conclude(run: Evaluation) -> bool:
         why = f"No example has an answer. The first one's error: {first.error if first else ''}"
     end(run, RunStatus.FAILED if failed else RunStatus.DONE, why)
     return True
+
+
+@transaction.atomic
+def _summarise_cancelled(run: Evaluation) -> None:
+    """Calls that were in flight when it was cancelled have ended since, and count."""
+    rows = Evaluation.objects.unscoped(store.WHY).select_for_update()
+    row = rows.filter(pk=run.pk, status=RunStatus.CANCELLED).first()
+    if row is not None:
+        summaries.summarise(row)
 
 
 @transaction.atomic
