@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,11 @@ def _imported(
     upload = _until(api, tenant, dataset, upload, ("ready", *OVER), quiet=True)
     if upload["status"] == "ready":
         body = {} if mapping is None else {"mapping": _said(upload["mapping"], mapping)}
-        upload = api.post("datasets", tenant, dataset, "uploads", upload["id"], "import", body=body)
+        try:
+            upload = api.post("datasets", tenant, dataset, "uploads", upload["id"], "import", body=body)
+        except Failed:
+            _cancel(api, tenant, dataset, upload)
+            raise
         upload = _until(api, tenant, dataset, upload, OVER, quiet=quiet)
     if upload["status"] != "done":
         raise Failed(upload["error"] or f"The import is {upload['status']}.", code=f"import_{upload['status']}")
@@ -111,6 +116,12 @@ def _create(api: Api, tenant: str, dataset: str, name: str, prompt: str) -> bool
             raise
         return False
     return True
+
+
+def _cancel(api: Api, tenant: str, dataset: str, upload: dict[str, Any]) -> None:
+    """Else files that nobody imports pile up, until no further one is taken."""
+    with suppress(Failed):
+        api.post("datasets", tenant, dataset, "uploads", upload["id"], "cancel", body={})
 
 
 def _remove(api: Api, tenant: str, dataset: str) -> bool:

@@ -61,7 +61,7 @@ def parts_for(variables: Iterable[str]) -> list[tuple[str, str]]:
 def guess(
     columns: Sequence[str], rows: Sequence[Mapping[str, Any]], variables: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, str]:
-    """A part for each column; empty where nothing speaks for one. ``variables``: the prompt's, with their schemas."""
+    """A part for each column; empty where nothing speaks for one. ``variables``: an input's, with schemas."""
     mapping: dict[str, str] = dict.fromkeys(columns, "")
     by_name = {_word(name): name for name in variables}
     taken: set[str] = set()
@@ -86,7 +86,7 @@ def guess(
     first = next(iter(columns), "")
     if "key" not in taken and not mapping.get(first, "key") and _word(first).endswith("_id") and _differ(rows, first):
         take(first, "key")
-    if not variables:
+    if not variables or "answer" in variables:
         _take_ratings(mapping, taken)
     labels = [column for word in _LABELS for column in columns if _word(column) == word]
     if "expected" not in taken and labels and mapping[labels[0]] in ("", "slice"):

@@ -19,6 +19,7 @@ from apps.tenants.errors import NotFound
 from apps.tenants.models import Tenant
 
 MOST_WORDS = 8
+MOST_LOOKED_AT = 50
 LARGEST = 2**63 - 1
 WHY = "of a dataset that the actor may see"
 
@@ -100,6 +101,16 @@ def variables_of(dataset: Dataset) -> dict[str, dict[str, Any]]:
         return dict(version.variables)
     properties = dataset.input_schema.get("properties", {})
     return {name: each for name, each in properties.items() if name != "messages"}
+
+
+def inputs_of(dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """What a file's columns can be of an input: its variables, else what its newest examples have. None of them has
+    to have it: it counts as what has a default."""
+    if variables := variables_of(dataset):
+        return variables
+    newest = examples_of(dataset).order_by("-pk").values_list("current__input", flat=True)[:MOST_LOOKED_AT]
+    names = dict.fromkeys(name for each in newest if isinstance(each, dict) for name in each if name != "messages")
+    return {name: {"default": None} for name in names}
 
 
 def types_of(dataset: Dataset) -> dict[str, str]:

@@ -27,14 +27,14 @@ from apps.evaluation.mapping import Mapper, clean_mapping
 from apps.evaluation.models import Dataset, Upload
 from apps.evaluation.reading import Refused, Row, format_of, read_rows, sniff
 from apps.evaluation.reading.formats import FIRST_BYTES, text_rows
-from apps.evaluation.selectors.datasets import type_of, types_of, uploads_of, variables_of
+from apps.evaluation.selectors.datasets import examples_of, inputs_of, type_of, types_of, uploads_of
 from apps.evaluation.services.datasets import forget_files, locked
 from apps.evaluation.services.examples import Incoming, Outcome, Provenance, schemas_of, store
 from apps.evaluation.types import Source, UploadFormat, UploadStatus
 from apps.tenants import audit
 from apps.tenants.access import Actor, require
 from apps.tenants.archive import ArchiveError, Writer, archive, new_key
-from apps.tenants.errors import Conflict, DomainError
+from apps.tenants.errors import Conflict, DomainError, Invalid
 from apps.tenants.jobs import enqueue
 
 log = structlog.get_logger(__name__)
@@ -166,7 +166,7 @@ def _fill_preview(upload: Upload, rows: list[Row | Refused]) -> None:
     values = [row.values for row in good]
     upload.columns = columns
     upload.preview = [{name: _cell(row.get(name)) for name in columns} for row in values]
-    upload.mapping = columns_of.guess(columns, values, variables_of(upload.dataset))
+    upload.mapping = columns_of.guess(columns, values, inputs_of(upload.dataset))
     upload.status = UploadStatus.READY
 
 
@@ -205,7 +205,8 @@ def prepare_upload(upload_pk: int) -> None:
 
 @transaction.atomic
 def start_import(*, actor: Actor, upload: Upload, mapping: Mapping[str, str] | None = None) -> Upload:
-    """By a worker, with ``mapping`` or the one that was guessed."""
+    """By a worker, with ``mapping`` or the one that was guessed. A guess that leaves out what the examples have is
+    refused: by the same key it would take the expected answer from them."""
     dataset = upload.dataset
     require(actor, "dataset.edit", dataset.tenant, what="import this file")
     if dataset.is_archived:
@@ -214,6 +215,8 @@ def start_import(*, actor: Actor, upload: Upload, mapping: Mapping[str, str] | N
     if upload.status != UploadStatus.READY:
         raise Conflict(f"The file is {upload.get_status_display().lower()}.", code="not_ready")
     upload.mapping = clean_mapping(upload.mapping if mapping is None else mapping, upload.columns)
+    if mapping is None and "expected" not in upload.mapping.values():
+        _refuse_unanswered(dataset)
     upload.status = UploadStatus.IMPORTING
     upload.progressed_at = timezone.now()
     upload.save(update_fields=["mapping", "status", "progressed_at"])
@@ -221,6 +224,17 @@ def start_import(*, actor: Actor, upload: Upload, mapping: Mapping[str, str] | N
     audit.record(actor, "dataset.import_started", dataset, told, dataset.tenant)
     enqueue(IMPORT_TASK, upload.pk)
     return upload
+
+
+def _refuse_unanswered(dataset: Dataset) -> None:
+    answered = examples_of(dataset).filter(current__expected__isnull=False).count()
+    if answered:
+        has = "1 example that is there has" if answered == 1 else f"{answered:,} examples that are there have"
+        raise Invalid(
+            f"No column is the expected answer, which the {has}.",
+            field="mapping",
+            remedy="Say which it is: --map COLUMN=expected, or “mapping” at the API. Is none? Say what another one is.",
+        )
 
 
 @transaction.atomic

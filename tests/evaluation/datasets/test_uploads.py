@@ -74,6 +74,46 @@ def test_columns_are_guessed_by_the_prompts_variables_and_by_their_names(upload:
     assert upload(tickets.replace(b"text", b"id")).mapping["id"] == "key"
 
 
+@pytest.fixture
+def plain(cast: Cast, dataset: Dataset, imported: Import) -> Dataset:
+    """Without a prompt: what its examples have is all that is known of it."""
+    services.update_dataset(actor=cast.actor("developer"), dataset=dataset, prompt=None)
+    dataset.refresh_from_db()
+    imported(b"claim,line,expected\nHail,home,low\nFire,home,high\n")
+    return dataset
+
+
+def test_without_a_prompt_columns_are_guessed_by_what_the_examples_have(
+    plain: Dataset, upload: Callable[..., Upload]
+) -> None:
+    assert upload(b"Claim,expectd\nHail,low\n").mapping == {"Claim": "input:claim", "expectd": ""}
+    assert upload(b"claim,note,expected\nHail,x,low\n").mapping["note"] == ""  # nor is it the line
+
+
+def test_a_guess_without_the_expected_answer_that_the_examples_have_is_refused(
+    cast: Cast, plain: Dataset, upload: Callable[..., Upload], imported: Import
+) -> None:
+    wrong = b"claim,line,expectd\nHail,home,high\n"
+    with pytest.raises(Invalid, match="No column is the expected answer, which the 2 examples that are there have"):
+        services.start_import(actor=cast.actor("developer"), upload=upload(wrong))
+    assert [row.current.expected for row in rows_in(plain) if row.current] == ["low", "high"]
+    # What somebody says counts, also that there is none.
+    parts = {"claim": "input:claim", "line": "input:line"}
+    assert counts(imported(wrong, mapping=parts | {"expectd": "expected"})) == (0, 1, 0, 0)
+    assert counts(imported(b"claim,line\nFlood,home\n", mapping=parts)) == (1, 0, 0, 0)
+
+
+def test_rated_answers_are_recognised_also_where_some_are_there(
+    cast: Cast, dataset: Dataset, upload: Callable[..., Upload], imported: Import
+) -> None:
+    services.update_dataset(actor=cast.actor("developer"), dataset=dataset, prompt=None)
+    dataset.refresh_from_db()
+    rated = b"question,answer,rating\nWhy?,So,1\nWho?,They,0\n"
+    done = imported(rated)
+    assert counts(done) == (2, 0, 0, 0)
+    assert upload(rated).mapping == done.mapping
+
+
 def test_rated_answers_are_recognised_as_what_calibrates_a_judge() -> None:
     columns = ["question", "answer", "rating"]
     found = {"question": "input:question", "answer": "input:answer", "rating": "expected"}
