@@ -124,6 +124,30 @@ def test_too_little_tells_nothing_and_costs_nothing(watch: Watch, answers: tuple
     assert watch.weights == {1: 90, 2: 10}
 
 
+def test_a_baseline_that_was_scored_in_vain_is_not_scored_each_window(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.answered(1, *[GOOD] * 60)
+    watch.answered(2, *[GOOD] * 30)
+    monitor = watch.monitor(scorers=[scorer(watch.cast, "cost")])  # nobody knows what these requests cost
+    now = timezone.now()
+
+    def runs_after(ago: int) -> int:
+        """How many there are once the window that ended so many seconds ago was checked."""
+        until = now - timedelta(seconds=ago)
+        made = checks.open_check(checks.locked(monitor.pk), until - timedelta(hours=1), until)
+        work()
+        made.refresh_from_db()
+        assert made.reasons == ["The baseline: Cost has 0 scores and 60 errors."]
+        return Evaluation.objects.unscoped("test").count()
+
+    assert [runs_after(ago) for ago in (200, 190, 180)] == [2, 2, 2]
+    check(watch, monitor)  # somebody asks: with a fresh baseline
+    assert [Evaluation.objects.unscoped("test").count(), runs_after(170)] == [4, 4]
+    at_minute(monkeypatch, now + timedelta(hours=7))
+    assert runs_after(160) == 6
+
+
 def test_only_what_was_asked_by_the_label_of_a_project_that_agreed_is_sampled(watch: Watch) -> None:
     watch.answered(2, *[GOOD] * 30, label="")
     watch.answered(2, *[GOOD] * 30, ago=timedelta(hours=3))

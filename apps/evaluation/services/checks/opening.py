@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.evaluation import sampling
@@ -30,6 +31,8 @@ WHY: Final = "a monitor at work, for its own tenant"
 GRACE: Final = timedelta(seconds=60)
 BASELINE_FACTOR: Final = 4  # a baseline's sample is so many times a check's
 BASELINE_DAYS: Final = 30  # how far back a released version's answers are looked for
+# A baseline that was scored in vain is not scored again before, unless somebody asks for a check: judges cost.
+SCORED_AGAIN_AFTER: Final = timedelta(hours=6)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -121,7 +124,7 @@ def _begin(check: MonitorCheck) -> None:
         most = max(each.found for _, each in drawn)
         settle(check, CheckVerdict.INSUFFICIENT, [_too_few(most, monitor.minimum_sample)])
         return
-    check.baseline = _baseline_of(monitor, reference, check.until, versions)
+    check.baseline = _baseline_of(check, reference, versions)
     if check.baseline.verdict not in ("", CheckVerdict.READY):
         check.save(update_fields=["baseline"])
         settle(check, CheckVerdict.INSUFFICIENT, [f"The baseline: {' '.join(check.baseline.reasons)}"])
@@ -182,10 +185,9 @@ def _main_before(release: Release, main: int) -> int | None:
     return None
 
 
-def _baseline_of(
-    monitor: Monitor, reference: int | None, until: datetime, versions: Sequence[ScorerVersion]
-) -> MonitorCheck:
+def _baseline_of(check: MonitorCheck, reference: int | None, versions: Sequence[ScorerVersion]) -> MonitorCheck:
     """The baseline in force, or a new one: where there is none yet, or scorers have other versions meanwhile."""
+    monitor, until = check.monitor, check.until
     if reference is None:
         assert monitor.baseline_since is not None
         assert monitor.baseline_until is not None
@@ -196,8 +198,12 @@ def _baseline_of(
     rows = MonitorCheck.objects.unscoped(WHY).filter(monitor=monitor, kind=CheckKind.BASELINE, reference=name)
     if reference is None:
         rows = rows.filter(since=since, until=until)
+    in_force = Q(verdict__in=("", CheckVerdict.READY))
+    if check.asked_by_id is None:
+        lately = timezone.now() - SCORED_AGAIN_AFTER
+        in_force |= Q(verdict=CheckVerdict.INSUFFICIENT, evaluation__isnull=False, decided_at__gt=lately)
     wanted = {version.pk for version in versions}
-    for row in rows.filter(verdict__in=("", CheckVerdict.READY)).order_by("-pk")[:5]:
+    for row in rows.filter(in_force).order_by("-pk")[:5]:
         if wanted <= {version for arm in row.arms for version in arm["scorer_versions"]}:
             return row
     return _new_baseline(monitor, reference, since, until, versions)
