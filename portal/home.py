@@ -29,6 +29,7 @@ from apps.tenants.access import Actor, can
 from apps.tenants.models import ApiKey, Project, Tenant
 from apps.tenants.selectors import keys_for, projects_for, tenants_for, with_key_counts, with_status
 from apps.tenants.snippets import EXAMPLE_MODEL, Snippet, chat_snippets
+from apps.tenants.types import Scope
 from apps.tenants.workspace import Workspace
 
 RECENT_REQUESTS = 5
@@ -142,7 +143,9 @@ def recent_requests(place: Place, now: datetime) -> list[RequestLog]:
         project_id=place.filters.project_id,
         since=now - timedelta(days=RECENT_DAYS),
     )
-    return list(selectors.requests_for(place.actor, filters)[:RECENT_REQUESTS])
+    # A job that waits for its limit asks in vain now and then, and the playground has told whoever asked: no news.
+    own_refusals = Q(outcome=Outcome.DENIED, why__has_key="by_lobby")
+    return list(selectors.requests_for(place.actor, filters).exclude(own_refusals)[:RECENT_REQUESTS])
 
 
 def way_in(workspace: Workspace) -> dict[str, Any]:
@@ -177,10 +180,11 @@ def _models_to_try(actor: Actor, tenant: Tenant, project: Project | None) -> Que
 
 
 def _key_at_hand(actor: Actor, tenant: Tenant, project: Project | None) -> ApiKey | None:
-    """The reader's newest usable key; else the newest of the tenant that they may see."""
+    """The reader's newest usable key that may call models; else the newest of the tenant that they may see."""
     if not can(actor, "apikey.view", tenant):
         return None
     keys = with_status(keys_for(actor, tenant), "active").filter(project__is_active=True)
+    keys = keys.filter(scopes__icontains=f'"{Scope.INFERENCE}"')
     if project is not None:
         keys = keys.filter(project=project)
     own = keys.filter(created_by=actor.user).order_by("-created_at").first()

@@ -46,6 +46,13 @@ class Admission:
     _calls: dict[int, UpstreamCall] = field(default_factory=dict)
     _entries: int = 0
 
+    def held(self) -> dict[str, int]:
+        """What is held, for the request's line; with what was asked for, where less of it was granted."""
+        ask = self.ask
+        tokens = ask.tokens if self.admitted is None else self.admitted.tokens
+        held = {"tokens": tokens, "cost_picousd": ask.cost - (ask.tokens - tokens) * ask.token_cost}
+        return held if tokens == ask.tokens else held | {"asked_tokens": ask.tokens}
+
     def call(self, plan: Plan, parsed: Parsed, model: ModelFacts) -> UpstreamCall:
         """The call as ``model`` is asked."""
         call = self._calls.get(model.id)

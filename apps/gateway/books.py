@@ -366,9 +366,8 @@ class Books:
         if plan is None:
             return why
         if admission is not None:
-            why["held"] = {"tokens": admission.ask.tokens, "cost_picousd": admission.ask.cost}
+            why["held"] = admission.held()
             if admission.admitted is not None:
-                why["granted_tokens"] = admission.admitted.tokens
                 why["limits"] = [
                     {"rule": plan.rules[left.limit.key].text, "left": left.left}
                     for left in admission.admitted.remaining

@@ -266,6 +266,8 @@ def _budgets(request: RequestLog, why: Mapping[str, Any]) -> Step | None:
             f"{format_usd(int(held.get('cost_picousd', 0)))} was held while it ran: the most it could cost, with up to"
             f" {counted(int(held.get('tokens', 0)), 'token')}."
         )
+    if asked := int(held.get("asked_tokens", 0)):
+        note += f" There was no room for the {asked:,} that it might have used: the answer was held to what there was."
     return Step("budgets", "wallet", title, "ok", note, tuple(budgets))
 
 

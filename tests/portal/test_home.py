@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.tenants.models import Membership, Project, Tenant, User
-from apps.tenants.services import set_budget, suspend_tenant
+from apps.tenants.services import create_api_key, set_budget, suspend_tenant
 from apps.tenants.types import Role
 from tests.cast import Cast, assemble
 from tests.gateway.pages.usage import USD, Usage, client_of
@@ -141,10 +141,22 @@ def test_new_tenant_reads_its_first_steps(cast: Cast) -> None:
 
 
 def test_curl_line_speaks_of_the_readers_own_key(usage: Usage, cast: Cast) -> None:
+    create_api_key(
+        actor=cast.actor("developer"), project=cast.triage, name="For CI", scopes=["management:read"]
+    )  # newer, and of no use for the call
     page = home(client_of(cast["developer"])).content.decode()
     assert "LOBBY_API_KEY" in page
     assert f"lby_{cast.key_rows['inference'].prefix}_" in page
     assert cast.keys["inference"] not in page
+
+
+def test_what_lobby_was_refused_itself_is_no_news(usage: Usage, cast: Cast) -> None:
+    usage.add(why={"by_lobby": True}, attempts=0, outcome="denied", error_code="rate_limit_exceeded")
+    usage.add(attempts=0, outcome="denied", error_code="rate_limit_exceeded")
+    usage.drain()
+    (told,) = home(client_of(cast["owner"])).context["recent"]
+    assert told.outcome == "denied"
+    assert "by_lobby" not in told.why
 
 
 def test_staff_see_the_platform(usage: Usage, cast: Cast) -> None:

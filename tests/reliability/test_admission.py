@@ -183,6 +183,8 @@ def test_an_elastic_grant_caps_the_answer_upstream(world: World) -> None:
     lines = world.spool_lines(response.headers["x-lobby-request-id"])
     assert {line["attempt_id"] for line in lines if "attempt_id" in line} == {attempt_id}
     assert key not in json.dumps(upstream)
+    (why,) = (line["why"] for line in lines if line.get("why"))
+    assert why["held"]["tokens"] <= 100 < why["held"]["asked_tokens"]
 
 
 @pytest.fixture

@@ -207,6 +207,13 @@ def test_why_of_a_served_request_tells_its_life(usage: Usage, cast: Cast) -> Non
     assert sum(line.cost_picousd for line in told.bills[1].lines) == told.bills[1].record.cost_picousd
     assert told.own_ms == 10
     assert told.denial is None
+    assert "no room for" not in page
+    capped = {**why, "held": {"tokens": 300, "cost_picousd": USD // 100, "asked_tokens": 4_200}}
+    request_id = usage.add(why=capped)
+    usage.drain()
+    page = why_of(cast, request_id)[1]
+    assert "$0.01 was held" in page
+    assert "There was no room for the 4,200 that it might have used" in page
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,10 @@ README = """# Lobby
 
 Lobby is the front door.
 
+<picture>
+  <img src="docs/images/home.png" alt="Home">
+</picture>
+
 ## Quick start
 
 Run `make run` and open the page.

@@ -42,6 +42,7 @@ async def test_what_lobby_is_is_answered_by_how_its_documentation_begins(sandbox
     for question in ("What is Lobby?", "lobby"):
         answer = await sandbox.say(question)
         assert "Lobby is the front door." in answer
+        assert "<" not in answer
         assert "`README.md`" in answer
 
 

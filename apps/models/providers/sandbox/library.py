@@ -88,6 +88,8 @@ class Library:
             mark = line.lstrip()[:3]
             if mark in ("```", "~~~") and (not fence or mark == fence):
                 fence = "" if fence else mark
+            if not fence and mark.startswith("<"):
+                continue  # a picture, or other HTML: nothing to be read
             match = None if fence else _HEADING.match(line + ("." if line == "# " else ""))
             if match is None:
                 lines.append(line)
