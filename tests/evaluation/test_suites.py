@@ -87,6 +87,14 @@ def test_a_suite_in_the_form_of_a_run(cast: Cast) -> None:
     assert set(metrics()) == {"toxicity-screen", "refusal"}
 
 
+def test_half_a_surrogate_pair_is_an_error_of_its_field(cast: Cast) -> None:
+    model(cast)
+    dataset(cast)
+    body = {"tenant": "claims", "project": "triage", "dataset": "golden", "model": MODEL}
+    for wrong in ({"suite": "\ud800"}, {"suite": "standard", "parameters": {"stop": ["\ud800"]}}):
+        assert post(cast, "/api/evaluations", body | wrong).status_code == 422
+
+
 def test_a_suite_at_the_api(cast: Cast) -> None:
     model(cast)
     dataset(cast)

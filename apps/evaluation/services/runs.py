@@ -40,6 +40,8 @@ from apps.evaluation.types import (
 )
 from apps.gateway.routing.selectors import callable_revision, routes_for
 from apps.models.selectors import callable_models_for
+from apps.prompts.content import check_storable
+from apps.prompts.errors import ContentInvalid
 from apps.prompts.models import PromptVersion
 from apps.prompts.types import Parameters
 from apps.tenants import audit, validation
@@ -373,7 +375,10 @@ def _check_first_example(plan: RunPlan, model: str, parameters: Mapping[str, Any
 
 def _clean_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
     try:
+        check_storable(given)
         clean: dict[str, Any] = msgspec.to_builtins(msgspec.convert(dict(given), Parameters))
+    except ContentInvalid as error:
+        raise RunRefused(error.message, field="parameters") from None
     except msgspec.ValidationError as error:
         raise RunRefused(f"The parameters cannot be taken: {error}.", field="parameters") from None
     return clean

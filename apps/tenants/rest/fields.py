@@ -72,7 +72,8 @@ class Choice(serializers.ChoiceField):
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
             self.fail("invalid_choice", input=data)
-        return super().to_internal_value(data)
+        # The refusal says it again: half a surrogate pair cannot be written.
+        return super().to_internal_value(data.encode("utf-8", "replace").decode())
 
 
 class Texts(serializers.ListField):
