@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
 from apps.evaluation.charts import distribution_of, scatter_of
 from apps.evaluation.models import Evaluation, EvaluationItem, EvaluationMetric, ExampleRevision, Score, ScorerVersion
@@ -46,7 +46,8 @@ def weigh(baseline: Evaluation, candidate: Evaluation, terms: Terms) -> dict[str
     if not any(metric.role == MetricRole.PRIMARY for metric, _, _ in sides):
         raise ValueError("The two runs have no primary metric in common.")
     policy = _policy(terms)
-    decision = decide([Series(metric, left.values, right.values) for metric, left, right in sides], policy)
+    series = [Series(metric, left.values, right.values, _why_missing(left, right)) for metric, left, right in sides]
+    decision = decide(series, policy)
     told = [_metric(found, left, right) for found, (_, left, right) in zip(decision.comparisons, sides, strict=True)]
     usage = _usage(baseline, candidate)
     breaches = _breaches(terms, usage)
@@ -378,13 +379,38 @@ def _unscored(side: _Side) -> str:
     rows = Score.objects.unscoped(WHY).filter(
         item__evaluation=side.run, item__status=ItemStatus.DONE, scorer_version=side.version, status=ScoreStatus.ERROR
     )
-    codes = rows.order_by().values("error_code").annotate(n=Count("pk")).order_by("-n", "error_code")
+    codes = _error_codes(rows)
     total = sum(row["n"] for row in codes)
     if not total:
         return ""
     example = rows.filter(error_code=codes[0]["error_code"]).order_by("pk").values_list("reason", flat=True)[0]
     most = f": {example}" if len(codes) == 1 else f", most often: {example}"
     return f"{total:,} answers of “{side.run.name}” have no score by {side.version.scorer.name}{most}"[:400]
+
+
+def _why_missing(left: _Side, right: _Side) -> str:
+    """Why most of the missing values are missing: the scorer could not score the answer, or there was none."""
+    if len(paired_means(left.values, right.values)) == len(left.values.keys() | right.values.keys()):
+        return ""
+    runs = (left.run, right.run)
+    scores = Score.objects.unscoped(WHY).filter(
+        item__evaluation__in=runs,
+        item__status=ItemStatus.DONE,
+        scorer_version__in=(left.version, right.version),
+        status=ScoreStatus.ERROR,
+    )
+    items = EvaluationItem.objects.unscoped(WHY).filter(evaluation__in=runs, status=ItemStatus.ERROR)
+    found: list[tuple[int, str]] = []
+    for rows, name in ((scores, "reason"), (items, "error")):
+        for code in _error_codes(rows)[:1]:
+            same = rows.filter(error_code=code["error_code"])
+            found.append((code["n"], same.order_by("pk").values_list(name, flat=True)[0]))
+    return max(found, default=(0, ""), key=lambda each: each[0])[1]
+
+
+def _error_codes(rows: QuerySet[Any]) -> list[dict[str, Any]]:
+    """With how often each is, the commonest first."""
+    return list(rows.order_by().values("error_code").annotate(n=Count("pk")).order_by("-n", "error_code"))
 
 
 def _dataset(run: Evaluation) -> str:

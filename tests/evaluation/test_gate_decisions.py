@@ -393,6 +393,27 @@ def test_a_judge_that_answers_garbage_is_counted_and_told(world: Gated) -> None:
     [told] = decision.evidence["warnings"]
     assert "have no score by Exact match: The judge's answer is no JSON." in told
     assert told.startswith("40 answers of ")
+    assert "40 examples have a value on one side only (most often: “The judge's answer is no JSON”)" in metric["reason"]
+    with pytest.raises(Conflict) as refused:
+        world.release(2)
+    assert refused.value.remedy.startswith("Save a better version")
+
+
+def test_a_dataset_without_answers_is_not_the_versions_fault(world: Gated) -> None:
+    world.plan(policy="automatic")
+    decision = gates.open_gate(actor=world.cast.actor("developer"), version=world.save("Sort well."))
+    for run in (decision.baseline, decision.candidate):
+        assert run is not None
+        finish(run, [1.0] * 30 + [None] * 30)
+    gates.decide_gates()
+    decision.refresh_from_db()
+    assert (decision.verdict, decision.status) == (Verdict.INCONCLUSIVE, GateStatus.STOPPED)
+    told = "30 examples have a value on neither side (most often: “The judge's answer is no JSON”)"
+    assert told in decision.reasons[0]
+    with pytest.raises(Conflict) as refused:
+        world.release(2)
+    assert told in refused.value.message
+    assert refused.value.remedy.startswith("Mend what its examples have no score for")
 
 
 def test_no_ratio_of_costs_allows_a_price_where_there_was_none(world: Gated) -> None:

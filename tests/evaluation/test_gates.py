@@ -91,12 +91,26 @@ def test_the_verdict_is_inconclusive_where_the_evidence_is_thin() -> None:
     half = values(right(1, 100))
     lopsided = decide([Series(ACCURACY, values(right(0.5)), half)])
     assert lopsided.verdict == INCONCLUSIVE
-    assert "100 examples lack a value on one side or on both" in lopsided.reasons[0]
+    assert "100 examples have a value on one side only" in lopsided.reasons[0]
     nothing = decide([Series(ACCURACY, values(right(0.5)), {})])
     assert (nothing.verdict, nothing.comparisons[0].interval) == (INCONCLUSIVE, None)
     noisy = Metric("accuracy", value_kind=ValueKind.BINARY, noise_floor=0.12)
     within = decide([Series(noisy, values(right(0.7)), values(right(0.8)))])
     assert (within.verdict, "noise floor of 12.0 points" in within.reasons[0]) == (INCONCLUSIVE, True)
+
+
+def test_what_neither_side_has_a_value_for_is_told_as_that_and_why() -> None:
+    none: dict[str, list[float | None]] = {str(200 + n): [] for n in range(60)}
+    why = "The example has no expected value."
+    unlabelled = decide([Series(ACCURACY, {**values(right(0.5)), **none}, {**values(right(0.6)), **none}, why)])
+    assert unlabelled.verdict == INCONCLUSIVE
+    said = "60 examples have a value on neither side (most often: “The example has no expected value”)"
+    assert unlabelled.reasons[0].startswith(f"accuracy: {said}: 50.0%"), unlabelled.reasons
+    assert (unlabelled.comparisons[0].unpaired, unlabelled.comparisons[0].unscored) == (60, 60)
+    both = decide([Series(ACCURACY, {**values(right(0.5)), **none}, {**values(right(0.6, 190)), **none})])
+    assert "70 examples have no value on one side, 60 of them on neither: " in both.reasons[0]
+    nothing = decide([Series(ACCURACY, none, none, why)])
+    assert nothing.reasons == (f"accuracy: 0 pairs are fewer than the 30 that are asked for, and {said}.",)
 
 
 def test_many_metrics_are_not_many_chances() -> None:

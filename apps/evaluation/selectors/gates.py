@@ -18,7 +18,16 @@ from apps.evaluation.models import (
     GateNotice,
 )
 from apps.evaluation.selectors.runs import without_requests
-from apps.evaluation.types import OPEN_GATES, AlertStatus, GateStatus, ItemStatus, MetricRole, ReleasePolicy, RunStatus
+from apps.evaluation.types import (
+    OPEN_GATES,
+    AlertStatus,
+    GateStatus,
+    ItemStatus,
+    MetricRole,
+    ReleasePolicy,
+    RunStatus,
+    Verdict,
+)
 from apps.gateway.models import Route, RouteRevision
 from apps.prompts.models import Prompt, PromptVersion
 from apps.prompts.release_rules import Refusal
@@ -247,6 +256,17 @@ def checklist(owner: Prompt | Route, plan: EvaluationPlan | None, decision: Gate
     return checks
 
 
+def lacks_scores(decision: GateDecision) -> bool:
+    """Whether there is no verdict as many examples have a score on neither side: that is no fault of the version."""
+    if decision.verdict != Verdict.INCONCLUSIVE:
+        return False
+    most = decision.evidence["policy"]["most_unpaired"]
+    return any(
+        metric["role"] != MetricRole.WATCH and metric.get("unscored", 0) > most * (metric["pairs"] + metric["unpaired"])
+        for metric in decision.evidence["metrics"]
+    )
+
+
 def main_version(state: LabelState | None) -> PromptVersion | None:
     """What a label means for most callers; of equal shares the older one."""
     if state is None:
@@ -293,8 +313,11 @@ def release_refusal(prompt: Prompt, environment: str, label: str, version: Promp
             "Mend what stands in its way and run the gate again, or have a tenant admin override it with a reason.",
             "gate_failed",
         )
+    mend = "Save a better version"
+    if lacks_scores(newest):
+        mend = "Mend what its examples have no score for, in the dataset or the scorer, and run the gate again"
     return Refusal(
         f"The gate that guards {where} stopped version {version.number}: {why}",
-        "Save a better version, or have a tenant admin override the gate with a reason.",
+        f"{mend}, or have a tenant admin override the gate with a reason.",
         "gate_stopped",
     )

@@ -60,7 +60,7 @@ def compare(series: Series, policy: Policy | None = None) -> Comparison:
     pairs = pair(series.baseline, series.candidate)
     n = len(pairs.examples)
     if n < 2:
-        return Comparison(metric, Verdict.INCONCLUSIVE, "", n, pairs.unpaired)
+        return Comparison(metric, Verdict.INCONCLUSIVE, "", n, pairs.unpaired, pairs.unscored, series.missing_reason)
     differences = pairs.differences
     spread = float(np.std(differences, ddof=1))
     effect = minimum_detectable_effect(spread, n, alpha=policy.alpha, power=policy.power)
@@ -83,6 +83,8 @@ def compare(series: Series, policy: Policy | None = None) -> Comparison:
         reason="",
         pairs=n,
         unpaired=pairs.unpaired,
+        unscored=pairs.unscored,
+        missing_reason=series.missing_reason,
         baseline_mean=float(pairs.baseline.mean()),
         candidate_mean=float(pairs.candidate.mean()),
         difference=float(differences.mean()),
@@ -139,10 +141,12 @@ def _judged(comparison: Comparison, policy: Policy) -> Comparison:
 def _finding(comparison: Comparison, policy: Policy) -> tuple[Verdict, str]:
     """The verdict on one metric, and what decided it. For a guard, BETTER means that it holds."""
     metric, pairs, interval = comparison.metric, comparison.pairs, comparison.interval
+    lacks_many = comparison.unpaired > policy.most_unpaired * (pairs + comparison.unpaired)
     if pairs < policy.minimum_pairs or interval is None or comparison.difference is None:
-        return Verdict.INCONCLUSIVE, f"{pairs} pairs are fewer than the {policy.minimum_pairs} that are asked for"
-    if comparison.unpaired > policy.most_unpaired * (pairs + comparison.unpaired):
-        return Verdict.INCONCLUSIVE, f"{comparison.unpaired} examples lack a value on one side or on both"
+        few = f"{pairs} pairs are fewer than the {policy.minimum_pairs} that are asked for"
+        return Verdict.INCONCLUSIVE, f"{few}, and {_lacking(comparison)}" if lacks_many else few
+    if lacks_many:
+        return Verdict.INCONCLUSIVE, _lacking(comparison)
     gain = _gain(metric, interval)
     p = comparison.adjusted_p_value
     significant = p is not None and p <= policy.alpha
@@ -155,6 +159,20 @@ def _finding(comparison: Comparison, policy: Policy) -> tuple[Verdict, str]:
             return Verdict.INCONCLUSIVE, f"the difference is within the noise floor of {floor}"
         return (Verdict.BETTER, "it improved") if gain.low > 0 else (Verdict.WORSE, "it got worse")
     return Verdict.INCONCLUSIVE, "no difference was shown"
+
+
+def _lacking(comparison: Comparison) -> str:
+    """How many examples have no pair of values, on which sides, and why most of them."""
+    lacking, neither = comparison.unpaired, comparison.unscored
+    examples = "1 example has" if lacking == 1 else f"{lacking:,} examples have"
+    if neither == lacking:
+        told = f"{examples} a value on neither side"
+    elif neither == 0:
+        told = f"{examples} a value on one side only"
+    else:
+        told = f"{examples} no value on one side, {neither:,} of them on neither"
+    reason = comparison.missing_reason.strip().removesuffix(".")[:200]
+    return f"{told} (most often: “{reason}”)" if reason else told
 
 
 def _guarded(metric: Metric, gain: Interval, *, significant: bool, above_noise: bool) -> tuple[Verdict, str]:

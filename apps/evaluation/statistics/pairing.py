@@ -24,6 +24,7 @@ class Pairs:
     baseline: Array
     candidate: Array
     unpaired: int  # examples that lack a value, on one side or on both
+    unscored: int  # those of them that lack it on both
 
     @property
     def differences(self) -> Array:
@@ -40,11 +41,13 @@ def pair(baseline: Values, candidate: Values) -> Pairs:
     left = {example: mean for example, values in baseline.items() if (mean := mean_of(values)) is not None}
     right = {example: mean for example, values in candidate.items() if (mean := mean_of(values)) is not None}
     both = sorted(left.keys() & right.keys())
+    known = baseline.keys() | candidate.keys()
     return Pairs(
         examples=tuple(both),
         baseline=np.array([left[example] for example in both], dtype=np.float64),
         candidate=np.array([right[example] for example in both], dtype=np.float64),
-        unpaired=len((baseline.keys() | candidate.keys()) - set(both)),
+        unpaired=len(known) - len(both),
+        unscored=len(known - left.keys() - right.keys()),
     )
 
 

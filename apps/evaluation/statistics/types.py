@@ -41,11 +41,12 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One metric of two versions on the same examples."""
+    """One metric of two versions on the same examples. ``missing_reason`` is the commonest one for a missing value."""
 
     metric: Metric
     baseline: Values
     candidate: Values
+    missing_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ class Comparison:
     reason: str
     pairs: int
     unpaired: int
+    unscored: int = 0
+    missing_reason: str = ""
     baseline_mean: float | None = None
     candidate_mean: float | None = None
     difference: float | None = None
