@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from apps.evaluation.models import Evaluation
+from apps.evaluation.models import Evaluation, EvaluationItem
+from apps.evaluation.selectors.runs import progress_of
 from tests.cast import Cast
 from tests.evaluation.gating import dataset, finish, model, run_of, scorer
 
@@ -72,3 +75,19 @@ def test_a_run_that_paused_at_its_budget_is_resumed_with_a_larger_one(client: Cl
     assert (resumed.status_code, resumed.json()["status"], resumed.json()["budget_usd"]) == (200, "queued", "3")
     paused()
     assert Client(headers=key).generic("POST", address).json()["budget_usd"] == "1", "without a body the old one stays"
+
+
+def test_the_time_that_is_left_is_told_by_the_pace_since_it_was_resumed(cast: Cast) -> None:
+    run = run_of(cast, dataset(cast, 30), "Resumed", scorer(cast))
+    finish(run, [1.0] * 30)
+    now = timezone.now()
+    rows = Evaluation.objects.unscoped("test").filter(pk=run.pk)
+    rows.update(status="running", started_at=now - timedelta(seconds=10))
+    items = EvaluationItem.objects.unscoped("test").filter(evaluation=run)
+    items.update(finished_at=now - timedelta(hours=1))
+    items.filter(position__lt=20).update(status="pending", finished_at=None)
+    assert progress_of([rows.get()])[run.pk].seconds_left is None, "nothing ended since"
+    items.filter(position__lt=5).update(status="done", finished_at=now)
+    left = progress_of([rows.get()])[run.pk].seconds_left
+    assert left is not None
+    assert 30 <= left <= 40, "15 items at 2 seconds each"

@@ -152,9 +152,12 @@ def progress_of(runs: Iterable[Evaluation]) -> dict[int, Progress]:
     """By run, in two queries however many there are."""
     runs = list(runs)
     counts = {run.pk: dict.fromkeys(ItemStatus.values, 0) for run in runs}
+    lately = dict.fromkeys(counts, 0)  # answered since the run was started, or went on after a pause
     rows = EvaluationItem.objects.unscoped(WHY).filter(evaluation__in=counts).order_by()
-    for pk, status, count in rows.values_list("evaluation_id", "status").annotate(count=Count("pk")):
+    since = Count("pk", filter=Q(finished_at__gte=F("evaluation__started_at")) & ~Q(status=ItemStatus.SKIPPED))
+    for pk, status, count, new in rows.values_list("evaluation_id", "status").annotate(count=Count("pk"), new=since):
         counts[pk][status] = count
+        lately[pk] += new
     reused = dict(rows.filter(is_reused=True).values_list("evaluation_id").annotate(count=Count("pk")))
     return {
         run.pk: Progress(
@@ -163,19 +166,18 @@ def progress_of(runs: Iterable[Evaluation]) -> dict[int, Progress]:
             errors=counts[run.pk][ItemStatus.ERROR],
             skipped=counts[run.pk][ItemStatus.SKIPPED],
             reused=reused.get(run.pk, 0),
-            seconds_left=_seconds_left(run, counts[run.pk]),
+            seconds_left=_seconds_left(run, counts[run.pk][ItemStatus.PENDING], lately[run.pk]),
         )
         for run in runs
     }
 
 
-def _seconds_left(run: Evaluation, counts: dict[str, int]) -> int | None:
-    """At the pace so far."""
-    ended = counts[ItemStatus.DONE] + counts[ItemStatus.ERROR]
-    if run.status != RunStatus.RUNNING or run.started_at is None or ended < 5:
+def _seconds_left(run: Evaluation, pending: int, lately: int) -> int | None:
+    """At the pace since it goes on."""
+    if run.status != RunStatus.RUNNING or run.started_at is None or lately < 5:
         return None
     elapsed = (timezone.now() - run.started_at) / timedelta(seconds=1)
-    return max(1, round(elapsed / ended * max(run.items_total - ended, 0)))
+    return max(1, round(elapsed / lately * pending))
 
 
 def is_live(run: Evaluation) -> bool:
