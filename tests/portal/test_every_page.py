@@ -19,7 +19,17 @@ from tests.portal.test_shell import open_page
 pytestmark = pytest.mark.browser
 
 FEWEST_PAGES = 60
-LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 1280), ("dark", 390))
+PHONE = 390
+LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 1280), ("dark", PHONE))
+# Lists of which no figure is out of sight on a phone: their rows are cards there (.table-stack).
+CARDS = {
+    "evaluation:compare",
+    "evaluation:dataset-detail",
+    "evaluation:red-team-list",
+    "evaluation:red-team-report",
+    "evaluation:run-list",
+    "gateway:request-list",
+}
 LINKS = (
     "() => [...new Set([...document.querySelectorAll('main a[href], nav a[href], aside a[href]')].map((a) => a.href))]"
 )
@@ -44,6 +54,15 @@ def overflow(page: Page) -> list[str]:
     return [f"{wide} px wide in {room} px"] if wide > room else []
 
 
+def cut_off(page: Page) -> list[str]:
+    """What the tables of a page say only to those who scroll them sideways."""
+    wide = page.evaluate(
+        "() => [...document.querySelectorAll('main .table-scroll')].filter((box) => box.scrollWidth > box.clientWidth)"
+        ".map((box) => box.innerText.trim().slice(0, 40))"
+    )
+    return [f"a table has to be scrolled: {head!r}" for head in wide]
+
+
 def crawl(page: Page, base: str) -> tuple[set[str], list[str]]:
     """The kinds of pages that links lead to from where ``page`` is, and what is wrong with them.
 
@@ -64,6 +83,8 @@ def crawl(page: Page, base: str) -> tuple[set[str], list[str]]:
                 page.goto(url)
                 page.wait_for_function(SETTLED)
             faults = overflow(page) + ([] if number else grave_violations(page))
+            if width == PHONE and kind_of(url, base) in CARDS:
+                faults += cut_off(page)
             wrong += [f"{urlsplit(url).path}, {scheme}, {width} px: {fault}" for fault in faults]
         for link in page.evaluate(LINKS):
             kind = kind_of(link, base)
