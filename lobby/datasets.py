@@ -29,13 +29,14 @@ def push(
     message: str = "",
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Upload, import, and wait until it is done; then a version, where one is asked for.
+    """Upload, import, and wait until it is done; then a version, where one is asked for. ``created`` tells whether the
+    dataset was made; None where nobody asked for that.
 
     Of a dataset that was made for a file of which nothing could be used nothing stays.
     """
-    is_new = create and _create(api, tenant, dataset, name or dataset, prompt)
+    is_new = _create(api, tenant, dataset, name or dataset, prompt) if create else None
     try:
-        found = _imported(api, tenant, path, dataset, mapping, quiet)
+        found = _imported(api, tenant, path, dataset, mapping, quiet) | {"created": is_new}
     except BaseException:  # Ctrl-C, too
         if is_new:
             _remove(api, tenant, dataset)
@@ -87,6 +88,8 @@ def told(found: dict[str, Any]) -> str:
         f"{found['dataset']}: {found['added']} added, {found['changed']} changed, {found['same']} the same,"
         f" {found['refused']} refused."
     ]
+    if found["created"] is False:
+        lines.append(f"  {found['dataset']} was there already: these examples were added to it")
     used = [f"{column} is {part}" for column, part in found["mapping"].items() if part]
     left = [column for column, part in found["mapping"].items() if not part]
     lines.append(f"  columns: {', '.join(used)}")

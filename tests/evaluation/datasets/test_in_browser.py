@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -140,8 +141,21 @@ def test_from_a_spreadsheet_to_a_signature(live_lobby: LobbyFactory, chromium: s
         assert "other: 1 added, 0 changed, 0 the same, 1 refused." in told
         assert "line 3, split: 'moon' is no split." in told
         assert "columns: claim is input:claim, split is split, note=x is input:note_x" in told
+        assert "was there already" not in told
+        already = "other was there already: these examples were added to it"
+        assert already in run(str(file), "--dataset", "other", "--create", code=1)
+        again = json.loads(run(str(file), "--dataset", "other", "--create", "--json", code=1))[0]
+        assert (again["created"], again["same"]) == (False, 1)
         file.write_text("claim,amount,colour\na,2,red\n")
         assert "left out: colour (--map" in run(str(file), "--dataset", "for", "--create", "--prompt", "triage")
+        # A header that is mistyped empties nothing, and the file is not kept waiting.
+        file.write_text("claim,anser\nHail broke a skylight,home\n")
+        refused = json.loads(run(str(file), "--dataset", "golden", "--json", code=2))
+        assert "No column is the expected answer, which the " in refused["error"]["message"]
+        headers = {"Authorization": f"Bearer {keys['management']}"}
+        uploads = httpx.get(f"{lobby.url}/api/datasets/claims/golden/uploads", headers=headers).json()["results"]
+        assert "ready" not in [each["status"] for each in uploads]
+        assert "cancelled" in [each["status"] for each in uploads]
         # What is said of a column counts before what was guessed of another.
         file.write_text("claim,answer,said\na,home,motor\n")
         told = run(str(file), "--dataset", "mapped", "--create", "--map", "said=expected")
