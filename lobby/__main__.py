@@ -67,7 +67,8 @@ def _files(api: Api, tenant: str, asked: argparse.Namespace) -> Iterator[dict[st
         case "create":
             yield from (prompts.create(api, tenant, path) for path in asked.file)
         case "push":
-            yield from (prompts.push(api, tenant, path, message=asked.message) for path in asked.file)
+            facts = {"message": asked.message, "creates": asked.create}
+            yield from (prompts.push(api, tenant, path, **facts) for path in asked.file)
         case "diff":
             yield from (prompts.diff(api, tenant, path, version=asked.version) for path in asked.file)
         case "release":
@@ -236,6 +237,7 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("file", nargs="+", type=Path)
         if verb == "push":
             each.add_argument("-m", "--message", default="", help="what changed, and why")
+            each.add_argument("--create", action="store_true", help="make a prompt that is not there")
         if verb == "diff":
             each.add_argument("--version", type=int, help="by default the newest")
     pull = verbs.add_parser("pull", help="write prompts to files; all of the tenant's by default", parents=[common])

@@ -32,12 +32,15 @@ def create(api: Api, tenant: str, path: Path) -> dict[str, Any]:
     return push(api, tenant, path, message="First version")
 
 
-def push(api: Api, tenant: str, path: Path, *, message: str = "") -> dict[str, Any]:
-    """Save the file as a version; where the catalog has this very text, nothing new is made."""
+def push(api: Api, tenant: str, path: Path, *, message: str = "", creates: bool = False) -> dict[str, Any]:
+    """Save the file as a version; where the catalog has this very text, nothing new is made. With ``creates`` a prompt
+    that is not there is made."""
     file = _read(path)
     try:
         saved = api.post("prompts", tenant, file.id, "versions", body={**file.content, "message": message})
     except Failed as error:
+        if creates and error.status == 404:
+            return create(api, tenant, path)
         error.message = f"{path}: {error.message}"  # of several files, which
         raise
     return {

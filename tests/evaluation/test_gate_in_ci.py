@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as xml
 
 import httpx
 import pytest
+import yaml
 from playwright.sync_api import expect, sync_playwright
 
 from lobby import gates, reports, sweeps
@@ -54,6 +56,14 @@ claims = Tenant.objects.unscoped("test").get(slug="claims")
 route = {"slug": "claims-default", "name": "Claims", "targets": [{"model": Model.objects.get(slug="sandbox-chat")}]}
 create_route(actor=Actor.of_user(User.objects.get(email="owner@example.com")), tenant=claims, **route)
 create_scorer(actor=person, tenant=claims, kind="judge-reference", slug="right", parameters={"model": "sandbox-judge"})
+"""
+SCORER = """
+from apps.evaluation.services.scorers import create_scorer
+from apps.tenants.access import Actor
+from apps.tenants.models import Tenant, User
+person = Actor.of_user(User.objects.get(email="scientist@example.com"))
+claims = Tenant.objects.unscoped("test").get(slug="claims")
+create_scorer(actor=person, tenant=claims, kind="exact-match", slug="exact-match", parameters={})
 """
 FILE = """---
 id: triage
@@ -272,6 +282,63 @@ def _looked_at(lobby: LiveLobby, chromium: str) -> None:
         expect(page.get_by_role("button", name="Release")).to_be_enabled()
         browser.close()
     assert complaints == []
+
+
+def test_the_workflow_of_the_docs_gates_what_changed_and_takes_in_what_is_new(
+    live_lobby: LobbyFactory, tmp_path: Path
+) -> None:
+    lobby = live_lobby(start=False)
+    keys = json.loads(lobby.python(SETUP).strip().splitlines()[-1])
+    lobby.start()
+    lobby.start_worker()
+    (tmp_path / "prompts").mkdir()
+    team = Team(lobby, keys["management"], tmp_path / "prompts")
+    text = (ROOT / "docs" / "ci.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    (step,) = [each for each in yaml.safe_load(text)["jobs"]["gate"]["steps"] if "Gate" in each.get("name", "")]
+    script = step["run"].replace("${{ github.base_ref }}", "main")
+    env = team.env | {"PATH": f"{Path(sys.executable).parent}:{team.env['PATH']}", "PYTHONPATH": str(ROOT)}
+
+    def git(*arguments: str) -> None:
+        person = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+        subprocess.run(["git", *person, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    def job() -> tuple[int, str]:
+        git("add", "prompts")
+        done = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    git("init", "-q", "-b", "main")
+    team.says("Say {{half}}")
+    (tmp_path / "prompts" / "other.prompt").write_text(FILE.format(text="Hello").replace("triage", "other"))
+    git("add", "prompts")
+    git("commit", "-q", "-m", "Prompts")
+    git("update-ref", "refs/remotes/origin/main", "HEAD")
+    team.run("prompts", "create", *map(str, sorted(team.directory.glob("*.prompt"))))
+    assert job() == (0, ""), "nothing changed"
+
+    # A new one is made, and pushed again it is there; one that is broken says why.
+    fresh = tmp_path / "prompts" / "fresh.prompt"
+    fresh.write_text(FILE.format(text="Hello").replace("triage", "fresh"))
+    assert job() == (0, "fresh: version 1 is saved.\n")
+    assert job()[0] == 0
+    fresh.write_text(FILE.format(text="Hello {{").replace("triage", "fresh").replace("---", "--", 1))
+    code, told = job()
+    assert (code, "fresh.prompt" in told, "Traceback" in told) == (2, True, False), told
+    fresh.unlink()
+
+    # A changed one without a plan is a failure; with one its verdict is the job's.
+    team.dataset("golden", 40)
+    team.run("prompts", "release", "triage", "--version", "1")
+    team.says("Say {{wrong}}")
+    code, told = job()
+    assert (code, "no evaluation plan" in told) == (2, True), told
+    lobby.python(SCORER + PLAN)
+    code, told = job()
+    assert (code, "worse" in told) == (gates.WORSE, True), told
+    assert "Exact match" in (tmp_path / "reports" / "triage.md").read_text()
+    (tmp_path / "prompts" / "other.prompt").write_text("no prompt")
+    code, told = job()
+    assert (code, "other.prompt" in told, "Traceback" in told) == (2, True, False), told
 
 
 def decision(**more: Any) -> dict[str, Any]:
