@@ -166,7 +166,12 @@ def test_a_stopped_version_shows_its_worst_regressions_and_is_overridden_by_an_a
     page = client(cast, "scientist").get(review(2)).content.decode()
     assert page.count('class="card regression"') == 5
     assert "Override the gate" not in page
-    assert "<del>" in page
+    # What is new in an answer is not therefore better: neither is struck out, and what was expected stands beside them.
+    lost = page.partition('id="worst"')[2].partition("</section>")[0]
+    assert "<del>" not in lost
+    assert "<ins>" not in lost
+    assert lost.count("<mark>") == 10
+    assert lost.count('<div class="side-name">Expected</div>') == 5
     assert 'Exact match yes → <strong class="tone-danger">no</strong>' in page
     assert "50.0% →" in page
     assert "-40.0 points" in page

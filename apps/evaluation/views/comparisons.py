@@ -108,7 +108,7 @@ def _shown(cell: Cell) -> dict[str, Any]:
     return {
         "cell": cell,
         "input": [(name, written(value)) for name, value in cell.revision.input.items()],
-        "expected": None if cell.revision.expected is None else written(cell.revision.expected),
+        "expected": cell.revision.expected,
         "pieces": word_diff(before, after),
         "traced": _traced(cell),
     }
