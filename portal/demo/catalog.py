@@ -44,7 +44,8 @@ class DemoModel:
     licence_needs_acceptance: bool = False
 
 
-_SIMULATED = "Simulated: the sandbox answers in its name. It shows how a model of this price and access is governed."
+# Without the word "sandbox", by which one looks for the sandbox's own models.
+_SIMULATED = "Simulated: a generator answers in its name. It shows how a model of this price and access is governed."
 _NOT_FOR = "Real work of any kind: nothing here understands what it is asked."
 
 MODELS = (

@@ -57,6 +57,16 @@ def test_two_months_of_usage_reach_the_ledger_exactly(demo_lobby: LiveLobby) -> 
     assert counted["days"] >= 60
 
 
+def test_a_search_for_the_sandbox_finds_its_own_models_alone(demo_lobby: LiveLobby) -> None:
+    found = demo_lobby.python(
+        "from apps.models.selectors import CatalogQuery, search_models\n"
+        "from apps.tenants.access import Actor\n"
+        "rows = search_models(Actor.system('test'), CatalogQuery(text='sandbox'))\n"
+        "print(*sorted(row.slug for row in rows))"
+    )
+    assert found.split() == ["sandbox-chat", "sandbox-embed", "sandbox-judge"]
+
+
 def test_preparing_again_changes_nothing_but_a_revoked_key(demo_lobby: LiveLobby) -> None:
     lobby = demo_lobby
     first = facts_in((lobby.data_dir / "prepared.json").read_text())
