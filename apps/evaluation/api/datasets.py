@@ -406,7 +406,8 @@ class UploadImport(_OfDataset):
         response=UploadOut,
         status=202,
         errors=NOT_FOUND | CONFLICT,
-        description="By a worker: ask for the upload again to see how far it is.",
+        description="By a worker: ask for the upload again to see how far it is. Without `mapping` as it was guessed,"
+        " unless that leaves out the expected answer, which examples of the dataset have.",
     )
     def post(self, request: Request, tenant: str, dataset: str, id: int) -> Response:
         upload = selectors.get_upload_of(self.found(tenant, dataset), id)
