@@ -20,6 +20,9 @@ from unfold.sites import UnfoldAdminSite
 
 from apps.tenants.scoping import unscoped
 
+# The order of Lobby's own apps, which come before those of the packages that it is made of.
+APPS = ("tenants", "registry", "gateway", "prompts", "evaluation")
+
 
 class LobbyAdminSite(UnfoldAdminSite):  # type: ignore[misc]
     site_title = "Lobby"
@@ -39,6 +42,12 @@ class LobbyAdminSite(UnfoldAdminSite):  # type: ignore[misc]
         if request.user.is_authenticated:
             raise PermissionDenied
         return redirect_to_login(target)
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        def place(app: dict[str, Any]) -> int:
+            return APPS.index(app["app_label"]) if app["app_label"] in APPS else len(APPS)
+
+        return sorted(super().get_app_list(request, app_label), key=place)
 
     def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Callable[..., Any]:
         """Forms, filters and lists ask the default managers: inside an admin's view they answer for all tenants."""
@@ -75,6 +84,7 @@ SIDEBAR: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("API keys", "admin:tenants_apikey_changelist", "key"),
             ("Rate limits", "admin:tenants_ratelimit_changelist", "speed"),
             ("Budgets", "admin:tenants_budget_changelist", "account_balance_wallet"),
+            ("Audit trail", "admin:tenants_auditentry_changelist", "history"),
         ),
     ),
     (
@@ -85,6 +95,21 @@ SIDEBAR: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Endpoints", "admin:registry_endpoint_changelist", "lan"),
             ("Prices", "admin:registry_price_changelist", "sell"),
             ("Access grants", "admin:registry_accessgrant_changelist", "verified_user"),
+        ),
+    ),
+    (
+        "Routing",
+        (
+            ("Routes", "admin:gateway_route_changelist", "alt_route"),
+            ("Targets", "admin:gateway_routetarget_changelist", "near_me"),
+        ),
+    ),
+    (
+        "Ledger",
+        (
+            ("Requests", "admin:gateway_requestlog_changelist", "swap_vert"),
+            ("Usage records", "admin:gateway_usagerecord_changelist", "receipt_long"),
+            ("Rollups", "admin:gateway_usagerollup_changelist", "bar_chart"),
         ),
     ),
     (
@@ -106,28 +131,12 @@ SIDEBAR: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     (
-        "Routing",
-        (
-            ("Routes", "admin:gateway_route_changelist", "alt_route"),
-            ("Targets", "admin:gateway_routetarget_changelist", "near_me"),
-        ),
-    ),
-    (
-        "Ledger",
-        (
-            ("Requests", "admin:gateway_requestlog_changelist", "swap_vert"),
-            ("Usage records", "admin:gateway_usagerecord_changelist", "receipt_long"),
-            ("Rollups", "admin:gateway_usagerollup_changelist", "bar_chart"),
-        ),
-    ),
-    (
         "People and safety",
         (
             ("Users", "admin:tenants_user_changelist", "person"),
             ("Sign-on identities", "admin:socialaccount_socialaccount_changelist", "badge"),
             ("Failed logins", "admin:axes_accessattempt_changelist", "lock_clock"),
             ("Login log", "admin:axes_accesslog_changelist", "login"),
-            ("Audit trail", "admin:tenants_auditentry_changelist", "history"),
         ),
     ),
     (

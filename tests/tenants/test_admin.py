@@ -50,6 +50,16 @@ def test_platform_staff_see_list_search_and_row(cast: Cast, table: str, who: str
     assert answer.status_code == 200
 
 
+def test_the_admin_opens_on_lobbys_own_apps(cast: Cast) -> None:
+    context = cast.client("sam").get(reverse("admin:index")).context
+    apps = [app["app_label"] for app in context["app_list"]]
+    assert apps[:5] == ["tenants", "registry", "gateway", "prompts", "evaluation"]
+    assert {"axes", "django_celery_results", "socialaccount"} <= set(apps[5:])
+    first = context["sidebar_navigation"][0]
+    assert first["title"] == "Tenants"
+    assert "Audit trail" in [item["title"] for item in first["items"]]
+
+
 def test_jobs_are_read_and_nothing_else_of_celery_is_there(cast: Cast) -> None:
     every = IntervalSchedule.objects.create(every=5, period="seconds")
     task = PeriodicTask.objects.create(name="registry.discover", task="registry.discover", interval=every)
