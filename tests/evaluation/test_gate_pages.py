@@ -170,7 +170,7 @@ def test_a_stopped_version_shows_its_worst_regressions_and_is_overridden_by_an_a
     lost = page.partition('id="worst"')[2].partition("</section>")[0]
     assert "<del>" not in lost
     assert "<ins>" not in lost
-    assert lost.count("<mark>") == 10
+    assert lost.count("<mark>") == 20, "on each side of five examples the version and the score"
     assert lost.count('<div class="side-name">Expected</div>') == 5
     assert 'Exact match yes → <strong class="tone-danger">no</strong>' in page
     assert "50.0% →" in page
