@@ -25,6 +25,8 @@ LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 1280), ("da
 CARDS = {
     "evaluation:compare",
     "evaluation:dataset-detail",
+    "evaluation:monitor-detail",
+    "evaluation:monitor-list",
     "evaluation:red-team-list",
     "evaluation:red-team-report",
     "evaluation:run-list",
@@ -57,7 +59,8 @@ def overflow(page: Page) -> list[str]:
 def cut_off(page: Page) -> list[str]:
     """What the tables of a page say only to those who scroll them sideways."""
     wide = page.evaluate(
-        "() => [...document.querySelectorAll('main .table-scroll')].filter((box) => box.scrollWidth > box.clientWidth)"
+        "() => [...document.querySelectorAll('main .table-scroll')]"
+        ".filter((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth)"
         ".map((box) => box.innerText.trim().slice(0, 40))"
     )
     return [f"a table has to be scrolled: {head!r}" for head in wide]
