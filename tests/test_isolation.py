@@ -275,7 +275,7 @@ def _furnish_datasets(kinds: dict[str, Any], tenant: Tenant, admin: User, word: 
     evaluation.sign_off(actor=actor, version=frozen.version, is_approval=True, note=word)
     evaluation.add_example(actor=actor, dataset=dataset, input={"claim": f"Car {word}"})
     receiving = evaluation.begin_upload(actor=actor, dataset=dataset, file_name=f"{word}.csv")
-    receiving.write(f"claim\nStorm {word}\n".encode())
+    receiving.write(f"claim,expected\nStorm {word},home\n".encode())
     item = evaluation.offer_to_inbox(
         actor=actor, tenant=tenant, source="feedback", input={"claim": word}, output=word, note=word
     )
