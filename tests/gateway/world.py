@@ -216,10 +216,11 @@ registry.add_price(actor=actor, model=model, figures=Figures(input_picousd=150_0
         return slug
 
     def all_lines(self) -> list[dict[str, Any]]:
-        """What is in the spool. Segments are deleted when drained, but not while they are being written to."""
+        """What is in the spool. Segments are deleted when drained, but not while they are being written to: the last
+        line may not be whole yet."""
         found: list[dict[str, Any]] = []
         for segment in sorted((self.lobby.data_dir / "spool").glob("*.jsonl")):
-            found += [json.loads(line) for line in segment.read_bytes().splitlines()]
+            found += [json.loads(line) for line in segment.read_bytes().rpartition(b"\n")[0].splitlines()]
         return found
 
     def spool_lines(self, request_id: str) -> list[dict[str, Any]]:
