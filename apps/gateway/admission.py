@@ -249,10 +249,14 @@ def _denial(plan: Plan, ask: Ask, denied: Denied) -> LimitExceeded:
             error.remaining = Remaining(limit, denied.left, denied.retry_after)
         return error
     budget = next(b for b in plan.budgets if b.window(ask.now).key == denied.key)
+    least = ask.cost - (ask.tokens - ask.minimum_tokens) * ask.token_cost
+    # Who named no maximum was asked for the shortest answer already: a smaller maximum would not help.
+    costs, or_less = f"it may cost up to {format_usd(least)}", ", or send a smaller max_completion_tokens"
+    if ask.minimum_tokens < ask.tokens:
+        costs, or_less = f"even its shortest answer may cost {format_usd(least)}", ""
     return LimitExceeded(
-        f"The {budget.rule.text} cannot cover this request: it may cost up to {format_usd(ask.cost)} and"
-        f" {format_usd(max(denied.left, 0))} is left. Ask {budget.rule.owner} for more, or send a smaller"
-        " max_completion_tokens.",
+        f"The {budget.rule.text} cannot cover this request: {costs} and {format_usd(max(denied.left, 0))} is left."
+        f" Ask {budget.rule.owner} for more{or_less}.",
         type="insufficient_quota",
         code="budget_exceeded",
         retry_after=denied.retry_after,

@@ -187,6 +187,18 @@ def test_an_elastic_grant_caps_the_answer_upstream(world: World) -> None:
     assert why["held"]["tokens"] <= 100 < why["held"]["asked_tokens"]
 
 
+def test_a_budget_that_is_used_up_advises_what_helps(world: World, models: dict[int, str]) -> None:
+    model, key = priced(world, models), world.project(budget="0.0000001")
+    said = [
+        world.post(chat("Hi [[chunks=4]]", **asked) | {"model": model}, key=key).json()["error"]["message"]
+        for asked in ({}, {"max_completion_tokens": 500})
+    ]
+    assert "even its shortest answer may cost $0.0000" in said[0]
+    assert "max_completion_tokens" not in said[0]
+    assert "it may cost up to $0.00" in said[1]
+    assert said[1].endswith("or send a smaller max_completion_tokens.")
+
+
 @pytest.fixture
 def second_web(profile: Profile, world: World) -> Any:
     """Another web process on the same database and Redis, with a data directory of its own; None on one process."""
