@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from typing import TYPE_CHECKING
 
 from tests.servers import ProgramMissing
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 # The build without a window starts in a quarter of the time.
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -26,3 +30,10 @@ def program() -> str:
         if found:
             return found
     raise ProgramMissing("Chromium is not installed (Debian: apt install chromium-headless-shell)")
+
+
+def log_in(page: Page, email: str, password: str) -> None:
+    """Fill in the login form that ``page`` shows, and send it."""
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_role("button", name="Sign in", exact=True).click()

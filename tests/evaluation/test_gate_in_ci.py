@@ -17,7 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from lobby import gates, reports, sweeps
 from lobby.api import Failed
-from tests.browser import ARGUMENTS
+from tests.browser import ARGUMENTS, log_in
 from tests.cast import PASSWORD
 from tests.gateway.world import World
 from tests.live import ROOT, LiveLobby, LobbyFactory
@@ -249,9 +249,7 @@ def _looked_at(lobby: LiveLobby, chromium: str) -> None:
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{lobby.url}/accounts/login/?next=/prompts/claims/triage/versions/4/")
-        page.get_by_label("Email").fill("scientist@example.com")
-        page.get_by_label("Password", exact=True).fill(PASSWORD)
-        page.get_by_role("button", name="Sign in", exact=True).click()
+        log_in(page, "scientist@example.com", PASSWORD)
         expect(page.locator("#verdict-4")).to_have_text("Worse")
         expect(page.locator("#verdict-3")).to_have_text("Better")
         page.get_by_role("link", name="Review").click()

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.axe import grave_violations
-from tests.browser import ARGUMENTS
+from tests.browser import ARGUMENTS, log_in
 from tests.live import LobbyFactory
 
 pytestmark = pytest.mark.browser
@@ -67,9 +67,7 @@ def test_a_monitor_is_read_acted_on_and_set_up(live_lobby: LobbyFactory, chromiu
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{lobby.url}/accounts/login/?next=/")
-        page.get_by_label("Email").fill("mei@bank.test")
-        page.get_by_label("Password", exact=True).fill(PASSWORD)
-        page.get_by_role("button", name="Sign in", exact=True).click()
+        log_in(page, "mei@bank.test", PASSWORD)
         page.get_by_role("link", name="Monitors").first.click()
         row = page.locator("#monitor-list tbody tr")
         expect(row).to_contain_text("Out of limits")

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from lobby import redteam
 from tests.axe import grave_violations
-from tests.browser import ARGUMENTS
+from tests.browser import ARGUMENTS, log_in
 from tests.cast import PASSWORD
 from tests.live import ROOT, LobbyFactory
 
@@ -69,9 +69,7 @@ def test_a_red_team_from_a_terminal_and_in_a_browser(live_lobby: LobbyFactory, t
         page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{lobby.url}/accounts/login/?next=/red-team/")
-        page.get_by_label("Email").fill("developer@example.com")
-        page.get_by_label("Password", exact=True).fill(PASSWORD)
-        page.get_by_role("button", name="Sign in", exact=True).click()
+        log_in(page, "developer@example.com", PASSWORD)
         expect(page.locator("#red-team-list tbody tr")).to_have_count(3)
         _check(page)
         page.get_by_role("link", name="New red team").click()

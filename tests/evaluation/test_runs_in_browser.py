@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.browser import ARGUMENTS
+from tests.browser import ARGUMENTS, log_in
 from tests.evaluation.world import RunsWorld
 
 pytestmark = pytest.mark.browser
@@ -28,9 +28,7 @@ def test_a_run_is_started_in_three_choices_and_read(runs_world: RunsWorld, chrom
             page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.goto(f"{lobby.url}/accounts/login/?next=/evaluations/")
-            page.get_by_label("Email").fill("ada@example.com")
-            page.get_by_label("Password", exact=True).fill(PASSWORD)
-            page.get_by_role("button", name="Sign in", exact=True).click()
+            log_in(page, "ada@example.com", PASSWORD)
             page.get_by_role("link", name="New run").first.click()
 
             page.get_by_role("combobox", name="Model").select_option("fake-chat")

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.browser import ARGUMENTS
+from tests.browser import ARGUMENTS, log_in
 from tests.live import LiveLobby, LobbyFactory
 
 pytestmark = pytest.mark.browser
@@ -38,9 +38,7 @@ def lobby(live_lobby: LobbyFactory) -> LiveLobby:
 
 def open_hub(page: Page, lobby: LiveLobby) -> None:
     page.goto(f"{lobby.url}/accounts/login/?next=/models/")
-    page.get_by_label("Email").fill("ada@bank.test")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    log_in(page, "ada@bank.test", PASSWORD)
     page.wait_for_url("**/models/")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.browser import ARGUMENTS
+from tests.browser import ARGUMENTS, log_in
 from tests.fakes.process import FakeOpenAI
 from tests.live import LiveLobby, LobbyFactory
 from tests.models.test_hub_in_browser import PASSWORD
@@ -35,9 +35,7 @@ def lobby(live_lobby: LobbyFactory) -> LiveLobby:
 
 def sign_in(page: Page, lobby: LiveLobby, path: str) -> None:
     page.goto(f"{lobby.url}/accounts/login/?next={path}")
-    page.get_by_label("Email").fill("eve@bank.test")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    log_in(page, "eve@bank.test", PASSWORD)
     page.wait_for_url(f"**{path}")
 
 

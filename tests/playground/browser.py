@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.browser import log_in
 from tests.gateway.world import World
 from tests.playground.cast import PASSWORD
 
@@ -36,9 +37,7 @@ def _is_ours(url: str, world: World) -> bool:
 
 def sign_in(page: Page, world: World, who: str = "dev", then: str = HOME) -> None:
     page.goto(f"{world.lobby.url}/accounts/login/?{urlencode({'next': then})}")
-    page.get_by_label("Email").fill(f"{who}@bank.test")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    log_in(page, f"{who}@bank.test", PASSWORD)
     page.wait_for_url(f"**{then}")
 
 

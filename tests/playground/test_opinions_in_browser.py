@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.axe import grave_violations
+from tests.browser import log_in
 from tests.live import LiveLobby, LobbyFactory
 
 pytestmark = pytest.mark.browser
@@ -43,9 +44,7 @@ def open_as(browser: Browser, lobby: LiveLobby, who: str, path: str, complaints:
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(f"{lobby.url}/accounts/login/?next={path}")
-    page.get_by_label("Email").fill(f"{who}@lobby.example")
-    page.get_by_label("Password", exact=True).fill(lobby.env["DEMO_PASSWORD"])
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    log_in(page, f"{who}@lobby.example", lobby.env["DEMO_PASSWORD"])
     page.wait_for_url(f"**{path}")
     return page
 

@@ -11,7 +11,7 @@ from django.urls import Resolver404, resolve
 from playwright.sync_api import Page, sync_playwright
 
 from tests.axe import grave_violations
-from tests.browser import ARGUMENTS
+from tests.browser import ARGUMENTS, log_in
 from tests.live import LiveLobby
 from tests.portal.test_demo import facts_in
 from tests.portal.test_shell import open_page
@@ -107,9 +107,7 @@ def test_every_kind_of_page_is_in_order(demo_lobby: LiveLobby, chromium: str) ->
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         page = open_page(browser.new_context(reduced_motion="reduce"), complaints)
         page.goto(f"{lobby.url}/accounts/login/?next=/")
-        page.get_by_label("Email").fill("priya@lobby.example")
-        page.get_by_label("Password", exact=True).fill(str(facts["password"]))
-        page.get_by_role("button", name="Sign in", exact=True).click()
+        log_in(page, "priya@lobby.example", str(facts["password"]))
         page.wait_for_url(f"{lobby.url}/")
         kinds, wrong = crawl(page, lobby.url)
         browser.close()

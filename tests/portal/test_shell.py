@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from portal.context_processors import NAV
-from tests.browser import ARGUMENTS
+from tests.browser import ARGUMENTS, log_in
 from tests.live import LiveLobby, LobbyFactory
 
 pytestmark = pytest.mark.browser
@@ -94,9 +94,7 @@ def open_page(context: BrowserContext, complaints: list[str]) -> Page:
 
 def sign_in(page: Page, lobby: LiveLobby, then: str = "/styleguide/") -> None:
     page.goto(f"{lobby.url}/accounts/login/?next={then}")
-    page.get_by_label("Email").fill("ada@bank.test")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    log_in(page, "ada@bank.test", PASSWORD)
     page.wait_for_url(f"**{then}")
 
 

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.axe import grave_violations
-from tests.browser import ARGUMENTS
+from tests.browser import ARGUMENTS, log_in
 from tests.live import ROOT, LiveLobby, LobbyFactory
 
 pytestmark = pytest.mark.browser
@@ -43,9 +43,7 @@ def sign_in(page: Page, lobby: LiveLobby, part: str) -> None:
     from tests.cast import PASSWORD
 
     page.goto(f"{lobby.url}/accounts/login/?next=/datasets/")
-    page.get_by_label("Email").fill(f"{part}@example.com")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    log_in(page, f"{part}@example.com", PASSWORD)
     page.wait_for_url("**/datasets/")
 
 

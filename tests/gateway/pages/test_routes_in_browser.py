@@ -6,7 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.browser import ARGUMENTS
+from tests.browser import ARGUMENTS, log_in
 from tests.live import LiveLobby, LobbyFactory
 from tests.models.test_hub_in_browser import PASSWORD
 
@@ -47,9 +47,7 @@ def test_a_route_is_made_ordered_and_simulated(lobby: LiveLobby, chromium: str) 
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{lobby.url}/accounts/login/?next=/routes/new/")
-        page.get_by_label("Email").fill("eve@bank.test")
-        page.get_by_label("Password", exact=True).fill(PASSWORD)
-        page.get_by_role("button", name="Sign in", exact=True).click()
+        log_in(page, "eve@bank.test", PASSWORD)
         page.wait_for_url("**/routes/new/")
 
         page.get_by_label("Name", exact=True).fill("Claims, default")

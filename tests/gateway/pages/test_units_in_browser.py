@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.browser import ARGUMENTS
+from tests.browser import ARGUMENTS, log_in
 from tests.live import LiveLobby, LobbyFactory
 from tests.models.test_hub_in_browser import CAST, PASSWORD
 
@@ -74,9 +74,7 @@ def test_units_are_priced_counted_and_billed(
         page = browser.new_page(reduced_motion="reduce", viewport=viewport, color_scheme=scheme)  # type: ignore[arg-type]
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.goto(f"{lobby.url}/accounts/login/?next=/models/painter/")
-        page.get_by_label("Email").fill("ada@bank.test")
-        page.get_by_label("Password", exact=True).fill(PASSWORD)
-        page.get_by_role("button", name="Sign in", exact=True).click()
+        log_in(page, "ada@bank.test", PASSWORD)
         page.wait_for_url("**/models/painter/")
         expect(page.get_by_text("$0.04", exact=True)).to_be_visible()
         expect(page.get_by_text("/images/generations").first).to_be_visible()

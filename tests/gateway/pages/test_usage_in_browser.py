@@ -7,7 +7,7 @@ import time
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.browser import ARGUMENTS
+from tests.browser import ARGUMENTS, log_in
 from tests.cast import PASSWORD
 from tests.live import LobbyFactory
 
@@ -30,9 +30,7 @@ INKED = """() => [...document.querySelectorAll("canvas[data-chart]")].map((canva
 
 def sign_in(page: Page, url: str, email: str) -> None:
     page.goto(f"{url}/accounts/login/?next=/")
-    page.get_by_label("Email").fill(email)
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    log_in(page, email, PASSWORD)
     page.wait_for_url(f"{url}/")
 
 
