@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from tests.servers import ProgramMissing
 
@@ -32,8 +33,11 @@ def program() -> str:
     raise ProgramMissing("Chromium is not installed (Debian: apt install chromium-headless-shell)")
 
 
-def log_in(page: Page, email: str, password: str) -> None:
-    """Fill in the login form that ``page`` shows, and send it."""
+def log_in(page: Page, url: str, email: str, password: str, then: str = "/") -> None:
+    """Log in at the Lobby at ``url``, and be on its page ``then``, a path with its query, loaded."""
+    page.goto(f"{url}/accounts/login/?{urlencode({'next': then})}")
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password", exact=True).fill(password)
     page.get_by_role("button", name="Sign in", exact=True).click()
+    # The whole address: the form's own ends with the path it leads to, and would pass for it.
+    page.wait_for_url(lambda there: there == url + then)

@@ -27,8 +27,7 @@ def test_a_run_is_started_in_three_choices_and_read(runs_world: RunsWorld, chrom
             expect.set_options(timeout=60_000)
             page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
             page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.goto(f"{lobby.url}/accounts/login/?next=/evaluations/")
-            log_in(page, "ada@example.com", PASSWORD)
+            log_in(page, lobby.url, "ada@example.com", PASSWORD, "/evaluations/")
             page.get_by_role("link", name="New run").first.click()
 
             page.get_by_role("combobox", name="Model").select_option("fake-chat")

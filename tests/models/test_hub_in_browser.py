@@ -37,9 +37,7 @@ def lobby(live_lobby: LobbyFactory) -> LiveLobby:
 
 
 def open_hub(page: Page, lobby: LiveLobby) -> None:
-    page.goto(f"{lobby.url}/accounts/login/?next=/models/")
-    log_in(page, "ada@bank.test", PASSWORD)
-    page.wait_for_url("**/models/")
+    log_in(page, lobby.url, "ada@bank.test", PASSWORD, "/models/")
 
 
 def test_a_person_finds_a_model_and_learns_how_to_call_it(lobby: LiveLobby, chromium: str) -> None:

@@ -34,9 +34,7 @@ def lobby(live_lobby: LobbyFactory) -> LiveLobby:
 
 
 def sign_in(page: Page, lobby: LiveLobby, path: str) -> None:
-    page.goto(f"{lobby.url}/accounts/login/?next={path}")
-    log_in(page, "eve@bank.test", PASSWORD)
-    page.wait_for_url(f"**{path}")
+    log_in(page, lobby.url, "eve@bank.test", PASSWORD, path)
 
 
 def choose(page: Page, label: str, value: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
@@ -36,9 +35,7 @@ def _is_ours(url: str, world: World) -> bool:
 
 
 def sign_in(page: Page, world: World, who: str = "dev", then: str = HOME) -> None:
-    page.goto(f"{world.lobby.url}/accounts/login/?{urlencode({'next': then})}")
-    log_in(page, f"{who}@bank.test", PASSWORD)
-    page.wait_for_url(f"**{then}")
+    log_in(page, world.lobby.url, f"{who}@bank.test", PASSWORD, then)
 
 
 def ask(page: Page, text: str) -> None:

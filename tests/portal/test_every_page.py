@@ -106,9 +106,7 @@ def test_every_kind_of_page_is_in_order(demo_lobby: LiveLobby, chromium: str) ->
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         page = open_page(browser.new_context(reduced_motion="reduce"), complaints)
-        page.goto(f"{lobby.url}/accounts/login/?next=/")
-        log_in(page, "priya@lobby.example", str(facts["password"]))
-        page.wait_for_url(f"{lobby.url}/")
+        log_in(page, lobby.url, "priya@lobby.example", str(facts["password"]))
         kinds, wrong = crawl(page, lobby.url)
         browser.close()
     assert not wrong, "\n".join(wrong)

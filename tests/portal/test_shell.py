@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from portal.context_processors import NAV
 from tests.browser import ARGUMENTS, log_in
@@ -93,9 +94,7 @@ def open_page(context: BrowserContext, complaints: list[str]) -> Page:
 
 
 def sign_in(page: Page, lobby: LiveLobby, then: str = "/styleguide/") -> None:
-    page.goto(f"{lobby.url}/accounts/login/?next={then}")
-    log_in(page, "ada@bank.test", PASSWORD)
-    page.wait_for_url(f"**{then}")
+    log_in(page, lobby.url, "ada@bank.test", PASSWORD, then)
 
 
 def test_the_shell_works_by_hand_and_by_keyboard(lobby: LiveLobby, browser: Browser) -> None:
@@ -221,6 +220,35 @@ def test_the_sidebar_of_a_phone_opens_and_closes(lobby: LiveLobby, browser: Brow
     page.keyboard.press("Escape")
     expect(side).to_be_hidden()
     expect(toggle).to_be_focused()
+
+
+def test_what_is_done_before_the_scripts_are_there_is_not_lost(lobby: LiveLobby, browser: Browser) -> None:
+    complaints: list[str] = []
+    page = open_page(browser.new_context(reduced_motion="reduce"), complaints)
+    sign_in(page, lobby)
+    on_the_way: list[Route] = []
+    page.route(re.compile(r"/(htmx|lobby)[^/]*\.js"), lambda route: on_the_way.append(route))
+
+    def arrive() -> None:
+        page.evaluate("() => 1")  # the requests have been told of by now
+        while on_the_way:
+            on_the_way.pop().continue_()
+
+    page.goto(f"{lobby.url}/styleguide/", wait_until="commit")
+    page.get_by_role("button", name="Dialog").click()
+    assert len(on_the_way) == 2
+    arrive()
+    expect(page.locator("#sample-dialog")).to_be_visible()
+
+    for sent in (False, True):
+        page.goto(f"{lobby.url}/models/", wait_until="commit")
+        page.get_by_label("Search models").fill("nothing-of-that-name")
+        if sent:
+            page.keyboard.press("Enter")
+        arrive()
+        expect(page.get_by_text("No model matches")).to_be_visible()
+        assert "q=nothing-of-that-name" in page.url
+    assert complaints == []
 
 
 def test_sign_in_works_without_scripts(lobby: LiveLobby, browser: Browser) -> None:

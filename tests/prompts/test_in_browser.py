@@ -62,9 +62,7 @@ def test_a_version_is_written_from_another_and_an_archived_prompt_restored(lobby
         page = browser.new_page(reduced_motion="reduce", viewport={"width": 1280, "height": 900})
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"{lobby.url}/accounts/login/?next=/prompts/bank/triage/versions/new/")
-        log_in(page, "eve@bank.test", PASSWORD)
-        page.wait_for_url("**/versions/new/")
+        log_in(page, lobby.url, "eve@bank.test", PASSWORD, "/prompts/bank/triage/versions/new/")
 
         page.get_by_role("button", name="Save version").click()
         expect(page.get_by_text("says exactly this already")).to_be_visible()

@@ -42,9 +42,7 @@ c-3,The dog bit,a lot,liability,dogs
 def sign_in(page: Page, lobby: LiveLobby, part: str) -> None:
     from tests.cast import PASSWORD
 
-    page.goto(f"{lobby.url}/accounts/login/?next=/datasets/")
-    log_in(page, f"{part}@example.com", PASSWORD)
-    page.wait_for_url("**/datasets/")
+    log_in(page, lobby.url, f"{part}@example.com", PASSWORD, "/datasets/")
 
 
 def test_from_a_spreadsheet_to_a_signature(live_lobby: LobbyFactory, chromium: str, tmp_path: Path) -> None:

@@ -73,9 +73,7 @@ def test_units_are_priced_counted_and_billed(
         viewport = {"width": size[0], "height": size[1]}
         page = browser.new_page(reduced_motion="reduce", viewport=viewport, color_scheme=scheme)  # type: ignore[arg-type]
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.goto(f"{lobby.url}/accounts/login/?next=/models/painter/")
-        log_in(page, "ada@bank.test", PASSWORD)
-        page.wait_for_url("**/models/painter/")
+        log_in(page, lobby.url, "ada@bank.test", PASSWORD, "/models/painter/")
         expect(page.get_by_text("$0.04", exact=True)).to_be_visible()
         expect(page.get_by_text("/images/generations").first).to_be_visible()
 

@@ -29,9 +29,7 @@ INKED = """() => [...document.querySelectorAll("canvas[data-chart]")].map((canva
 
 
 def sign_in(page: Page, url: str, email: str) -> None:
-    page.goto(f"{url}/accounts/login/?next=/")
-    log_in(page, email, PASSWORD)
-    page.wait_for_url(f"{url}/")
+    log_in(page, url, email, PASSWORD)
 
 
 def expect_charts(page: Page) -> None:
