@@ -21,7 +21,7 @@ function tick() {
 document.addEventListener("htmx:afterRequest", (event) => {
   const element = event.detail.elt;
   const state = waits.get(element);
-  if (!state) return;
+  if (!state || event.detail.xhr?.getResponseHeader("HX-Refresh")) return; // the whole page is on its way: no more of this one
   state.busy = false;
   state.failures = event.detail.successful ? 0 : state.failures + 1;
   state.next = performance.now() + Math.min(Number(element.dataset.live) * 2 ** state.failures, MOST);
