@@ -4,6 +4,7 @@
   "use strict";
   const types = ["click", "submit", "input", "change"];
   const early = [];
+  const pressed = new Set(); // once each: who presses again since nothing happens means one press
 
   function keep(event) {
     const target = event.target;
@@ -11,11 +12,13 @@
       early.push(() => target.dispatchEvent(new Event(event.type, { bubbles: true })));
       return; // the field has its value already; only who listens to it comes later
     }
-    const pressed = event.type === "click" ? target.closest("button, a[hx-get], a[hx-post], a[data-open]") : target;
-    if (!pressed || event.ctrlKey || event.metaKey || event.shiftKey) return; // a link that opens elsewhere needs no script
+    const what = event.type === "click" ? target.closest("button, a[hx-get], a[hx-post], a[data-open]") : target;
+    if (!what || event.ctrlKey || event.metaKey || event.shiftKey) return; // a link that opens elsewhere needs no script
     event.preventDefault();
     event.stopImmediatePropagation();
-    early.push(() => pressed.isConnected && (event.type === "click" ? pressed.click() : pressed.requestSubmit(event.submitter)));
+    if (pressed.has(what)) return;
+    pressed.add(what);
+    early.push(() => what.isConnected && (event.type === "click" ? what.click() : what.requestSubmit(event.submitter)));
   }
 
   for (const type of types) document.addEventListener(type, keep, true);

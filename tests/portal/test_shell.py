@@ -248,6 +248,19 @@ def test_what_is_done_before_the_scripts_are_there_is_not_lost(lobby: LiveLobby,
         arrive()
         expect(page.get_by_text("No model matches")).to_be_visible()
         assert "q=nothing-of-that-name" in page.url
+
+    page.goto(f"{lobby.url}/styleguide/", wait_until="commit")
+    page.locator("#main").evaluate("""main => main.insertAdjacentHTML("afterbegin",
+        '<button hx-get="/keys/">Ask</button><form action="/keys/"><button data-confirm="Sure?">Risk</button>')""")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/keys/" in request.url else None)
+    page.get_by_role("button", name="Ask").click()
+    page.get_by_role("button", name="Ask").click()  # since nothing happened
+    page.get_by_role("button", name="Risk").click()
+    arrive()
+    expect(page.get_by_role("dialog")).to_contain_text("Sure?")
+    page.wait_for_load_state("networkidle")
+    assert asked == [f"{lobby.url}/keys/"], "pressed twice, asked once; what needs a confirmation waits for it"
     assert complaints == []
 
 
