@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.browser import ARGUMENTS, log_in
 from tests.live import LiveLobby, LobbyFactory
@@ -36,10 +36,6 @@ def lobby(live_lobby: LobbyFactory) -> LiveLobby:
     return lobby
 
 
-def open_hub(page: Page, lobby: LiveLobby) -> None:
-    log_in(page, lobby.url, "ada@bank.test", PASSWORD, "/models/")
-
-
 def test_a_person_finds_a_model_and_learns_how_to_call_it(lobby: LiveLobby, chromium: str) -> None:
     complaints: list[str] = []
     with sync_playwright() as playwright:
@@ -47,7 +43,7 @@ def test_a_person_finds_a_model_and_learns_how_to_call_it(lobby: LiveLobby, chro
         page = browser.new_page(reduced_motion="reduce", viewport={"width": 390, "height": 844}, color_scheme="dark")
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        open_hub(page, lobby)
+        log_in(page, lobby.url, "ada@bank.test", PASSWORD, "/models/")
         cards = page.locator("#model-grid article")
         expect(cards).to_have_count(4)
 

@@ -33,10 +33,6 @@ def lobby(live_lobby: LobbyFactory) -> LiveLobby:
     return lobby
 
 
-def sign_in(page: Page, lobby: LiveLobby, path: str) -> None:
-    log_in(page, lobby.url, "eve@bank.test", PASSWORD, path)
-
-
 def choose(page: Page, label: str, value: str) -> None:
     """Choose what brings other fields, and wait for them: what is typed into what is about to be replaced is lost."""
     with page.expect_response(lambda answer: "/new-provider/?" in answer.url):
@@ -53,7 +49,7 @@ def test_a_provider_is_onboarded_tried_and_disabled(
         page = browser.new_page(reduced_motion="reduce", viewport={"width": 1280, "height": 900})
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
-        sign_in(page, lobby, "/providers/")
+        log_in(page, lobby.url, "eve@bank.test", PASSWORD, "/providers/")
         expect(page.get_by_text("No providers yet")).to_be_visible()
         page.get_by_role("link", name="Add a provider").first.click()
 

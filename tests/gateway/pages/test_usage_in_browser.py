@@ -28,10 +28,6 @@ INKED = """() => [...document.querySelectorAll("canvas[data-chart]")].map((canva
   canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value !== 0))"""
 
 
-def sign_in(page: Page, url: str, email: str) -> None:
-    log_in(page, url, email, PASSWORD)
-
-
 def expect_charts(page: Page) -> None:
     """All three have ink. Polled from here: the page's policy forbids Playwright's own waiting."""
     deadline = time.monotonic() + 10
@@ -55,7 +51,7 @@ def test_charts_outlive_swaps_and_phones_do_not_scroll_sideways(live_lobby: Lobb
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         page = browser.new_page(reduced_motion="reduce", viewport={"width": 1280, "height": 900})
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        sign_in(page, lobby.url, owner)
+        log_in(page, lobby.url, owner, PASSWORD)
         page.goto(f"{lobby.url}/usage/")
         expect_charts(page)
         page.evaluate("window.sameDocument = true")
@@ -87,7 +83,7 @@ def test_charts_outlive_swaps_and_phones_do_not_scroll_sideways(live_lobby: Lobb
                 assert role
                 assert role["width"] >= 90
         page.context.clear_cookies()
-        sign_in(page, lobby.url, service_admin)
+        log_in(page, lobby.url, service_admin, PASSWORD)
         page.goto(f"{lobby.url}/?view=platform")
         expect(page.get_by_role("heading", name="Platform", exact=True)).to_be_visible()
         expect_no_sideways(page)
